@@ -1,0 +1,3 @@
+"""genlab: a command-line laboratory for generative models."""
+
+__version__ = "0.1.0"

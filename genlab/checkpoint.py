@@ -1,0 +1,51 @@
+"""Checkpoints: written atomically, loaded with weights_only=True, checked for damage before they are believed."""
+
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genlab.errors import GenlabError
+
+FORMAT = 1
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write `state` (plain containers and tensors) so that `path` holds the old content or the new, never a part of it.
+
+    Raises OSError where the file cannot be written; the checkpoint that was there before is then untouched.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        partial.unlink(missing_ok=True)
+        raise error if isinstance(error, OSError) else OSError(f"writing {path} failed: {error}") from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """What `save` wrote, on the CPU. Raises GenlabError for a file that is missing, damaged or of another format."""
+    remedy = f"remove it and use {'last' if path.stem == 'best' else 'best'}.pt, or train again"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch reads tensors without looking at their checksums
+        if damaged is not None:
+            raise GenlabError(f"checkpoint {path} is damaged (in {damaged}); {remedy}")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise GenlabError(f"checkpoint {path} does not exist; train the run, or name another one") from None
+    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GenlabError(f"checkpoint {path} cannot be read ({reason}); {remedy}") from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise GenlabError(
+            f"checkpoint {path} is not one of this version of genlab; train again, or use the version that wrote it"
+        )
+    return state

@@ -1,0 +1,104 @@
+"""`genlab COMMAND ...`: finds the command and hands over. Imports nothing heavy before it must.
+
+Every user's mistake ends here in one line on standard error and exit code 2.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+COMMANDS = {
+    "train": "compose a configuration, train, log, checkpoint, show what was made",
+    "resume": "go on with a run exactly where it stopped",
+    "sample": "draw samples, interpolations and traversals from a trained run",
+    "list": "what there is: models, datasets, optimizers, devices, experiments",
+    "dashboard": "open TensorBoard on the runs",
+}
+HYDRA_COMMANDS = {"train", "sample"}
+
+HELP = """\
+genlab: a command-line laboratory for generative models
+
+usage: genlab COMMAND [key=value ...]
+
+{commands}
+
+  genlab train                                 a VAE on the 8x8 digits, which need no download
+  genlab train model=vae dataset=mnist         any model on any data set it can model
+  genlab train -m model=ae,vae seed=0,1,2      every combination, with a table at the end
+  genlab resume latest                         RUN is a run folder, or 'latest'
+  genlab sample run=latest n=64
+  genlab dashboard
+
+  genlab COMMAND --help    what a command takes
+  genlab --version
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {name:<11} {text}" for name, text in COMMANDS.items())), end="")
+        return 0
+    command, *rest = arguments
+    if command in ("-V", "--version", "version"):
+        from genlab import __version__
+
+        print(f"genlab {__version__}")
+        return 0
+    if command not in COMMANDS:
+        close = get_close_matches(command, COMMANDS, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(COMMANDS)}"
+        print(f"genlab: error: there is no command '{command}'; {hint}", file=sys.stderr)
+        return 2
+    if any(flag in ("-h", "--help", "--version") for flag in rest) and command in HYDRA_COMMANDS:
+        if "--version" in rest:
+            return main(["--version"])
+        from genlab.commands.help import show
+
+        show(command)
+        return 0
+    return _run(command, rest)
+
+
+def _run(command: str, rest: list[str]) -> int:
+    module = importlib.import_module(f"genlab.commands.{command}")
+    before = sys.argv
+    try:
+        if command not in HYDRA_COMMANDS:
+            return int(module.main(rest) or 0)
+        from genlab.commands.arguments import arrange
+        from genlab.resolvers import register
+
+        register()
+        sys.argv = [f"genlab {command}", *arrange(rest)]
+        os.environ["HYDRA_FULL_ERROR"] = (
+            "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
+        )
+        module.main()
+        return 0
+    except KeyboardInterrupt:
+        print("genlab: stopped before anything could be saved", file=sys.stderr)
+        return 130
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        from genlab.commands.explain import explain
+
+        line = explain(error, command)
+        if line is None:
+            raise
+        print(f"genlab: error: {line}", file=sys.stderr)
+        return 2
+    finally:
+        sys.argv = before
+
+
+if __name__ == "__main__":
+    sys.exit(main())

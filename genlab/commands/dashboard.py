@@ -1,0 +1,31 @@
+"""genlab dashboard [FOLDER]: TensorBoard with the flags that suit these runs."""
+
+import os
+import sys
+from pathlib import Path
+
+from genlab.errors import GenlabError
+
+USAGE = "usage: genlab dashboard [FOLDER] [TensorBoard's own flags, such as --port 6007 or --bind_all]"
+
+
+def main(arguments: list[str]) -> int:
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE)
+        return 0
+    folder, flags = Path("outputs/train"), arguments
+    if arguments and not arguments[0].startswith("-"):
+        folder, flags = Path(arguments[0]), arguments[1:]
+    if arguments and arguments[0] == "latest":
+        from genlab.tracking.run_folder import find_run
+
+        folder = find_run("latest").path
+    if not folder.is_dir():
+        raise GenlabError(
+            f"dashboard {folder}: there is no such folder; train something first, or name the folder of a run"
+        )
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
+    # TensorBoard keeps ten images a tag unless told otherwise, and a run shows more.
+    command += ["--samples_per_plugin", "images=200,scalars=2000", "--reload_interval", "5"]
+    sys.stdout.flush()
+    os.execv(sys.executable, [*command, *flags])

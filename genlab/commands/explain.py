@@ -1,0 +1,87 @@
+"""One line for an error that a user can mend."""
+
+import errno
+import re
+from typing import Any
+
+from genlab.errors import GenlabError, did_you_mean
+
+WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+
+
+def explain(error: BaseException, command: str) -> str | None:
+    """What went wrong and how to mend it, in one line; None for an error that is genlab's own fault."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, GenlabError):
+            return _one_line(str(cause))
+        cause = cause.__cause__ or cause.__context__
+    if type(error).__module__.startswith(("hydra", "omegaconf")):
+        return _one_line(_explain_hydra(error, command))
+    return explain_os_error(error) if isinstance(error, OSError) else None
+
+
+def explain_os_error(error: OSError) -> str | None:
+    if error.errno in WRITING:
+        place = f" {error.filename}" if error.filename else ""
+        return _one_line(f"cannot write{place} ({error.strerror}); make room or permit it, or set hydra.run.dir=FOLDER")
+    return None
+
+
+def _explain_hydra(error: BaseException, command: str) -> str:
+    from genlab.commands.list import GROUPS, names
+
+    text = str(error)
+    if match := re.search(r"Could not find '(\w+)/([^']*)'", text):
+        group, name = match.groups()
+        if group in GROUPS:
+            return f"{group}={name}: there is no such {group}; {did_you_mean(name, names(group))}"
+    if match := re.search(r"Could not override '([^']*)'", text):
+        full = match[1]
+        if match := re.search(r"Key '([^']*)' is not in struct\s+full_key: (\S+)", str(error.__cause__ or error)):
+            full = match[2]
+        return f"{full} is not a key of the configuration; {_similar_key(full, command)}"
+    if match := re.search(r"Key '([^']*)' is not in struct\s+full_key: (\S+)", text):
+        return f"{match[2]} is not a key of the configuration; {_similar_key(match[2], command)}"
+    if match := re.search(r"Error parsing override '([^']*)'\s*(.*)", text):
+        return f"'{match[1]}' cannot be read ({match[2]}); quote special characters, as in 'key=\"a value\"'"
+    if match := re.search(r"Environment variable '(\w+)' not found", text):
+        return f"environment variable {match[1]} is not set; set it, or name the value on the command line"
+    if isinstance(error.__cause__, OSError):
+        return str(error.__cause__)
+    return text
+
+
+def _similar_key(full: str, command: str) -> str:
+    """The nearest key of the default configuration, or where to see those that there are."""
+    from hydra import compose, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    from genlab.commands.list import GROUPS
+
+    GlobalHydra.instance().clear()
+    with initialize_config_module("genlab.conf", version_base="1.3"):
+        config = OmegaConf.to_container(compose(command), resolve=False)
+    assert isinstance(config, dict)
+    keys = _flatten(config) | set(GROUPS if command == "train" else ())
+    section, _, name = full.rpartition(".")
+    siblings = {key.removeprefix(section + ".") for key in keys if section and key.startswith(section + ".")}
+    hint = did_you_mean(name, siblings) if siblings else did_you_mean(full, keys)
+    if hint.startswith("did you mean"):
+        return hint.replace("'", f"'{section}.", 1) if siblings else hint
+    shown = sorted(siblings or {key.partition(".")[0] for key in keys})
+    return f"choose one of: {', '.join(key for key in shown if not key.startswith('_'))}"
+
+
+def _flatten(config: dict[Any, Any], prefix: str = "") -> set[str]:
+    keys: set[str] = set()
+    for key, value in config.items():
+        keys.add(f"{prefix}{key}")
+        if isinstance(value, dict):
+            keys |= _flatten(value, f"{prefix}{key}.")
+    return keys
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"\s*\n\s*", "; ", text.strip())

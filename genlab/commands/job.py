@@ -1,0 +1,61 @@
+"""What every command that Hydra starts has in common: a folder, and an orderly end for whatever goes wrong."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from genlab.commands.explain import explain
+from genlab.config import plain
+from genlab.errors import InterruptedRun
+from genlab.tracking.run_folder import RunFolder
+
+Task = Callable[[dict[str, Any], Path], float | None]
+
+
+def run_job(task: Task, config: DictConfig) -> float | None:
+    """Call task(resolved configuration, output folder).
+
+    A user's mistake ends a single run with one line and exit code 2, and leaves no folder where nothing had begun. In a
+    sweep it is noted in the job's folder for the summary, and the other jobs go on.
+    """
+    hydra = HydraConfig.get()
+    folder, in_sweep = shorten(Path(hydra.runtime.output_dir)), hydra.mode == RunMode.MULTIRUN
+    try:
+        return task(plain(config), folder)
+    except InterruptedRun as stop:
+        print(f"genlab: {stop}", file=sys.stderr)
+        raise SystemExit(128 + stop.signal_number) from None
+    except Exception as error:
+        line = explain(error, hydra.job.name)
+        if in_sweep:
+            reason = line or f"{type(error).__name__}: {error}"
+            RunFolder(folder).note(state="failed", error=reason)
+            print(f"genlab: error: job {hydra.job.num} failed: {reason}", file=sys.stderr)
+            return float("nan")
+        if not (folder / "run.json").exists():
+            discard(folder)
+        if line is None:
+            raise
+        print(f"genlab: error: {line}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def shorten(path: Path) -> Path:
+    """The path as seen from here, where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def discard(folder: Path) -> None:
+    """Remove the folder that Hydra made for a job that never began, and the folders above it that are now empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in list(folder.parents)[:2]:
+        try:
+            parent.rmdir()
+        except OSError:
+            return

@@ -1,0 +1,62 @@
+"""genlab resume RUN: go on exactly where a run stopped, with the configuration that it has."""
+
+import sys
+
+import yaml
+
+from genlab.errors import GenlabError, InterruptedRun
+
+USAGE = "usage: genlab resume RUN     RUN is a run folder, or 'latest'"
+
+
+def main(arguments: list[str]) -> int:
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE)
+        return 0
+    runs = [a.removeprefix("run=") for a in arguments if "=" not in a or a.startswith("run=")]
+    overrides = [a for a in arguments if "=" in a and not a.startswith("run=")]
+    if len(runs) != 1:
+        raise GenlabError(f"resume takes one run folder, or 'latest' (given: {', '.join(runs) or 'none'}); {USAGE}")
+    try:
+        resume(runs[0], overrides)
+    except InterruptedRun as stop:
+        print(f"genlab: {stop}", file=sys.stderr)
+        return 128 + stop.signal_number
+    return 0
+
+
+def resume(name: str, overrides: list[str]) -> None:
+    from genlab.commands.fit import fit
+    from genlab.experiment import check_experiment, make_dataset, make_model, read_config
+    from genlab.tracking.run_folder import find_run
+
+    run = find_run(name)
+    config = read_config(run)
+    refuse_other(config, overrides, name)
+    info = run.info()
+    if info.get("state") == "finished":
+        print(f"{run.path} is finished already; sample from it with: genlab sample run={run.path}")
+        return
+    parts = check_experiment(config)
+    where = parts.device.prepare()
+    dataset = make_dataset(config).to(where)
+    model = make_model(config, dataset.spec)
+    run.note(state="running", error=None)
+    fit(run, config, parts, dataset, model)
+
+
+def refuse_other(config: dict[str, object], overrides: list[str], run: str) -> None:
+    """A resumed run is the same run: raises GenlabError where an override would change its configuration."""
+    changes = []
+    for override in overrides:
+        key, _, text = override.lstrip("+").partition("=")
+        value: object = config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value != yaml.safe_load(text):
+            changes.append(f"{key}: {value} -> {text}")
+    if changes:
+        raise GenlabError(
+            f"run={run} goes on with its own configuration, and this differs: {'; '.join(changes)}; "
+            "leave it out, or start a new run with genlab train"
+        )

@@ -1,0 +1,75 @@
+"""genlab sample run=RUN: what a trained model makes, as pictures and as arrays."""
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import hydra
+from omegaconf import DictConfig
+from pydantic import Field
+
+from genlab.commands.job import run_job
+from genlab.errors import GenlabError
+
+
+@hydra.main(version_base="1.3", config_path="pkg://genlab.conf", config_name="sample")
+def main(config: DictConfig) -> float | None:
+    return run_job(sample, config)
+
+
+def keys(
+    *,
+    run: str,
+    n: Annotated[int, Field(gt=0)],
+    seed: Annotated[int, Field(ge=0)],
+    checkpoint: Literal["last", "best"],
+    sampler: str | None,
+    steps: Annotated[int, Field(gt=0)] | None,
+    labels: list[Annotated[int, Field(ge=0)]] | int | None,
+    device: dict[str, Any],
+) -> None:
+    """The schema of conf/sample.yaml."""
+
+
+def sample(config: dict[str, Any], folder: Path) -> None:
+    """Write pictures (samples.png, interpolation.png, ...) and arrays (samples.npz) of a trained run into `folder`."""
+    from genlab.config import check
+
+    check(config, "sample", keys)
+    import numpy as np
+
+    from genlab.experiment import make_dataset, make_device, open_model
+    from genlab.gallery import portfolio
+    from genlab.tracking.console import console
+    from genlab.tracking.figures import save_png
+    from genlab.tracking.run_folder import find_run
+
+    device = make_device(config["device"])
+    device.prepare()
+    run = find_run(config["run"])
+    model, state = open_model(run, device, config["checkpoint"])
+    options = {key: config[key] for key in ("sampler", "steps", "labels") if config[key] is not None}
+    refuse_options(model, options)
+    try:
+        dataset = make_dataset(state["config"]).to(model.device)
+    except GenlabError as error:
+        dataset = None
+        console.print(f"without test data: {error}", markup=False)
+    pictures, arrays = portfolio(model, dataset, config["n"], config["seed"], **options)
+    for name, picture in pictures.items():
+        save_png(folder / f"{name}.png", picture)
+    np.savez_compressed(folder / "samples.npz", **arrays)  # type: ignore[arg-type]
+    console.print(f"{type(model).__name__} of {run.path}, {config['checkpoint']} checkpoint, seed {config['seed']}:")
+    for name in pictures:
+        console.print(f"  {folder / name}.png")
+    shapes = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in arrays.items())
+    console.print(f"  {folder / 'samples.npz'}   {shapes}")
+
+
+def refuse_options(model: Any, options: dict[str, Any]) -> None:
+    """Options of sampling are the arguments of a family's sample_loop; raises GenlabError for any other."""
+    family = type(model).__name__.lower()
+    taken = inspect.signature(model.sample_loop).parameters if hasattr(model, "sample_loop") else {}
+    for key, value in options.items():
+        if key not in taken:
+            raise GenlabError(f"sample.{key}={value}: model={family} has no such choice; leave {key} out")

@@ -1,0 +1,83 @@
+"""The end of a sweep: one table over all its jobs, failures with their reasons, and the columns of TensorBoard's table."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.table import Table
+
+from genlab.tracking.run_folder import RunFolder
+
+MOST_COLUMNS = 4
+
+
+class Summary(Callback):
+    """Hydra calls this in the process that started the sweep, whichever launcher ran the jobs."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self.folder = Path(config.hydra.sweep.dir)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        failed = summarise(self.folder)
+        if failed:
+            raise SystemExit(1)
+
+
+def summarise(folder: Path) -> int:
+    """Print the table of the sweep in `folder`, tell TensorBoard its columns, and return the number of failed jobs."""
+    from genlab.tracking.console import console
+
+    jobs = sorted((RunFolder(p.parent) for p in folder.glob("*/run.json")), key=lambda job: _number(job.path))
+    configs = [yaml.safe_load((job.path / "config.yaml").read_text()) for job in jobs]
+    overrides = [_overrides(job.path) for job in jobs]
+    varied = [key for key in _keys(overrides) if len({o.get(key) for o in overrides}) > 1]
+    infos = [job.info() for job in jobs]
+    measures = list(_keys([info.get("results", {}) for info in infos]))
+    table = Table(title=f"sweep of {len(jobs)} jobs", title_justify="left", box=None, pad_edge=False)
+    for column in ("job", *varied, "state"):
+        table.add_column(column)
+    for measure in measures[:MOST_COLUMNS]:
+        table.add_column(measure, justify="right", no_wrap=True)
+    table.add_column("seconds", justify="right")
+    for job, chosen, info in zip(jobs, overrides, infos, strict=True):
+        results, cost = info.get("results", {}), info.get("cost", {})
+        cells = [str(_number(job.path)), *(chosen.get(key, "") for key in varied), str(info.get("state"))]
+        for measure in measures[:MOST_COLUMNS]:
+            result = results.get(measure)
+            cells.append(f"{result['value']:.5g} ± {result['stderr']:.2g}" if result else "")
+        table.add_row(*cells, f"{cost['seconds']:,.1f}" if cost else "")
+    console.print(table)
+    failures = [(job, info) for job, info in zip(jobs, infos, strict=True) if info.get("state") != "finished"]
+    for job, info in failures:
+        console.print(f"job {_number(job.path)} {info.get('state')}: {info.get('error')}", style="red", markup=False)
+    console.print(f"  folder       {folder}\n  next         genlab dashboard {folder}", markup=False)
+    _write_columns(folder, configs, measures)
+    return len(failures)
+
+
+def _write_columns(folder: Path, configs: list[dict[str, Any]], measures: list[str]) -> None:
+    from genlab.tracking.events import EventWriter
+    from genlab.tracking.tracker import hyperparameters
+
+    flat = [hyperparameters(config) for config in configs]
+    taken = {key: [values[key] for values in flat if key in values] for key in _keys(flat)}
+    varied = {key: values for key, values in taken.items() if len(set(values)) > 1 or len(values) < len(flat)}
+    writer = EventWriter(folder)
+    writer.hparams_columns(varied or {"seed": taken.get("seed", [0])}, measures)
+    writer.close()
+
+
+def _overrides(job: Path) -> dict[str, str]:
+    lines = yaml.safe_load((job / ".hydra" / "overrides.yaml").read_text()) or []
+    return {key.lstrip("+"): value for key, _, value in (str(line).partition("=") for line in lines)}
+
+
+def _keys(dictionaries: list[Any]) -> list[str]:
+    return list(dict.fromkeys(key for dictionary in dictionaries for key in dictionary))
+
+
+def _number(job: Path) -> int:
+    head = job.name.partition("_")[0]
+    return int(head) if head.isdigit() else 0

@@ -1,0 +1,98 @@
+"""The stream of training batches: device-resident examples, gathered by index, in an order that can be resumed anywhere.
+
+No worker processes and no per-image Python: a batch is one gather and one conversion. The stream of shuffled indices
+runs on across epochs, so that every batch is full and shapes never change.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genlab.data.source import Examples, Prefetching, Representation
+from genlab.random import derive
+
+
+@dataclass(frozen=True)
+class Batch:
+    x: Tensor
+    """Examples in the data's support, float32, shape (n, *shape)."""
+    y: Tensor | None
+    """Classes, int64, shape (n,); None for unlabelled data."""
+    progress: float
+    """Share of the training done before this batch, in [0, 1)."""
+
+
+class Batches:
+    """`examples` training examples in full batches; which ones is a function of (seed, position) alone.
+
+    The position `seen` counts examples handed out. It is all there is to save.
+    """
+
+    def __init__(
+        self,
+        data: Examples,
+        represent: Representation,
+        *,
+        batch_size: int,
+        examples: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.data, self.represent = data, represent
+        self.batch_size, self.examples, self.seed, self.device = batch_size, examples, seed, device
+        self.seen = 0
+        self._orders: dict[int, Tensor] = {}
+
+    def __iter__(self) -> Iterator[Batch]:
+        while self.seen < self.examples:
+            index, progress = self._indices(self.seen), self.seen / self.examples
+            self.seen += self.batch_size
+            if isinstance(self.data.x, Prefetching) and self.seen < self.examples:
+                self.data.x.prefetch(self._indices(self.seen))
+            stored = self.data.x[index].to(self.device, non_blocking=True)
+            y = None if self.data.y is None else self.data.y[index]
+            yield Batch(self.represent(stored), y, progress)
+
+    @property
+    def epoch(self) -> int:
+        """Number of complete passes over the training split."""
+        return self.seen // len(self.data)
+
+    @property
+    def progress(self) -> float:
+        """Share of the training done, in [0, 1]."""
+        return min(1.0, self.seen / self.examples)
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch not in self._orders:
+            generator = torch.Generator().manual_seed(derive(self.seed, "order", epoch))
+            order = torch.randperm(len(self.data), generator=generator).to(self.device)
+            self._orders = {e: o for e, o in self._orders.items() if e == epoch - 1} | {epoch: order}
+        return self._orders[epoch]
+
+    def _indices(self, position: int) -> Tensor:
+        epoch, start = divmod(position, len(self.data))
+        index = self._permutation(epoch)[start : start + self.batch_size]
+        while len(index) < self.batch_size:  # the batch runs on into the next epoch
+            epoch += 1
+            index = torch.cat([index, self._permutation(epoch)[: self.batch_size - len(index)]])
+        return index
+
+    def state_dict(self) -> dict[str, int]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.seen = state["seen"]
+
+
+def in_order(
+    data: Examples, represent: Representation, *, batch_size: int, device: torch.device, limit: int | None = None
+) -> Iterator[Batch]:
+    """One pass over `data` (its first `limit` examples) in its own order, for evaluation."""
+    n = len(data) if limit is None else min(limit, len(data))
+    for index in torch.split(torch.arange(n), batch_size):
+        stored = data.x[index.to(device) if isinstance(data.x, Tensor) else index].to(device)
+        y = None if data.y is None else data.y[index.to(device)]
+        yield Batch(represent(stored), y, 1.0)

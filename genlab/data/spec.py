@@ -1,0 +1,59 @@
+"""What a model must know of the data it is to model, and nothing more."""
+
+from dataclasses import asdict, dataclass, field
+from math import prod
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Support = Literal["binary", "unit", "real"]
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """The contract between data and model.
+
+    Data crosses the border in its own support as float32; any rescaling is private to the family.
+    """
+
+    name: str
+    """Name of the data set, for titles and messages."""
+    shape: tuple[int, ...]
+    """Shape of one example: (channels, height, width) for images, (features,) for vectors."""
+    support: Support
+    """Values that a component takes: {0, 1}, [0, 1] or the real line."""
+    levels: int | None
+    """Number of equally spaced grey values v/(levels - 1) in [0, 1]; None where the data are continuous or binary."""
+    classes: int | None
+    """Number of classes; None for unlabelled data."""
+    low: float
+    """Smallest value in the training split."""
+    high: float
+    """Largest value in the training split."""
+    mean: Tensor = field(compare=False, repr=False)
+    """Mean of the training split, of shape `shape`."""
+    std: Tensor = field(compare=False, repr=False)
+    """Standard deviation of the training split, of shape `shape`."""
+
+    @property
+    def is_image(self) -> bool:
+        return len(self.shape) == 3
+
+    @property
+    def dim(self) -> int:
+        """Number of components D of one example."""
+        return prod(self.shape)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain containers and tensors, fit for a checkpoint that is loaded with weights_only=True."""
+        return asdict(self)
+
+    @classmethod
+    def from_state_dict(cls, state: dict[str, Any]) -> "DataSpec":
+        return cls(**{**state, "shape": tuple(state["shape"])})
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            assert isinstance(value, torch.Tensor) and value.shape == self.shape, f"{name} has the wrong shape"

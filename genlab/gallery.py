@@ -1,0 +1,132 @@
+"""Pictures of what a model can do, asked of its capabilities: samples, reconstructions, interpolation, traversal."""
+
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genlab import random
+from genlab.data.batches import Batch, in_order
+from genlab.data.source import Dataset
+from genlab.models.base import Decodes, Encodes, GenerativeModel, Model, Reconstructs
+from genlab.sampling import draw, film
+from genlab.tracking.figures import Picture, grid, latent_scatter, pairs, scatter
+
+COLUMNS = 10
+POINTS = 1024  # vectors in a scatter plot
+
+
+def held_out(dataset: Dataset, n: int, seed: int, device: torch.device) -> Batch:
+    """The first n test examples in the data's support, always the same ones."""
+    with random.seeded(seed, "held out", device=device):
+        return next(in_order(dataset.test, dataset.represent, batch_size=n, device=device, limit=n))
+
+
+@torch.no_grad()
+def pictures(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
+    """What a run shows while it trains: samples from fixed noise, and fixed test examples beside their reconstructions."""
+    data, found = dataset.spec, {}
+    if isinstance(model, GenerativeModel):
+        samples = draw(model, COLUMNS * COLUMNS if data.is_image else POINTS, seed)
+        if data.is_image:
+            found["samples"] = grid(samples, COLUMNS, data)
+        else:
+            test = held_out(dataset, POINTS, seed, model.device).x
+            found["samples"] = scatter({"data": test, "samples": samples}, data)
+    if isinstance(model, Reconstructs):
+        found["reconstructions"] = reconstructions(model, dataset, seed)
+    return found
+
+
+@torch.no_grad()
+def reconstructions(model: Model, dataset: Dataset, seed: int) -> Picture:
+    """Rows of test examples, each above the row of their reconstructions."""
+    assert isinstance(model, Reconstructs)
+    x = held_out(dataset, 4 * COLUMNS if dataset.spec.is_image else POINTS, seed, model.device).x
+    training = model.training
+    model.eval()
+    restored = model.reconstruct(x)
+    model.train(training)
+    if dataset.spec.is_image:
+        return pairs(x, restored, COLUMNS, dataset.spec)
+    return scatter({"data": x, "reconstructions": restored}, dataset.spec)
+
+
+@torch.no_grad()
+def interpolation(model: Decodes, start: Tensor, end: Tensor, steps: int = 10) -> Tensor:
+    """Decoded points on the straight lines between codes: (rows, latent_dim) twice -> (rows * steps, *shape)."""
+    weights = torch.linspace(0, 1, steps, device=start.device)
+    codes = torch.stack([torch.lerp(start, end, w) for w in weights], dim=1)
+    return model.decode(codes.flatten(0, 1))
+
+
+@torch.no_grad()
+def traversal(model: Decodes, code: Tensor, codes: Tensor, dimensions: list[int], steps: int = 11) -> Tensor:
+    """`code` (latent_dim,) with one dimension moved from -3 to 3 standard deviations of `codes` about their mean, decoded.
+
+    One row a dimension: (len(dimensions) * steps, *shape).
+    """
+    mean, std = codes.mean(0), codes.std(0)
+    moved = code.repeat(len(dimensions), steps, 1)
+    for row, j in enumerate(dimensions):
+        moved[row, :, j] = mean[j] + std[j] * torch.linspace(-3, 3, steps, device=code.device)
+    return model.decode(moved.flatten(0, 1))
+
+
+@torch.no_grad()
+def manifold(model: Decodes, side: int, device: torch.device) -> Tensor:
+    """Decoded lattice of a two-dimensional latent space, equally spaced in probability under N(0, I): (side^2, *shape)."""
+    quantiles = [NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)]
+    axis = torch.tensor(quantiles, device=device)
+    h2, h1 = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    return model.decode(torch.stack([h1, h2], dim=-1).flatten(0, 1))
+
+
+@torch.no_grad()
+def portfolio(
+    model: Model, dataset: Dataset | None, n: int, seed: int, **options: Any
+) -> tuple[dict[str, Picture], dict[str, npt.NDArray[Any]]]:
+    """Everything that `genlab sample` shows of a model in evaluation mode, as pictures and as arrays of the same names.
+
+    Without a data set, codes come from the model's own samples, and there are no pictures of test data.
+    """
+    data = model.data
+    pictures: dict[str, Picture] = {}
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    test = None if dataset is None else held_out(dataset, POINTS, seed, model.device)
+    samples = None
+    if isinstance(model, GenerativeModel):
+        samples = draw(model, n, seed, **options)
+        arrays["samples"] = samples.numpy()
+        known = {} if test is None else {"data": test.x}
+        pictures["samples"] = (
+            grid(samples, COLUMNS, data) if data.is_image else scatter({**known, "samples": samples}, data)
+        )
+        states = film(model, COLUMNS, seed, frames=COLUMNS, **options)
+        if len(states) > 1 and data.is_image:
+            pictures["chain"] = grid(states.transpose(0, 1).flatten(0, 1), len(states), data)
+            arrays["chain"] = states.numpy()
+    if isinstance(model, Reconstructs) and dataset is not None:
+        pictures["reconstructions"] = reconstructions(model, dataset, seed)
+    x = test.x if test is not None else samples.to(model.device) if samples is not None else None
+    if x is not None and isinstance(model, Encodes) and isinstance(model, Decodes) and data.is_image:
+        codes = model.encode(x)
+        rows = min(8, len(codes) // 2)
+        lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS)
+        dimensions = codes.std(0).argsort(descending=True)[:COLUMNS].tolist()
+        walks = traversal(model, codes[0], codes, dimensions)
+        for name, images, columns in (
+            ("interpolation", lines, COLUMNS),
+            ("traversal", walks, len(walks) // len(dimensions)),
+        ):
+            pictures[name] = grid(images, columns, data)
+            arrays[name] = images.cpu().numpy()
+        arrays["traversal_dimensions"] = np.array(dimensions)
+        if model.latent_dim == 2:
+            pictures["latent"] = latent_scatter(codes, None if test is None else test.y)
+            if isinstance(model, GenerativeModel):
+                pictures["manifold"] = grid(manifold(model, 20, model.device), 20, data)
+    return pictures, arrays

@@ -1,0 +1,313 @@
+"""The runner: the only consumer of a training loop.
+
+A model yields after each complete update; everything else (rates, logging, evaluation, samples, checkpoints, stopping)
+happens here, between two yields. Cadence counts examples seen. Nothing here draws from the training's random stream.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from genlab import checkpoint, gallery, random
+from genlab.data.batches import Batches, in_order
+from genlab.data.source import Dataset, Examples
+from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
+from genlab.models.base import Metrics, Model
+from genlab.optimizers import set_rate
+from genlab.parallel import Device
+from genlab.tracking.console import ProgressReport
+from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.tracker import Tracker
+
+Positive = Annotated[int, Field(gt=0)]
+
+EVALUATION_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Training:
+    """The `train` section: length, and cadence in examples seen."""
+
+    epochs: Positive | None
+    """Length in passes over the training split ..."""
+    examples: Positive | None
+    """... or in examples; where both are null, the model's own default."""
+    batch_size: Positive
+    log_every: Positive | None
+    """Examples between two records of training losses; null for 200 records a run."""
+    eval_every: Positive | None
+    """Examples between two evaluations on the validation split; null for once an epoch, 20 times a run at most."""
+    sample_every: Positive | None
+    """Examples between two sets of pictures; null for 10 a run, once an epoch at most."""
+    checkpoint_every: Positive | None
+    """Examples between two checkpoints; null for as often as evaluations."""
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.examples is not None:
+            raise GenlabError(f"train.epochs={self.epochs} and train.examples={self.examples}: set one of the two")
+
+    def total(self, epoch: int, default: int) -> int:
+        """Length in examples, where an epoch has `epoch` of them."""
+        return self.epochs * epoch if self.epochs is not None else self.examples or default
+
+    def cadence(self, epoch: int, total: int) -> dict[str, int]:
+        seldom = max(epoch, total // 20)
+        return {
+            "log": self.log_every or max(1, total // 200),
+            "eval": self.eval_every or seldom,
+            "sample": self.sample_every or max(epoch, total // 10),
+            "checkpoint": self.checkpoint_every or seldom,
+        }
+
+
+class Loop:
+    """Trains `model` on `dataset` (both on the device already) in the run folder `run`, from its last checkpoint if any."""
+
+    def __init__(
+        self,
+        model: Model,
+        dataset: Dataset,
+        training: Training,
+        device: Device,
+        run: RunFolder,
+        config: Mapping[str, Any],
+        default_examples: int,
+    ) -> None:
+        self.model, self.dataset, self.device, self.run, self.config = model, dataset, device, run, config
+        self.seed: int = config["seed"]
+        self.where = device.resolve()
+        total = training.total(len(dataset.train), default_examples)
+        self.batches = Batches(
+            dataset.train,
+            dataset.represent,
+            batch_size=training.batch_size,
+            examples=total,
+            seed=self.seed,
+            device=self.where,
+        )
+        self.every = training.cadence(len(dataset.train), total)
+        self.window: list[Metrics] = []
+        self.best, self.best_at = float("inf"), 0
+        self.validation_loss = float("nan")  # the newest
+        self.seconds = 0.0  # of earlier sessions of this run
+        self.began = time.perf_counter()
+        self.stop_signal: int | None = None
+        resumed_at = None
+        if run.last.exists():
+            resumed_at = self._restore()
+        else:
+            run.cut_logs({})  # of a run that was killed before its first checkpoint
+        self.tracker = Tracker(run, config, resumed_at)
+        self._lap = (time.perf_counter(), self.batches.seen)
+
+    def fit(self) -> dict[str, tuple[float, float]]:
+        """Train to the end and evaluate; returns the final measures, each with its standard error.
+
+        Raises InterruptedRun after a checkpoint on SIGINT or SIGTERM, NonFiniteError where training diverges, OSError where
+        the run folder cannot be written.
+        """
+        title = f"{type(self.model).__name__} on {self.dataset.spec.name}"
+        with (
+            self._listening(),
+            self.tracker,
+            ProgressReport(title, self.batches.examples, self.batches.seen) as self.progress,
+        ):
+            self.model.train()
+            updates = self.model.train_loop(self.batches)
+            before = self.batches.seen
+            self._set_rates()
+            while (metrics := self._next(updates)) is not None:
+                self.window.append(metrics)
+                self._set_rates()
+                self._between(before, self.batches.seen)
+                before = self.batches.seen
+            return self._finish()
+
+    def _set_rates(self) -> None:
+        for optimizer in self.model.optimizers.values():
+            set_rate(optimizer, self.batches.progress)
+
+    def _next(self, updates: Iterator[Metrics]) -> Metrics | None:
+        with self.device.autocast():
+            return next(updates, None)
+
+    def _between(self, before: int, seen: int) -> None:
+        """Everything that is due between two updates, after which `before` and `seen` examples had been seen."""
+        self.progress.at(seen)
+        due = {name for name, every in self.every.items() if seen // every > before // every}
+        if seen >= self.batches.examples:
+            due -= {"eval", "sample", "checkpoint"}  # the end does them all
+        if due:
+            values: dict[str, float] = {}
+            if "log" in due:
+                values |= self._training_scalars()
+            if "eval" in due and self.dataset.validation is not None:
+                values |= self._validate(self.dataset.validation)
+            if "sample" in due:
+                self._show()
+            self.tracker.record(values, seen, self.batches.epoch, self.elapsed())
+            if "eval" in due or "sample" in due:
+                self._lap = (time.perf_counter(), seen)
+        if self.stop_signal is not None or "checkpoint" in due:
+            self.save()
+        if self.stop_signal is not None:
+            name = signal.Signals(self.stop_signal).name
+            raise InterruptedRun(
+                f"{name} at {seen:,} of {self.batches.examples:,} examples; all is saved: genlab resume {self.run.path}",
+                self.stop_signal,
+            )
+
+    def _finish(self) -> dict[str, tuple[float, float]]:
+        self.save()
+        values = self._training_scalars() if self.window else {}
+        results: dict[str, tuple[float, float]] = {}
+        if self.dataset.validation is not None:
+            values |= self._validate(self.dataset.validation)
+        for name, value in self.evaluate(self.dataset.test).items():
+            results[f"test/{name}"] = value
+            values[f"test/{name}"] = value[0]
+            values[f"test/{name}_stderr"] = value[1]
+        self._show()
+        self.tracker.record(values, self.batches.seen, self.batches.epoch, self.elapsed())
+        return results
+
+    def _show(self) -> None:
+        for name, picture in gallery.pictures(self.model, self.dataset, self.seed).items():
+            self.tracker.picture(name, picture, self.batches.seen)
+
+    def elapsed(self) -> float:
+        """Seconds spent on this run, over all its sessions."""
+        return self.seconds + time.perf_counter() - self.began
+
+    def _training_scalars(self) -> dict[str, float]:
+        """Means over the updates since the last record, and the state of the optimizers."""
+        means = {name: torch.stack([m[name].float() for m in self.window]).mean() for name in self.window[0]}
+        values = {f"train/{name}": float(value) for name, value in means.items()}
+        self._refuse_nonfinite(values)
+        for name, optimizer in self.model.optimizers.items():
+            values[f"optimizer/{name}/learning_rate"] = float(optimizer.param_groups[0]["lr"])
+            values[f"optimizer/{name}/gradient_norm"] = float(self.model.gradient_norm(name))
+        now, seen = time.perf_counter(), self.batches.seen
+        values["throughput/images_per_second"] = (seen - self._lap[1]) / max(now - self._lap[0], 1e-9)
+        self._lap = (now, seen)
+        self.window.clear()
+        self.progress.losses(
+            {name.removeprefix("train/"): v for name, v in values.items() if name.startswith("train/")}
+        )
+        return values
+
+    def _refuse_nonfinite(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            if not -float("inf") < value < float("inf"):
+                kept = f"the last good state is {self.run.last}" if self.run.last.exists() else "nothing was saved yet"
+                raise NonFiniteError(
+                    f"{name} became {value} within {self.every['log']:,} examples before example {self.batches.seen:,}; "
+                    f"lower optimizer.lr (is {self.config['optimizer']['lr']}) or set optimizer.clip=1; {kept}"
+                )
+
+    def _validate(self, split: Examples) -> dict[str, float]:
+        values = {f"eval/{name}": mean for name, (mean, _) in self.evaluate(split).items()}
+        self._refuse_nonfinite(values)
+        self.validation_loss = values.get("eval/loss", float("nan"))
+        if self.validation_loss < self.best:
+            self.best, self.best_at = self.validation_loss, self.batches.seen
+            checkpoint.save(self.run.best, {**self._identity(), "examples": self.batches.seen, "eval": values})
+        return values
+
+    def evaluate(self, split: Examples) -> dict[str, tuple[float, float]]:
+        """Mean and standard error over the examples of `split` of everything that the family measures."""
+        collected: dict[str, list[Tensor]] = {}
+        self.model.eval()
+        with random.seeded(self.seed, "evaluate", device=self.where):
+            for batch in in_order(split, self.dataset.represent, batch_size=EVALUATION_BATCH, device=self.where):
+                for name, values in self.model.evaluate(batch).items():
+                    collected.setdefault(name, []).append(values.detach())
+        self.model.train()
+        results = {}
+        for name, parts in collected.items():
+            values = torch.cat(parts).double() if self.where.type != "mps" else torch.cat(parts).cpu().double()
+            results[name] = (float(values.mean()), float(values.std(correction=1) / len(values) ** 0.5))
+        return results
+
+    def _identity(self) -> dict[str, Any]:
+        """What a checkpoint needs so that the model can be built again without its data."""
+        return {"config": self.config, "data": self.dataset.spec.state_dict(), "model": self.model.state_dict()}
+
+    def save(self) -> None:
+        """Write last.pt: all that lasts, at this point between two updates."""
+        for name, parameter in self.model.named_parameters():
+            if not bool(parameter.detach().isfinite().all()):
+                raise NonFiniteError(
+                    f"parameter {name} is not finite at example {self.batches.seen:,}; lower optimizer.lr "
+                    f"(is {self.config['optimizer']['lr']}) or set optimizer.clip=1; checkpoints were left as they are"
+                )
+        self.tracker.flush()
+        checkpoint.save(
+            self.run.last,
+            {
+                **self._identity(),
+                "optimizers": {name: optimizer.state_dict() for name, optimizer in self.model.optimizers.items()},
+                "batches": self.batches.state_dict(),
+                "random": random.get_state(self.where),
+                "window": [{k: v.cpu() for k, v in m.items()} for m in self.window],
+                "best": [self.best, self.best_at],
+                "seconds": self.elapsed(),
+                "logs": self.run.log_sizes(),
+            },
+        )
+
+    def _restore(self) -> int:
+        """Go back to last.pt; returns the number of examples seen there. Raises GenlabError where it does not fit."""
+        state = checkpoint.load(self.run.last)
+        difference = differing_keys(state["config"], self.config)
+        if difference:
+            raise GenlabError(f"run={self.run.path} was trained with another configuration: {'; '.join(difference)}")
+        self.model.load_state_dict(state["model"])
+        for name, optimizer in self.model.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.batches.load_state_dict(state["batches"])
+        random.set_state(state["random"], self.where)
+        self.window = [{k: v.to(self.where) for k, v in m.items()} for m in state["window"]]
+        (self.best, self.best_at), self.seconds = state["best"], state["seconds"]
+        self.run.cut_logs(state["logs"])
+        return self.batches.seen
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """SIGINT and SIGTERM ask for a checkpoint after the update at hand; a second one is not waited for."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            if self.stop_signal is not None:
+                raise KeyboardInterrupt
+            self.stop_signal = number
+
+        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """'key: old value -> new value' for every key in which two configurations differ."""
+    lines = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differing_keys(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: {a} -> {b}")
+    return lines

@@ -1,0 +1,153 @@
+"""The contract between a model and everything that runs it: a training loop and a sampling loop, both as generators."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar, Protocol, final, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from genlab.data.batches import Batch
+from genlab.data.spec import DataSpec, Support
+from genlab.errors import GenlabError
+from genlab.optimizers import Recipe
+
+Metrics = dict[str, Tensor]
+
+
+class Model(nn.Module, ABC):
+    """What the runner needs. A family writes its literal training loop and yields after each complete update.
+
+    Rules: yield detached tensors, and only between complete updates; keep everything that lasts in parameters, buffers or
+    optimizers (locals of the loop are disposable); make noise on the model's device from torch's default generators.
+    """
+
+    supports: ClassVar[frozenset[Support]]
+    """Data supports that the family can model."""
+    deterministic_loss: ClassVar[bool] = False
+    """Whether the loss of a batch is a function of the parameters alone, as a line search (L-BFGS) needs."""
+
+    data: DataSpec
+    optimizers: dict[str, Optimizer]
+
+    def __init__(self, data: DataSpec, optimizer: Recipe | None) -> None:
+        """Refuses, before any training, data that the family cannot model and optimizers that it cannot take."""
+        super().__init__()
+        family = type(self).__name__.lower()
+        if data.support not in self.supports:
+            raise GenlabError(
+                f"model={family} cannot model {data.support} data (dataset={data.name}), only "
+                f"{' or '.join(sorted(self.supports))}; {REMEDY[data.support]}"
+            )
+        if optimizer is not None and optimizer.needs_closure and not self.deterministic_loss:
+            raise GenlabError(
+                f"optimizer=lbfgs needs a loss without noise, and the loss of model={family} is a Monte Carlo estimate; "
+                "set optimizer=adam, or use lbfgs with model=ae"
+            )
+        self.data = data
+        self.optimizers = {}
+        self.gradient_norms: Metrics = {}
+
+    @abstractmethod
+    def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
+        """Train on the stream of batches; yield the scalars to be logged after each complete update."""
+
+    @abstractmethod
+    def evaluate(self, batch: Batch) -> Metrics:
+        """What only the family knows of held-out data: one value per example, each of shape (n,)."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @final
+    def descend(self, optimizer: Optimizer, loss: Tensor | Callable[[], Tensor]) -> Tensor:
+        """One step down `loss`, given as a tensor or, where the optimizer may evaluate it again, as a function."""
+
+        def backward() -> Tensor:
+            optimizer.zero_grad(set_to_none=True)
+            value = loss() if callable(loss) else loss
+            value.backward()
+            return value
+
+        if isinstance(optimizer, torch.optim.LBFGS):
+            return self.update(optimizer, backward)
+        value = backward()
+        self.update(optimizer)
+        return value.detach()
+
+    @final
+    def update(self, optimizer: Optimizer, closure: Callable[[], Tensor] | None = None) -> Tensor:
+        """Step with the gradients in `.grad`. Every optimizer step goes through here: the seam for data parallelism."""
+        clip = optimizer.param_groups[0]["clip"]
+        if clip is not None:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            self.gradient_norms[self._name_of(optimizer)] = nn.utils.clip_grad_norm_(parameters, clip)
+        if closure is None:
+            optimizer.step()
+            return torch.empty(0)
+        return torch.as_tensor(optimizer.step(closure)).detach()  # type: ignore[arg-type]  # torch's annotation is too narrow
+
+    @final
+    def gradient_norm(self, name: str) -> Tensor:
+        """Norm of the gradient of the last update of optimizer `name`, before clipping."""
+        if name in self.gradient_norms:
+            return self.gradient_norms[name]
+        groups = self.optimizers[name].param_groups
+        gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
+        return nn.utils.get_total_norm(gradients)
+
+    def _name_of(self, optimizer: Optimizer) -> str:
+        return next(name for name, known in self.optimizers.items() if known is optimizer)
+
+
+class GenerativeModel(Model):
+    """A model of p(x) that can be sampled."""
+
+    @abstractmethod
+    def sample_loop(self, n: int) -> Iterator[Tensor]:
+        """Yield each state of the sampling chain, shape (n, *data.shape), in the data's support; the last is the sample.
+
+        Families add keyword arguments of their own (sampler, steps, labels); commands pass only those that a user sets.
+        """
+
+    @final
+    @torch.no_grad()
+    def sample(self, n: int, **options: object) -> Tensor:
+        """The last state of `sample_loop`."""
+        sample = None
+        for state in self.sample_loop(n, **options):
+            sample = state
+        assert sample is not None, "sample_loop yields at least once"
+        return sample
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """What the model makes of x, same shape and support."""
+        ...
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    def encode(self, x: Tensor) -> Tensor:
+        """Code h of x, shape (n, latent_dim)."""
+        ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    latent_dim: int
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Example that belongs to the code h, shape (n, *data.shape)."""
+        ...
+
+
+REMEDY: dict[Support, str] = {
+    "binary": "set dataset.binarize=none, or model=vae, which models binary data",
+    "unit": "set dataset.binarize=dynamic, or model=vae, which models data in [0, 1]",
+    "real": "use a family for real data, such as model=vae with model.likelihood=gaussian, or model=ae",
+}

@@ -1,0 +1,79 @@
+"""Which encoder and decoder suit the data: the one place where a network follows from the data specification."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genlab.data.spec import DataSpec
+from genlab.errors import GenlabError
+from genlab.networks.conv import ConvDecoder, ConvEncoder
+from genlab.networks.mlp import MLP, Activation
+
+Network = Literal["auto", "mlp", "conv"]
+
+CONV_WIDTHS = [32, 64, 128]
+
+
+class VectorDecoder(nn.Module):
+    """An MLP whose output is laid out as `outputs` values per component of the data: (n, n_in) -> (n, outputs*C, ...)."""
+
+    def __init__(self, sizes: Sequence[int], outputs: int, shape: tuple[int, ...], activation: Activation) -> None:
+        super().__init__()
+        self.mlp = MLP(sizes, activation)
+        self.shape = (outputs * shape[0], *shape[1:])
+
+    def forward(self, h: Tensor) -> Tensor:
+        out: Tensor = self.mlp(h).unflatten(1, self.shape)
+        return out
+
+    @property
+    def last(self) -> nn.Linear:
+        return self.mlp.last
+
+
+def encoder_and_decoder(
+    data: DataSpec,
+    network: Network,
+    hidden: Sequence[int] | None,
+    *,
+    default_hidden: Sequence[int],
+    code: int,
+    latent_dim: int,
+    outputs: int,
+    activation: Activation,
+) -> tuple[nn.Module, VectorDecoder | ConvDecoder]:
+    """An encoder (n, *shape) -> (n, code) and the mirrored decoder (n, latent_dim) -> (n, outputs*C, ...).
+
+    `auto` takes convolutions for colour pictures and for those larger than 32x32, and an MLP otherwise. `hidden` are the
+    widths of the MLP's layers or the channels of the convolutions, from the data to the code; None for the default.
+    """
+    if network == "auto":
+        network = "conv" if data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32) else "mlp"
+    if network == "conv":
+        if not data.is_image:
+            raise GenlabError(
+                f"model.network=conv: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp"
+            )
+        widths = list(hidden or CONV_WIDTHS)
+        if min(data.shape[1:]) < 2 ** (len(widths) - 1):
+            raise GenlabError(f"model.hidden={widths}: each entry halves the sides of {data.shape[1:]}; name fewer")
+        output_shape = (outputs * data.shape[0], *data.shape[1:])
+        return (
+            ConvEncoder(data.shape, widths, code, activation),
+            ConvDecoder(latent_dim, widths, output_shape, activation),
+        )
+    widths = list(default_hidden if hidden is None else hidden)
+    return (
+        MLP([data.dim, *widths, code], activation),
+        VectorDecoder([latent_dim, *reversed(widths), outputs * data.dim], outputs, data.shape, activation),
+    )
+
+
+@torch.no_grad()
+def start_at(decoder: VectorDecoder | ConvDecoder, out: Tensor) -> None:
+    """Set the last bias so that the untrained decoder puts out `out`, of shape (outputs*C, ...), on average."""
+    bias = decoder.last.bias
+    assert bias is not None
+    bias.copy_(out.flatten() if len(bias) == out.numel() else out.flatten(1).mean(1))

@@ -1,0 +1,71 @@
+"""Where and how the arithmetic runs: device, precision, threads, compilation."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from genlab.errors import GenlabError
+
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """The `device` group of the configuration."""
+
+    name: Literal["auto", "cpu", "cuda", "mps"]
+    precision: Precision
+    """fp32; tf32 (matrix products on CUDA with a 10-bit mantissa); bf16 (autocast; parameters and losses stay fp32)."""
+    compile: bool
+    """Compile the networks with torch.compile."""
+    threads: Annotated[int, Field(gt=0)] | None
+    """Threads for one operation on the CPU; null for one a core."""
+    processes: Annotated[int, Field(gt=0)]
+    """Processes that share the training; one for now."""
+
+    def __post_init__(self) -> None:
+        if self.processes != 1:
+            raise GenlabError(f"device.processes={self.processes}: training runs in one process for now; set it to 1")
+
+    def resolve(self) -> torch.device:
+        """The device that is meant. Raises GenlabError where it is not there."""
+        available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        name = next(n for n, there in available.items() if there) if self.name == "auto" else self.name
+        if not available[name]:
+            here = ", ".join(n for n, there in available.items() if there)
+            raise GenlabError(f"device.name={name} is not on this machine (there is: {here}); set device=auto")
+        if self.precision == "tf32" and name != "cuda":
+            raise GenlabError(
+                f"device.precision=tf32 exists on cuda only, and this is {name}; set device.precision=fp32"
+            )
+        return torch.device(name)
+
+    def prepare(self) -> torch.device:
+        """Set threads and matrix-product precision for this process and return the device."""
+        device = self.resolve()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
+        return device
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The precision of a training step."""
+        if self.precision == "bf16":
+            return torch.autocast(self.resolve().type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def place(self, model: nn.Module) -> None:
+        """Move the model to the device; its networks are compiled in place, so that parameter names stay as they are."""
+        device = self.resolve()
+        model.to(device)
+        if device.type == "cuda":
+            model.to(memory_format=torch.channels_last)
+        if self.compile:
+            for part in model.children():
+                if any(True for _ in part.parameters()):
+                    part.compile()

@@ -1,0 +1,109 @@
+"""Pictures as people look at them: grids of images, film strips, scatter plots of vectors. Arrays in, PNG out."""
+
+import io
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from genlab.data.spec import DataSpec
+
+Picture = npt.NDArray[np.uint8]
+
+TILE = 56  # least side of one example on the screen, in pixels
+GAP = 2
+BACKGROUND = 70
+
+
+def grid(images: Tensor, columns: int, data: DataSpec) -> Picture:
+    """Lay out images (n, C, H, W) row by row; nearest-neighbour upscaled, always over the same range of values."""
+    low, high = (0.0, 1.0) if data.support != "real" else (data.low, data.high)
+    values = ((images.detach().float().cpu() - low) / max(high - low, 1e-12)).clamp(0, 1)
+    n, channels, height, width = values.shape
+    scale = max(1, -(-TILE // max(height, width)))
+    tiles = (values * 255).round().byte().permute(0, 2, 3, 1)
+    tiles = tiles.expand(-1, -1, -1, 3) if channels == 1 else tiles[..., :3]
+    tiles = tiles.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    rows = -(-n // columns)
+    step_y, step_x = height * scale + GAP, width * scale + GAP
+    canvas = np.full((rows * step_y + GAP, columns * step_x + GAP, 3), BACKGROUND, dtype=np.uint8)
+    for i, tile in enumerate(tiles.numpy()):
+        y, x = GAP + (i // columns) * step_y, GAP + (i % columns) * step_x
+        canvas[y : y + height * scale, x : x + width * scale] = tile
+    return canvas
+
+
+def pairs(originals: Tensor, reconstructions: Tensor, columns: int, data: DataSpec) -> Picture:
+    """Each row of originals above the row of their reconstructions."""
+    n = len(originals) // columns * columns or len(originals)
+    columns = min(columns, n)
+    rows = [
+        part
+        for both in zip(originals[:n].split(columns), reconstructions[:n].split(columns), strict=True)
+        for part in both
+    ]
+    return grid(torch.cat(rows), columns, data)
+
+
+def scatter(series: Mapping[str, Tensor], data: DataSpec, most: int = 4) -> Picture:
+    """Vectors (n, D) of several kinds in the planes of their first components (a histogram where D = 1)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    planes: Sequence[tuple[int, ...]] = list(combinations(range(min(data.dim, most)), 2)) or [(0,)]
+    columns = min(3, len(planes))
+    rows = -(-len(planes) // columns)
+    figure = Figure(figsize=(4 * columns, 4 * rows), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    for k, plane in enumerate(planes):
+        axes = figure.add_subplot(rows, columns, k + 1)
+        for name, values in series.items():
+            points = values.detach().float().cpu().numpy()
+            if len(plane) == 1:
+                axes.hist(points[:, 0], bins=60, density=True, histtype="step", label=name)
+            else:
+                axes.scatter(points[:, plane[0]], points[:, plane[1]], s=4, alpha=0.5, linewidths=0, label=name)
+        axes.set_xlabel(f"$x_{{{plane[0] + 1}}}$")
+        axes.set_ylabel(f"$x_{{{plane[1] + 1}}}$" if len(plane) == 2 else "density")
+    figure.axes[0].legend(loc="upper right", markerscale=3)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def latent_scatter(codes: Tensor, labels: Tensor | None) -> Picture:
+    """Codes (n, 2) of held-out data, coloured by class."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 5), dpi=110, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    h = codes.detach().float().cpu().numpy()
+    if labels is None:
+        axes.scatter(h[:, 0], h[:, 1], s=4, alpha=0.6, linewidths=0)
+    else:
+        classes = labels.cpu().numpy()
+        points = axes.scatter(h[:, 0], h[:, 1], c=classes, cmap="tab10", s=5, alpha=0.7, linewidths=0)
+        handles, names = points.legend_elements(num="auto")
+        axes.legend(handles, names, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.set_xlabel("$h_1$")
+    axes.set_ylabel("$h_2$")
+    axes.set_aspect("equal", adjustable="datalim")
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def png(picture: Picture) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def save_png(path: Path, picture: Picture) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png(picture))

@@ -1,0 +1,178 @@
+"""A run folder: what a run leaves behind, and the one place that writes it.
+
+config.yaml      the resolved configuration
+run.json         state, seed, versions, device, git, cost, results
+metrics.jsonl    every scalar, one line a record, beside TensorBoard
+checkpoints/     last.pt, best.pt
+tensorboard/     scalars, images, layout, hparams
+samples/         what a person would look at
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from filelock import FileLock, Timeout
+
+from genlab import __version__
+from genlab.errors import GenlabError
+
+State = Literal["running", "finished", "failed", "interrupted"]
+
+
+class RunFolder:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.tensorboard = path / "tensorboard"
+        self.samples = path / "samples"
+        self.metrics = path / "metrics.jsonl"
+
+    @property
+    def last(self) -> Path:
+        return self.checkpoints / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        return self.checkpoints / "best.pt"
+
+    def create(self, config: Mapping[str, Any]) -> None:
+        """Lay out a new run. Raises GenlabError where the folder holds one already."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        try:
+            (self.path / "run.json").touch(exist_ok=False)
+        except FileExistsError:
+            raise GenlabError(
+                f"hydra.run.dir={self.path} holds a run already; name another folder, or go on with: genlab resume {self.path}"
+            ) from None
+        self.samples.mkdir(exist_ok=True)
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        _write_atomically(self.path / "config.yaml", text)
+        self.note(
+            state="running",
+            started=_now(),
+            seed=config.get("seed"),
+            versions=_versions(),
+            git=_git(),
+            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+        )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second process from training the same run; a killed process lets go by itself."""
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise GenlabError(
+                f"run={self.path} is being trained by another process; wait for it, or stop it first"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def info(self) -> dict[str, Any]:
+        """The content of run.json."""
+        try:
+            info = json.loads((self.path / "run.json").read_text() or "{}")
+        except (OSError, ValueError):
+            info = {}
+        return info if isinstance(info, dict) else {}
+
+    def note(self, **facts: Any) -> None:
+        """Add facts to run.json."""
+        _write_atomically(self.path / "run.json", json.dumps({**self.info(), **facts}, indent=1) + "\n")
+
+    def end(self, state: State, **facts: Any) -> None:
+        self.note(state=state, ended=_now(), **facts)
+
+    def record(self, values: Mapping[str, int | float]) -> None:
+        """Append one line to metrics.jsonl."""
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def log_sizes(self) -> dict[str, int]:
+        """Length of every log file, to be noted in a checkpoint."""
+        files = [self.metrics, *self.tensorboard.glob("events.out.tfevents.*")]
+        return {str(f.relative_to(self.path)): f.stat().st_size for f in files if f.exists()}
+
+    def cut_logs(self, sizes: Mapping[str, int]) -> None:
+        """Cut every log file back to the length that a checkpoint noted, and remove those that it did not know."""
+        for file in [self.metrics, *self.tensorboard.glob("events.out.tfevents.*")]:
+            size = sizes.get(str(file.relative_to(self.path)), 0)
+            if size == 0:
+                file.unlink(missing_ok=True)
+            elif file.stat().st_size > size:
+                os.truncate(file, size)
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def _versions() -> dict[str, str]:
+    import numpy
+    import torch
+
+    return {
+        "genlab": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+    }
+
+
+def _git() -> dict[str, str | bool] | None:
+    """Commit of the source that is running, where it is a git checkout."""
+    source = Path(__file__).parents[2]
+    if not (source / ".git").exists():
+        return None
+    try:
+        run = [
+            subprocess.run(
+                ["git", "-C", str(source), *args], capture_output=True, text=True, timeout=5, check=True
+            ).stdout
+            for args in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": run[0].strip(), "modified": bool(run[1].strip())}
+
+
+def find_run(run: str, outputs: Path = Path("outputs")) -> RunFolder:
+    """The run folder that `run` names; `latest` is the one started last under outputs/train.
+
+    Raises GenlabError where there is none.
+    """
+    if run == "latest":
+        found = sorted(outputs.glob("train/**/run.json"), key=lambda p: p.stat().st_ctime_ns)
+        runs = [p.parent for p in found if (p.parent / "config.yaml").exists()]
+        if not runs:
+            raise GenlabError(
+                f"run=latest: there is no run under {outputs / 'train'} yet; start one with: genlab train"
+            )
+        started = {path: str(RunFolder(path).info().get("started", "")) for path in runs}
+        return RunFolder(max(runs, key=lambda path: started[path]))
+    path = Path(run)
+    if not path.is_dir():
+        raise GenlabError(f"run={run}: there is no such folder; name a run folder, or 'latest'")
+    if not (path / "config.yaml").exists():
+        inner = next(iter(sorted(path.glob("**/config.yaml"))), None)
+        hint = f"; did you mean {inner.parent}?" if inner else "; a run folder is what genlab train leaves behind"
+        raise GenlabError(f"run={run} is not a run folder (it has no config.yaml){hint}")
+    return RunFolder(path)

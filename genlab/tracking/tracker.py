@@ -1,0 +1,81 @@
+"""The log of a run: metrics.jsonl and TensorBoard with the same names, and pictures in samples/ and TensorBoard."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import yaml
+
+from genlab.tracking.events import EventWriter
+from genlab.tracking.figures import Picture, save_png
+from genlab.tracking.run_folder import RunFolder
+
+
+class Tracker:
+    """Open for one session of a run; `resumed_at` is the number of examples at which a resumed run goes on."""
+
+    def __init__(self, run: RunFolder, config: Mapping[str, Any], resumed_at: int | None) -> None:
+        self.run = run
+        self.events = EventWriter(run.tensorboard, resumed_at)
+        self._laid_out = resumed_at is not None
+        if resumed_at is None:
+            self.events.text("config", "```yaml\n" + yaml.safe_dump(dict(config), sort_keys=False) + "\n```")
+            self.events.hparams(hyperparameters(config), run.path.name)
+
+    def record(self, values: Mapping[str, float], seen: int, epoch: int, seconds: float) -> None:
+        if not values:
+            return
+        if not self._laid_out:
+            self.events.layout(_layout(values))
+            self._laid_out = True
+        self.run.record({"examples": seen, "epoch": epoch, "seconds": round(seconds, 3), **values})
+        self.events.scalars(values, seen)
+
+    def picture(self, name: str, picture: Picture, seen: int) -> None:
+        """Show in TensorBoard, and keep as samples/<name>.png (the newest) and samples/<name>_<examples>.png."""
+        self.events.image(name, picture, seen)
+        save_png(self.run.samples / f"{name}_{seen:010d}.png", picture)
+        save_png(self.run.samples / f"{name}.png", picture)
+
+    def flush(self) -> None:
+        self.events.flush()
+
+    def __enter__(self) -> "Tracker":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.events.end(ok=error is None)
+            self.events.close()
+        except OSError:
+            if error is None:  # a full disk has been reported already by whoever met it first
+                raise
+
+
+def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
+    """The configuration as flat 'section.key' -> value, for the HPARAMS table."""
+    flat: dict[str, bool | int | float | str] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat |= hyperparameters(value, name + ".")
+        elif isinstance(value, bool | int | float | str):
+            flat[name] = value
+        else:
+            flat[name] = "null" if value is None else str(value)
+    return {name: value for name, value in flat.items() if not name.startswith(("preferred.", "dataset.root"))}
+
+
+def _layout(values: Mapping[str, float]) -> dict[str, dict[str, list[str]]]:
+    """Each training term beside the same term on held-out data; then the optimizers; then the throughput."""
+    terms = [name.removeprefix("train/") for name in values if name.startswith("train/")]
+    optimizer = [name for name in values if name.startswith("optimizer/")]
+    return {
+        "Terms: training and validation": {
+            term: [f"train/{term}$", f"eval/{term}$", f"test/{term}$"] for term in terms
+        },
+        "Optimizer": {name.removeprefix("optimizer/"): [name + "$"] for name in optimizer},
+        "Throughput": {"images per second": ["throughput/images_per_second$"]},
+    }
