@@ -105,3 +105,15 @@ def build(values: Mapping[str, Any], key: str, **injected: Any) -> Any:
     target = locate(values.get("_target_"), key)
     (arguments,) = check(values, key, target)
     return target(**injected, **arguments)
+
+
+def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """'key: old value -> new value' for every key in which two configurations differ."""
+    lines = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differing_keys(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: {a} -> {b}")
+    return lines

@@ -12,12 +12,12 @@ from genlab.config import build, check, locate
 from genlab.data.source import Dataset, prepare
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError, did_you_mean
-from genlab.loop import Training
 from genlab.models.base import Model
 from genlab.optimizers import Recipe
 from genlab.parallel import Device
 from genlab.random import derive
 from genlab.tracking.run_folder import RunFolder
+from genlab.training import Training
 
 Config = Mapping[str, Any]
 

@@ -4,69 +4,28 @@ A model yields after each complete update; everything else (rates, logging, eval
 happens here, between two yields. Cadence counts examples seen. Nothing here draws from the training's random stream.
 """
 
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from genlab import checkpoint, gallery, random
+from genlab.config import differing_keys
 from genlab.data.batches import Batches, in_order
 from genlab.data.source import Dataset, Examples
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.models.base import Metrics, Model
 from genlab.optimizers import set_rate
 from genlab.parallel import Device
+from genlab.signals import StopRequest
 from genlab.tracking.console import ProgressReport
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import Tracker
-
-Positive = Annotated[int, Field(gt=0)]
+from genlab.training import Training
 
 EVALUATION_BATCH = 500
-
-
-@dataclass(frozen=True)
-class Training:
-    """The `train` section: length, and cadence in examples seen."""
-
-    epochs: Positive | None
-    """Length in passes over the training split ..."""
-    examples: Positive | None
-    """... or in examples; where both are null, the model's own default."""
-    batch_size: Positive
-    log_every: Positive | None
-    """Examples between two records of training losses; null for 200 records a run."""
-    eval_every: Positive | None
-    """Examples between two evaluations on the validation split; null for once an epoch, 20 times a run at most."""
-    sample_every: Positive | None
-    """Examples between two sets of pictures; null for 10 a run, once an epoch at most."""
-    checkpoint_every: Positive | None
-    """Examples between two checkpoints; null for as often as evaluations."""
-
-    def __post_init__(self) -> None:
-        if self.epochs is not None and self.examples is not None:
-            raise GenlabError(f"train.epochs={self.epochs} and train.examples={self.examples}: set one of the two")
-
-    def total(self, epoch: int, default: int) -> int:
-        """Length in examples, where an epoch has `epoch` of them."""
-        return self.epochs * epoch if self.epochs is not None else self.examples or default
-
-    def cadence(self, epoch: int, total: int) -> dict[str, int]:
-        seldom = max(epoch, total // 20)
-        return {
-            "log": self.log_every or max(1, total // 200),
-            "eval": self.eval_every or seldom,
-            "sample": self.sample_every or max(epoch, total // 10),
-            "checkpoint": self.checkpoint_every or seldom,
-        }
 
 
 class Loop:
@@ -100,7 +59,7 @@ class Loop:
         self.validation_loss = float("nan")  # the newest
         self.seconds = 0.0  # of earlier sessions of this run
         self.began = time.perf_counter()
-        self.stop_signal: int | None = None
+        self.stop = StopRequest()
         resumed_at = None
         if run.last.exists():
             resumed_at = self._restore()
@@ -117,7 +76,7 @@ class Loop:
         """
         title = f"{type(self.model).__name__} on {self.dataset.spec.name}"
         with (
-            self._listening(),
+            self.stop,
             self.tracker,
             ProgressReport(title, self.batches.examples, self.batches.seen) as self.progress,
         ):
@@ -157,13 +116,13 @@ class Loop:
             self.tracker.record(values, seen, self.batches.epoch, self.elapsed())
             if "eval" in due or "sample" in due:
                 self._lap = (time.perf_counter(), seen)
-        if self.stop_signal is not None or "checkpoint" in due:
+        if self.stop.number is not None or "checkpoint" in due:
             self.save()
-        if self.stop_signal is not None:
-            name = signal.Signals(self.stop_signal).name
+        if self.stop.number is not None:
             raise InterruptedRun(
-                f"{name} at {seen:,} of {self.batches.examples:,} examples; all is saved: genlab resume {self.run.path}",
-                self.stop_signal,
+                f"{self.stop.name} at {seen:,} of {self.batches.examples:,} examples; "
+                f"all is saved: genlab resume {self.run.path}",
+                self.stop.number,
             )
 
     def _finish(self) -> dict[str, tuple[float, float]]:
@@ -280,34 +239,3 @@ class Loop:
         (self.best, self.best_at), self.seconds = state["best"], state["seconds"]
         self.run.cut_logs(state["logs"])
         return self.batches.seen
-
-    @contextmanager
-    def _listening(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask for a checkpoint after the update at hand; a second one is not waited for."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def ask(number: int, frame: FrameType | None) -> None:
-            if self.stop_signal is not None:
-                raise KeyboardInterrupt
-            self.stop_signal = number
-
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """'key: old value -> new value' for every key in which two configurations differ."""
-    lines = []
-    for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
-            lines += differing_keys(a, b, f"{prefix}{key}.")
-        elif a != b:
-            lines.append(f"{prefix}{key}: {a} -> {b}")
-    return lines

@@ -8,6 +8,8 @@ from genlab.errors import GenlabError, did_you_mean
 
 WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
 
+LIBRARIES = ("hydra.", "omegaconf.", "antlr4.")
+
 
 def explain(error: BaseException, command: str) -> str | None:
     """What went wrong and how to mend it, in one line; None for an error that is genlab's own fault."""
@@ -16,9 +18,17 @@ def explain(error: BaseException, command: str) -> str | None:
         if isinstance(cause, GenlabError):
             return _one_line(str(cause))
         cause = cause.__cause__ or cause.__context__
-    if type(error).__module__.startswith(("hydra", "omegaconf")):
+    if type(error).__module__.startswith(LIBRARIES) or _raised_in(error).startswith(LIBRARIES):
         return _one_line(_explain_hydra(error, command))
     return explain_os_error(error) if isinstance(error, OSError) else None
+
+
+def _raised_in(error: BaseException) -> str:
+    """Module whose code raised `error`: Hydra also reports mistakes of the command line as plain ValueErrors."""
+    trace, module = error.__traceback__, ""
+    while trace is not None:
+        module, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return module
 
 
 def explain_os_error(error: OSError) -> str | None:

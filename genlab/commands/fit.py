@@ -110,7 +110,7 @@ def _show(run: RunFolder, model: Model, dataset: Dataset, loop: Loop, results: d
         "pictures": ", ".join(str(run.samples / f"{name}.png") for name in pictures),
         "next": f"genlab dashboard {run.path.parent}   |   genlab sample run={run.path}",
     }
-    if loop.validation_loss > loop.best + 3 * results["test/loss"][1]:
+    if loop.validation_loss > loop.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:
         facts["overfitting"] = (
             f"validation loss was {loop.best:.4g} at {loop.best_at:,} examples and is {loop.validation_loss:.4g} now: "
             "train for less long, or take that state with checkpoint=best"

@@ -51,7 +51,7 @@ class Batches:
             self.seen += self.batch_size
             if isinstance(self.data.x, Prefetching) and self.seen < self.examples:
                 self.data.x.prefetch(self._indices(self.seen))
-            stored = self.data.x[index].to(self.device, non_blocking=True)
+            stored = self.data.take(index).to(self.device, non_blocking=True)
             y = None if self.data.y is None else self.data.y[index]
             yield Batch(self.represent(stored), y, progress)
 
@@ -93,6 +93,6 @@ def in_order(
     """One pass over `data` (its first `limit` examples) in its own order, for evaluation."""
     n = len(data) if limit is None else min(limit, len(data))
     for index in torch.split(torch.arange(n), batch_size):
-        stored = data.x[index.to(device) if isinstance(data.x, Tensor) else index].to(device)
+        stored = data.take(index.to(device)).to(device)
         y = None if data.y is None else data.y[index.to(device)]
         yield Batch(represent(stored), y, 1.0)

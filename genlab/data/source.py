@@ -45,8 +45,12 @@ class Examples:
     def __len__(self) -> int:
         return len(self.x)
 
+    def take(self, index: Tensor) -> Tensor:
+        """The stored examples at `index`, shape (n, *shape)."""
+        return self.x.index_select(0, index) if isinstance(self.x, Tensor) else self.x[index]
+
     def subset(self, index: Tensor) -> "Examples":
-        x = self.x[index] if isinstance(self.x, Tensor) else _Subset(self.x, index)
+        x = self.take(index) if isinstance(self.x, Tensor) else _Subset(self.x, index)
         return Examples(x, None if self.y is None else self.y[index])
 
     def to(self, device: torch.device) -> "Examples":
@@ -171,7 +175,8 @@ def _specify(raw: Raw, train: Examples, represent: Representation) -> DataSpec:
     first = second = torch.zeros(()).double()
     low, high, n, binary = float("inf"), float("-inf"), 0, True
     for stored in _chunks(train):
-        x = stored.double() / scale  # in float32 the squares of far-off points would cancel their variance away
+        # In float32 the squares of points far from the origin would cancel their variance away; grey values are near it.
+        x = stored.double() if raw.levels is None else stored.float().div_(scale)
         if not bool(x.isfinite().all()):
             raise GenlabError(f"dataset={raw.name}: the data hold values that are not finite; remove or replace them")
         low, high = min(low, float(x.min())), max(high, float(x.max()))
@@ -217,4 +222,4 @@ def _chunks(examples: Examples) -> Iterator[Tensor]:
     index = torch.arange(0, len(examples), -(-len(examples) // most))
     size = max(1, 2**22 // examples.x[index[:1]].numel())
     for part in torch.split(index, size):
-        yield examples.x[part]
+        yield examples.take(part)

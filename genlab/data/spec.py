@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 Support = Literal["binary", "unit", "real"]
@@ -55,5 +54,4 @@ class DataSpec:
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
-            value = getattr(self, name)
-            assert isinstance(value, torch.Tensor) and value.shape == self.shape, f"{name} has the wrong shape"
+            assert getattr(self, name).shape == self.shape, f"{name} has the wrong shape"

@@ -1,0 +1,112 @@
+"""What the tests of models and of the runner share: composed configurations, small data, short runs."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from torch import Tensor
+
+from genlab.commands.list import names
+from genlab.config import plain
+from genlab.data.source import Dataset, Examples, Raw, prepare
+from genlab.data.spec import DataSpec
+from genlab.experiment import check_experiment, make_dataset, make_model
+from genlab.loop import Loop
+from genlab.models.base import Model
+from genlab.optimizers import Recipe, adam
+from genlab.resolvers import register
+from genlab.tracking.run_folder import RunFolder
+
+register()
+
+MODELS = sorted(names("model"))
+
+
+def configure(*overrides: str) -> dict[str, Any]:
+    """The configuration that `genlab train` would compose."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module("genlab.conf", version_base="1.3"):
+        return plain(compose("train", list(overrides)))
+
+
+def adam_recipe(lr: float = 1e-3) -> Recipe:
+    create = adam(lr=lr, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.0)
+    return Recipe(create, schedule="constant", warmup=0.0, clip=None)
+
+
+def dataset_of(
+    x: Tensor,
+    *,
+    levels: int | None = None,
+    binarize: str = "none",
+    dequantize: bool = False,
+    classes: int | None = None,
+    y: Tensor | None = None,
+) -> Dataset:
+    raw = Raw("test", Examples(x, y), None, levels, classes)
+    return prepare(raw, binarize=binarize, dequantize=dequantize, validation=0.1, test=0.2)  # type: ignore[arg-type]
+
+
+def spec_of(x: Tensor, **options: Any) -> DataSpec:
+    return dataset_of(x, **options).spec
+
+
+def small_data(kind: str) -> Dataset:
+    """A little of every kind of data that a model can meet."""
+    generator = torch.Generator().manual_seed(0)
+    prototypes = torch.rand(4, 3, 12, 12, generator=generator)
+    which = torch.randint(4, (400,), generator=generator)
+    if kind in ("binary", "grey", "dequantized", "odd"):
+        size = (9, 7) if kind == "odd" else (8, 8)
+        images = prototypes[which, :1, : size[0], : size[1]]
+        noisy = (images + 0.1 * torch.rand(images.shape, generator=generator)).clamp(0, 1)
+        stored = (noisy * 255).byte()
+        return dataset_of(
+            stored,
+            levels=256,
+            binarize="dynamic" if kind == "binary" else "none",
+            dequantize=kind == "dequantized",
+            y=which,
+            classes=4,
+        )
+    if kind == "colour":
+        return dataset_of((prototypes[which] * 255).byte(), levels=256, y=which, classes=4)
+    if kind == "vectors":
+        centres = torch.tensor([[-2.0, 0.0, 30.0], [2.0, 1.0, 10.0], [0.0, 3.0, 0.0], [1.0, -2.0, -10.0]])
+        return dataset_of(centres[which] + 0.3 * torch.randn(400, 3, generator=generator))
+    if kind == "spins":
+        return dataset_of((torch.rand(400, 6, generator=generator) < 0.3).float())
+    raise ValueError(kind)
+
+
+KINDS = ("binary", "grey", "dequantized", "odd", "colour", "vectors", "spins")
+
+
+def start(run: Path, config: dict[str, Any], dataset: Dataset | None = None) -> Loop:
+    """A loop ready to fit in the folder `run`, as `genlab train` and `genlab resume` make it."""
+    parts = check_experiment(config)
+    dataset = dataset or make_dataset(config)
+    model = make_model(config, dataset.spec)
+    folder = RunFolder(run)
+    if not (run / "run.json").exists():
+        folder.create(config)
+    torch.manual_seed(config["seed"])
+    return Loop(model, dataset, parts.training, parts.device, folder, config, parts.default_examples)
+
+
+def records(run: Path, without: Sequence[str] = ("seconds", "throughput/images_per_second")) -> list[dict[str, float]]:
+    """Lines of metrics.jsonl without what depends on the clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key not in without} for line in lines]
+
+
+def state_of(model: Model) -> dict[str, Tensor]:
+    state = {f"model.{name}": value.clone() for name, value in model.state_dict().items()}
+    for name, optimizer in model.optimizers.items():
+        for i, slot in optimizer.state_dict()["state"].items():
+            state |= {f"{name}.{i}.{key}": torch.as_tensor(value).clone() for key, value in slot.items()}
+    return state

@@ -1,0 +1,213 @@
+"""The contract between a model and the runner, over every file in conf/model."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from genlab import random
+from genlab.data.batches import Batches, in_order
+from genlab.errors import GenlabError
+from genlab.experiment import make_model, open_model
+from genlab.gallery import pictures, portfolio
+from genlab.models.base import GenerativeModel, Model, Reconstructs
+from genlab.parallel import Device
+from genlab.sampling import BLOCK, draw
+from genlab.tracking.run_folder import RunFolder
+from tests.support import KINDS, MODELS, configure, records, small_data, start, state_of
+
+CPU = Device(name="cpu", precision="fp32", compile=False, threads=1, processes=1)
+
+
+def build(name: str, kind: str) -> Model:
+    return make_model(configure(f"model={name}"), small_data(kind).spec)
+
+
+def accepts(name: str, kind: str) -> bool:
+    try:
+        build(name, kind)
+    except GenlabError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_what_it_supports_and_refuses_the_rest_with_a_remedy(name: str, kind: str) -> None:
+    dataset = small_data(kind)
+    if dataset.spec.support in build_class(name).supports:
+        model = build(name, kind)
+        stream = Batches(
+            dataset.train, dataset.represent, batch_size=16, examples=48, seed=0, device=torch.device("cpu")
+        )
+        for metrics in model.train_loop(stream):
+            for key, value in metrics.items():
+                assert value.shape == (), f"{key} is not a scalar"
+                assert value.isfinite(), f"{key} is {value}"
+                assert not value.requires_grad, f"{key} is not detached"
+        for parameter in model.parameters():
+            assert parameter.isfinite().all()
+    else:
+        with pytest.raises(GenlabError, match=r"cannot model .*; (set|use) "):
+            build(name, kind)
+
+
+def build_class(name: str) -> type[Model]:
+    from genlab.config import locate
+
+    found = locate(configure(f"model={name}")["model"]["_target_"], "model")
+    assert isinstance(found, type)
+    assert issubclass(found, Model)
+    return found
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_decreases_the_loss(name: str, tmp_path: Path) -> None:
+    loop = start(tmp_path, configure(f"model={name}", "train.examples=40000", "train.log_every=4000"))
+    before = loop.evaluate(loop.dataset.test)["loss"]
+    loop.fit()
+    after = loop.evaluate(loop.dataset.test)["loss"]
+    error = (before[1] ** 2 + after[1] ** 2) ** 0.5
+    assert after[0] < before[0] - 10 * error
+    losses = [record["train/loss"] for record in records(tmp_path) if "train/loss" in record]
+    assert losses[-1] < losses[0]
+    assert records(tmp_path)[-1]["test/loss"] == after[0], "the last record is the final evaluation"
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_evaluation_gives_one_finite_value_an_example(name: str, kind: str) -> None:
+    if not accepts(name, kind):
+        pytest.skip(f"{name} refuses {kind} data, which another test checks")
+    dataset, model = small_data(kind), build(name, kind)
+    batch = next(in_order(dataset.test, dataset.represent, batch_size=7, device=torch.device("cpu")))
+    measures = model.evaluate(batch)
+    for key, value in measures.items():
+        assert value.shape == (7,), key
+        assert value.isfinite().all(), key
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_samples_and_reconstructions_have_shape_and_range(name: str, kind: str) -> None:
+    if not accepts(name, kind):
+        pytest.skip(f"{name} refuses {kind} data, which another test checks")
+    dataset, model = small_data(kind), build(name, kind)
+    made = []
+    if isinstance(model, GenerativeModel):
+        made.append(model.sample(5))
+    if isinstance(model, Reconstructs):
+        x = next(in_order(dataset.test, dataset.represent, batch_size=5, device=torch.device("cpu"))).x
+        made.append(model.reconstruct(x))
+    for x in made:
+        assert x.shape == (5, *dataset.spec.shape)
+        assert x.dtype == torch.float32
+        assert x.isfinite().all()
+        if dataset.spec.support != "real":
+            assert x.min() >= 0
+            assert x.max() <= 1
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_sample_i_does_not_depend_on_how_many_are_drawn(name: str) -> None:
+    model = build(name, "grey")
+    if not isinstance(model, GenerativeModel):
+        pytest.skip(f"{name} is no generative model")
+    many = draw(model, 2 * BLOCK + 3, seed=5)
+    assert len(many) == 2 * BLOCK + 3
+    for n in (1, 10, BLOCK, BLOCK + 1):
+        assert torch.equal(draw(model, n, seed=5), many[:n])
+    assert not torch.equal(draw(model, 3, seed=6), many[:3])
+    assert not torch.equal(many[:3], many[BLOCK : BLOCK + 3])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_looking_at_a_model_leaves_its_training_stream_alone(name: str, tmp_path: Path) -> None:
+    loop = start(tmp_path, configure(f"model={name}", "train.examples=1000"))
+    before = random.get_state(loop.where)["cpu"]
+    pictures(loop.model, loop.dataset, seed=3)
+    loop.evaluate(loop.dataset.test)
+    assert torch.equal(before, random.get_state(loop.where)["cpu"])
+    assert loop.model.training
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_run_that_was_cut_off_and_resumed_ends_bit_identical(name: str, tmp_path: Path) -> None:
+    # Cadences that do not divide each other, so that a checkpoint falls between two records.
+    overrides = (
+        f"model={name}",
+        "train.examples=9000",
+        "train.log_every=1700",
+        "train.eval_every=2300",
+        "train.checkpoint_every=1100",
+        "optimizer.warmup=0.1",
+    )
+    whole = start(tmp_path / "whole", configure(*overrides))
+    whole.fit()
+    run = tmp_path / "cut"
+    for stop in (600, 3100, 6500):  # the first before any checkpoint
+        loop = start(run, configure(*overrides))
+        with pytest.raises(PowerCut):
+            cut_off(loop, stop)
+    loop = start(run, configure(*overrides))
+    assert loop.batches.seen > 0
+    loop.fit()
+    expected, found = state_of(whole.model), state_of(loop.model)
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        assert torch.equal(value, found[key]), key
+    assert records(tmp_path / "whole") == records(run)
+
+
+class PowerCut(Exception):
+    pass
+
+
+def cut_off(loop: object, seen: int) -> None:
+    """Fit until `seen` examples and vanish there, leaving the folder as it is at that moment."""
+    from genlab.loop import Loop
+
+    assert isinstance(loop, Loop)
+    between = loop._between
+
+    def vanish(before: int, after: int) -> None:
+        between(before, after)
+        if after >= seen:
+            raise PowerCut
+
+    loop._between = vanish  # type: ignore[method-assign, assignment]
+    loop.fit()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_saved_model_opens_without_its_data(name: str, tmp_path: Path) -> None:
+    loop = start(tmp_path, configure(f"model={name}", "train.examples=2000"))
+    loop.fit()
+    model, _ = open_model(RunFolder(tmp_path), CPU, "last")
+    for key, value in loop.model.state_dict().items():
+        assert torch.equal(value, model.state_dict()[key]), key
+    shown, arrays = portfolio(model, None, n=12, seed=0)
+    assert "reconstructions" not in shown
+    if isinstance(model, GenerativeModel):
+        assert arrays["samples"].shape == (12, *model.data.shape)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_precision_bf16_trains(name: str, tmp_path: Path) -> None:
+    loop = start(tmp_path, configure(f"model={name}", "train.examples=4000", "device.precision=bf16"))
+    before = loop.evaluate(loop.dataset.test)["loss"][0]
+    loop.fit()
+    assert loop.evaluate(loop.dataset.test)["loss"][0] < before
+    assert all(p.dtype == torch.float32 for p in loop.model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_compiled_networks_train_to_the_same_loss(name: str, tmp_path: Path) -> None:
+    results = []
+    for compiled in ("false", "true"):
+        loop = start(tmp_path / compiled, configure(f"model={name}", "train.examples=5000"))
+        if compiled == "true":
+            Device(name="cpu", precision="fp32", compile=True, threads=1, processes=1).place(loop.model)
+        results.append(loop.fit()["test/loss"][0])
+    assert results[1] == pytest.approx(results[0], rel=1e-3)
