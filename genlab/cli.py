@@ -49,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"genlab {__version__}")
         return 0
+    if command in ("-sc", "--shell-completion"):
+        from genlab.commands import completion
+        from genlab.resolvers import register
+
+        register()
+        completion.main(arguments, list(COMMANDS), HYDRA_COMMANDS)
+        return 0
     if command not in COMMANDS:
         close = get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(COMMANDS)}"

@@ -50,7 +50,9 @@ def check_experiment(config: Config) -> Parts:
     check(config["model"], "model", _target(config, "model"))
     device = make_device(config["device"])
     (length,) = check(config["train"], "train", Training)
-    return Parts(device, Training(**length), make_recipe(config), config["preferred"]["examples"])
+    recipe = make_recipe(config)
+    # A model's preferred length is meant for one evaluation of the loss a step; L-BFGS makes many of each batch.
+    return Parts(device, Training(**length), recipe, config["preferred"]["examples"] // recipe.evaluations)
 
 
 def _target(config: Config, section: str) -> Any:

@@ -93,6 +93,11 @@ class Recipe:
     def needs_closure(self) -> bool:
         return isinstance(self.create, partial) and self.create.func is torch.optim.LBFGS
 
+    @property
+    def evaluations(self) -> int:
+        """Most evaluations of the loss in one step."""
+        return int(self.create.keywords["max_iter"]) if self.needs_closure and isinstance(self.create, partial) else 1
+
     def __call__(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         optimizer = self.create(list(parameters))
         for group in optimizer.param_groups:

@@ -25,8 +25,10 @@ def fit(run: RunFolder, config: dict[str, Any], parts: Parts, dataset: Dataset, 
     parts.device.place(model)
     torch.manual_seed(derive(config["seed"], "training"))
     with run.locked():
+        # A refusal here (another configuration, a damaged checkpoint) leaves the run as it is.
+        loop = Loop(model, dataset, parts.training, parts.device, run, config, parts.default_examples)
         try:
-            loop = Loop(model, dataset, parts.training, parts.device, run, config, parts.default_examples)
+            run.note(state="running", error=None)
             _announce(run, model, dataset, loop)
             results = loop.fit()
         except BaseException as error:

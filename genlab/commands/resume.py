@@ -41,7 +41,6 @@ def resume(name: str, overrides: list[str]) -> None:
     where = parts.device.prepare()
     dataset = make_dataset(config).to(where)
     model = make_model(config, dataset.spec)
-    run.note(state="running", error=None)
     fit(run, config, parts, dataset, model)
 
 

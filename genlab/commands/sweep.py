@@ -53,19 +53,21 @@ def summarise(folder: Path) -> int:
     for job, info in failures:
         console.print(f"job {_number(job.path)} {info.get('state')}: {info.get('error')}", style="red", markup=False)
     console.print(f"  folder       {folder}\n  next         genlab dashboard {folder}", markup=False)
-    _write_columns(folder, configs, measures)
+    _write_columns(folder, configs, varied, measures)
     return len(failures)
 
 
-def _write_columns(folder: Path, configs: list[dict[str, Any]], measures: list[str]) -> None:
+def _write_columns(folder: Path, configs: list[dict[str, Any]], first: list[str], measures: list[str]) -> None:
+    """Every hyperparameter that differs between the jobs is a column of TensorBoard's table; those swept over come `first`."""
     from genlab.tracking.events import EventWriter
     from genlab.tracking.tracker import hyperparameters
 
     flat = [hyperparameters(config) for config in configs]
     taken = {key: [values[key] for values in flat if key in values] for key in _keys(flat)}
-    varied = {key: values for key, values in taken.items() if len(set(values)) > 1 or len(values) < len(flat)}
+    differing = [key for key, values in taken.items() if len(set(values)) > 1 or len(values) < len(flat)]
+    columns = dict.fromkeys([key for key in first if key in taken] + differing or ["seed"])
     writer = EventWriter(folder)
-    writer.hparams_columns(varied or {"seed": taken.get("seed", [0])}, measures)
+    writer.hparams_columns({key: taken[key] for key in columns if key in taken}, measures)
     writer.close()
 
 

@@ -99,12 +99,15 @@ class AE(Model):
                 seen = x + self.noise * torch.randn_like(x) if self.noise else x
                 h = self.code(seen)
                 error = self.error(self.decoder(h).float(), x).mean()
-                penalty = self.sparsity * h.abs().sum(1).mean() if self.sparsity else torch.zeros_like(error)
-                terms.update(error=error.detach(), penalty=penalty.detach())
+                terms["reconstruction_error"] = error.detach()
+                if not self.sparsity:
+                    return error
+                penalty = self.sparsity * h.abs().sum(1).mean()
+                terms["sparsity_penalty"] = penalty.detach()
                 return error + penalty
 
             value = self.descend(optimizer, loss)
-            yield {"loss": value, "reconstruction_error": terms["error"], "sparsity_penalty": terms["penalty"]}
+            yield {"loss": value, **terms}
 
     def code(self, x: Tensor) -> Tensor:
         """h = f(x), shape (n, latent_dim)."""

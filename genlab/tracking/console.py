@@ -62,7 +62,7 @@ class ProgressReport:
 
     def at(self, seen: int) -> None:
         now = time.perf_counter()
-        if now < self._next:
+        if now < self._next and seen < self.total:
             return
         self._next = now + (REFRESH if self._bar else PLAIN_INTERVAL)
         rate = (seen - self.start) / max(now - self._began, 1e-9)

@@ -83,7 +83,7 @@ class EventWriter:
 
     def hparams_columns(self, parameters: Mapping[str, list[Any]], metrics: list[str]) -> None:
         """Which columns the HPARAMS table of a sweep shows: the parameters with the values that they took, and metrics."""
-        names = [hparams.HParam(name, hparams.Discrete(sorted(set(taken)))) for name, taken in parameters.items()]
+        names = [hparams.HParam(name, hparams.Discrete(_of_one_type(taken))) for name, taken in parameters.items()]
         self._summary(hparams.hparams_config_pb(names, [hparams.Metric(tag) for tag in metrics]), 0)
 
     def end(self, ok: bool) -> None:
@@ -102,3 +102,12 @@ class EventWriter:
 def _string(value: bytes) -> Any:
     shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
     return TensorProto(dtype=DT_STRING, string_val=[value], tensor_shape=shape)
+
+
+def _of_one_type(values: list[Any]) -> list[Any]:
+    """Distinct values in order, all of one type, as TensorBoard's domains need them ('null' may stand beside numbers)."""
+    if all(isinstance(value, bool) for value in values):
+        return sorted(set(values))
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return sorted({float(value) for value in values})
+    return sorted({str(value) for value in values})

@@ -61,6 +61,8 @@ def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bo
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             flat |= hyperparameters(value, name + ".")
+        elif key == "_target_":
+            flat[prefix.rstrip(".")] = str(value).rpartition(".")[2].lower()
         elif isinstance(value, bool | int | float | str):
             flat[name] = value
         else:
