@@ -33,6 +33,10 @@ class Parts:
     recipe: Recipe
     default_examples: int
 
+    def length(self, dataset: Dataset) -> int:
+        """Length of the training in examples. Raises GenlabError where it does not fit the batch size."""
+        return self.training.total(len(dataset.train), self.default_examples)
+
 
 def check_experiment(config: Config) -> Parts:
     """Find every mistake that can be found without data. Raises GenlabError for the first."""

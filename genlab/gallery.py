@@ -102,9 +102,11 @@ def portfolio(
         samples = draw(model, n, seed, **options)
         arrays["samples"] = samples.numpy()
         known = {} if test is None else {"data": test.x}
-        pictures["samples"] = (
-            grid(samples, COLUMNS, data) if data.is_image else scatter({**known, "samples": samples}, data)
-        )
+        if data.is_image:
+            columns = COLUMNS if n <= COLUMNS**2 else 2 * COLUMNS
+            pictures["samples"] = grid(samples[: columns**2], columns, data)  # more are for the arrays, not for the eye
+        else:
+            pictures["samples"] = scatter({**known, "samples": samples}, data)
         states = film(model, COLUMNS, seed, frames=COLUMNS, **options)
         if len(states) > 1 and data.is_image:
             pictures["chain"] = grid(states.transpose(0, 1).flatten(0, 1), len(states), data)

@@ -39,21 +39,20 @@ class Loop:
         device: Device,
         run: RunFolder,
         config: Mapping[str, Any],
-        default_examples: int,
+        examples: int,
     ) -> None:
         self.model, self.dataset, self.device, self.run, self.config = model, dataset, device, run, config
         self.seed: int = config["seed"]
         self.where = device.resolve()
-        total = training.total(len(dataset.train), default_examples)
         self.batches = Batches(
             dataset.train,
             dataset.represent,
             batch_size=training.batch_size,
-            examples=total,
+            examples=examples,
             seed=self.seed,
             device=self.where,
         )
-        self.every = training.cadence(len(dataset.train), total)
+        self.every = training.cadence(len(dataset.train), examples)
         self.window: list[Metrics] = []
         self.best, self.best_at = float("inf"), 0
         self.validation_loss = float("nan")  # the newest

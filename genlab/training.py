@@ -33,8 +33,13 @@ class Training:
             raise GenlabError(f"train.epochs={self.epochs} and train.examples={self.examples}: set one of the two")
 
     def total(self, epoch: int, default: int) -> int:
-        """Length in examples, where an epoch has `epoch` of them."""
-        return self.epochs * epoch if self.epochs is not None else self.examples or default
+        """Length in examples, where an epoch has `epoch` of them. Raises GenlabError where one batch is longer than that."""
+        total = self.epochs * epoch if self.epochs is not None else self.examples or default
+        if self.batch_size > total:
+            raise GenlabError(
+                f"train.batch_size={self.batch_size}: the whole training sees {total:,} examples; set a smaller batch"
+            )
+        return total
 
     def cadence(self, epoch: int, total: int) -> dict[str, int]:
         seldom = max(epoch, total // 20)

@@ -95,7 +95,7 @@ def start(run: Path, config: dict[str, Any], dataset: Dataset | None = None) -> 
     if not (run / "run.json").exists():
         folder.create(config)
     torch.manual_seed(config["seed"])
-    return Loop(model, dataset, parts.training, parts.device, folder, config, parts.default_examples)
+    return Loop(model, dataset, parts.training, parts.device, folder, config, parts.length(dataset))
 
 
 def records(run: Path, without: Sequence[str] = ("seconds", "throughput/images_per_second")) -> list[dict[str, float]]:

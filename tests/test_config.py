@@ -90,9 +90,11 @@ def test_length_is_set_once() -> None:
     with pytest.raises(GenlabError, match=r"train\.epochs=3 and train\.examples=10: set one of the two"):
         check_experiment(configure("train.epochs=3", "train.examples=10"))
     (keys,) = check(configure("train.epochs=3")["train"], "train", Training)
-    assert Training(**keys).total(epoch=50, default=7) == 150
+    assert Training(**keys).total(epoch=50, default=700) == 150
     (keys,) = check(configure()["train"], "train", Training)
-    assert Training(**keys).total(epoch=50, default=7) == 7
+    assert Training(**keys).total(epoch=50, default=700) == 700
+    with pytest.raises(GenlabError, match=r"train\.batch_size=128: the whole training sees 50 examples"):
+        Training(**keys).total(epoch=50, default=50)
 
 
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval", "genlab", "subprocess.run", "genlabx.foo", None, 3])

@@ -18,6 +18,8 @@ def explain(error: BaseException, command: str) -> str | None:
         if isinstance(cause, GenlabError):
             return _one_line(str(cause))
         cause = cause.__cause__ or cause.__context__
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "not enough memory" in str(error):
+        return "the memory of this device does not suffice; set a smaller train.batch_size, a smaller model, or n"
     if type(error).__module__.startswith(LIBRARIES) or _raised_in(error).startswith(LIBRARIES):
         return _one_line(_explain_hydra(error, command))
     return explain_os_error(error) if isinstance(error, OSError) else None

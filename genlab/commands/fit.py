@@ -26,7 +26,7 @@ def fit(run: RunFolder, config: dict[str, Any], parts: Parts, dataset: Dataset, 
     torch.manual_seed(derive(config["seed"], "training"))
     with run.locked():
         # A refusal here (another configuration, a damaged checkpoint) leaves the run as it is.
-        loop = Loop(model, dataset, parts.training, parts.device, run, config, parts.default_examples)
+        loop = Loop(model, dataset, parts.training, parts.device, run, config, parts.length(dataset))
         try:
             run.note(state="running", error=None)
             _announce(run, model, dataset, loop)

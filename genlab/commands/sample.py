@@ -20,7 +20,7 @@ def main(config: DictConfig) -> float | None:
 def keys(
     *,
     run: str,
-    n: Annotated[int, Field(gt=0)],
+    n: Annotated[int, Field(gt=0, le=10_000_000)],
     seed: Annotated[int, Field(ge=0)],
     checkpoint: Literal["last", "best"],
     sampler: str | None,

@@ -22,6 +22,7 @@ def train(config: dict[str, Any], folder: Path) -> float:
     parts = check_experiment(config)
     where = parts.device.prepare()
     dataset = make_dataset(config).to(where)
+    parts.length(dataset)  # refuses a length that does not fit before the folder is made
     model = make_model(config, dataset.spec)
     run = RunFolder(folder)
     run.create(config)

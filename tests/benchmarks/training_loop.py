@@ -110,7 +110,9 @@ def genlab_epoch(dataset: Dataset) -> tuple[float, float]:
         parts = check_experiment(CONFIG)
         run = RunFolder(Path(folder) / "run")
         run.create(CONFIG)
-        loop = Loop(make_model(CONFIG, dataset.spec), dataset, parts.training, parts.device, run, CONFIG, 0)
+        loop = Loop(
+            make_model(CONFIG, dataset.spec), dataset, parts.training, parts.device, run, CONFIG, parts.length(dataset)
+        )
         evaluating = 0.0
         evaluate = loop.evaluate
 
