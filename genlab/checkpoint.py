@@ -1,8 +1,10 @@
 """Checkpoints: written atomically, loaded with weights_only=True, checked for damage before they are believed."""
 
+import errno
 import os
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,14 @@ def save(path: Path, state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+    except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
-        raise error if isinstance(error, OSError) else OSError(f"writing {path} failed: {error}") from error
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):  # torch wraps that of a full disk in a RuntimeError
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:  # torch's own writer failed
+            raise OSError(errno.EIO, str(error).splitlines()[0], str(path)) from None
+        raise OSError(cause.errno, cause.strerror, str(path)) from None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -41,7 +48,15 @@ def load(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise GenlabError(f"checkpoint {path} does not exist; train the run, or name another one") from None
-    except (zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GenlabError(f"checkpoint {path} cannot be read ({reason}); {remedy}") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:

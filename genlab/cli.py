@@ -4,6 +4,7 @@ Every user's mistake ends here in one line on standard error and exit code 2.
 """
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,9 @@ usage: genlab COMMAND [key=value ...]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without the sign for plus-minus shows a question mark
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:<11} {text}" for name, text in COMMANDS.items())), end="")
         return 0
@@ -98,6 +102,10 @@ def _run(command: str, rest: list[str]) -> int:
     except Exception as error:
         from genlab.commands.explain import explain
 
+        if command in HYDRA_COMMANDS:
+            from genlab.commands.sweep import discard_unbegun
+
+            discard_unbegun()
         line = explain(error, command)
         if line is None:
             raise

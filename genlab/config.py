@@ -48,7 +48,9 @@ def check(values: Mapping[str, Any], key: str, *targets: Callable[..., Any]) -> 
             raise GenlabError(f"{key}.{name} is not a key of {key}; {did_you_mean(name, known)}")
     sorted_out = []
     for target, schema in zip(targets, parameters, strict=True):
-        model = create_model("Keys", __config__=ConfigDict(strict=True, arbitrary_types_allowed=True), **schema)
+        model = create_model(
+            "Keys", __config__=ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False), **schema
+        )
         mine = {name: values[name] for name in schema if name in values}
         try:
             # Values are validated, not converted: 1 stays 1 where a float is meant.

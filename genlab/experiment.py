@@ -17,11 +17,11 @@ from genlab.optimizers import Recipe
 from genlab.parallel import Device
 from genlab.random import derive
 from genlab.tracking.run_folder import RunFolder
-from genlab.training import Training
+from genlab.training import Preferred, Training
 
 Config = Mapping[str, Any]
 
-SECTIONS = ("dataset", "model", "optimizer", "device", "train")
+SECTIONS = ("preferred", "dataset", "model", "optimizer", "device", "train")
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def check_experiment(config: Config) -> Parts:
     seed = config.get("seed")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise GenlabError(f"seed={seed}: should be an integer, 0 or larger")
-    known = {"seed", "preferred", *SECTIONS}
+    known = {"seed", *SECTIONS}
     for key in config:
         if key not in known:
             raise GenlabError(f"{key} is not a key of the configuration; {did_you_mean(str(key), known)}")
@@ -54,9 +54,10 @@ def check_experiment(config: Config) -> Parts:
     check(config["model"], "model", _target(config, "model"))
     device = make_device(config["device"])
     (length,) = check(config["train"], "train", Training)
+    (preferred,) = check(config["preferred"], "preferred", Preferred)
     recipe = make_recipe(config)
     # A model's preferred length is meant for one evaluation of the loss a step; L-BFGS makes many of each batch.
-    return Parts(device, Training(**length), recipe, config["preferred"]["examples"] // recipe.evaluations)
+    return Parts(device, Training(**length), recipe, preferred["examples"] // recipe.evaluations)
 
 
 def _target(config: Config, section: str) -> Any:

@@ -193,7 +193,8 @@ class Loop:
         results = {}
         for name, parts in collected.items():
             values = torch.cat(parts).double() if self.where.type != "mps" else torch.cat(parts).cpu().double()
-            results[name] = (float(values.mean()), float(values.std(correction=1) / len(values) ** 0.5))
+            stderr = float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("nan")
+            results[name] = (float(values.mean()), stderr)
         return results
 
     def _identity(self) -> dict[str, Any]:

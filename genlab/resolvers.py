@@ -23,13 +23,13 @@ def slug(overrides: Iterable[str], *leave_out: str) -> str:
     return f"_{text}" if text else ""
 
 
-def run_name(run: str) -> str:
+def run_name(run: object) -> str:
     """'vae-mnist' for a run folder. Raises GenlabError where there is no such run."""
     import yaml
 
     from genlab.tracking.run_folder import find_run
 
-    config = yaml.safe_load((find_run(run).path / "config.yaml").read_text())
+    config = yaml.safe_load((find_run("null" if run is None else str(run)).path / "config.yaml").read_text())
     return (
         f"{config['model']['_target_'].rpartition('.')[2].lower()}-{config['dataset']['_target_'].rpartition('.')[2]}"
     )

@@ -5,9 +5,21 @@ from typing import Annotated
 
 from pydantic import Field
 
+from genlab.data.source import Binarize
 from genlab.errors import GenlabError
+from genlab.optimizers import Schedule
 
 Positive = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class Preferred:
+    """The `preferred` section, where a model's file says what suits it; data sets and optimizers look it up."""
+
+    examples: Positive
+    binarize: Binarize
+    schedule: Schedule
+    lr: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
-"""Hydra's command line, as people type it: flags anywhere, and a mistyped one found before Hydra prints its usage."""
+"""Hydra's command line, as people type it: flags anywhere, and a mistyped word found before Hydra prints its usage."""
 
+import argparse
 import re
+from pathlib import Path
 
+from genlab.commands.list import GROUPS, names
 from genlab.errors import GenlabError, did_you_mean
 
 
 def arrange(arguments: list[str]) -> list[str]:
     """Overrides first, flags with their values after them: Hydra 1.3 takes no override behind a flag.
 
-    Raises GenlabError for a flag that does not exist and for a word that is neither a flag nor key=value.
+    Raises GenlabError for a flag that does not exist, one without its value, and a word that is neither flag nor key=value.
     """
     from hydra._internal.utils import get_args_parser
 
@@ -19,29 +22,44 @@ def arrange(arguments: list[str]) -> list[str]:
         if not word.startswith("-"):
             overrides.append(_override(word))
             continue
-        name, has_value, _ = word.partition("=")
+        name, has_value, value = word.partition("=")
         if name not in actions:
             raise GenlabError(f"{word} is no option; {did_you_mean(name, actions)}")
         flags.append(word)
         action = actions[name]
-        takes_value = (
-            action.nargs != 0 and not has_value and rest and not rest[0].startswith("-") and "=" not in rest[0]
-        )
-        if takes_value and (not action.choices or rest[0] in action.choices):
-            flags.append(rest.pop(0))
+        if action.nargs != 0 and not has_value:
+            next_is_value = bool(rest) and not rest[0].startswith("-") and "=" not in rest[0]
+            if next_is_value and (action.nargs is None or not action.choices or rest[0] in action.choices):
+                value = rest.pop(0)
+                flags.append(value)
+        _refuse_bad_value(name, value, action)
     return overrides + flags
+
+
+def _refuse_bad_value(name: str, value: str, action: argparse.Action) -> None:
+    choices = ", ".join(map(str, action.choices or ()))
+    if action.nargs is None and not value:
+        raise GenlabError(
+            f"{name} needs a value; " + (f"choose one of: {choices}" if choices else f"write {name} VALUE")
+        )
+    if value and choices and value not in choices.split(", "):
+        raise GenlabError(f"{name} {value}: there is no such choice; choose one of: {choices}")
 
 
 def _override(word: str) -> str:
     key, equals, value = word.partition("=")
+    if equals and not key:
+        raise GenlabError(f"'{word}' has no key before the '='; write for example seed=1")
+    if equals and key in GROUPS and key != "experiment" and value in ("", "null"):
+        raise GenlabError(f"{word}: there must be one; choose one of: {', '.join(names(key))}")
     if equals and "=" in value and not re.search(r"[\[\]{}()'\"]", value):
         return f"{key}='{value}'"  # Hydra takes an '=' within a value, as in the name of a folder, only in quotes
     if equals or word.startswith("~"):
         return word
-    from genlab.commands.list import GROUPS, names
-
     for group in GROUPS:
         if word in names(group):
             raise GenlabError(f"'{word}' is not of the form key=value; did you mean {group}={word}?")
-    key = re.sub(r"\W.*", "", word)
-    raise GenlabError(f"'{word}' is not of the form key=value; write for example {key or 'seed'}=1")
+    if word == "latest" or Path(word).is_dir():
+        raise GenlabError(f"'{word}' is not of the form key=value; did you mean run={word}?")
+    name = re.sub(r"\W.*", "", word)
+    raise GenlabError(f"'{word}' is not of the form key=value; write for example {name or 'seed'}=1")

@@ -6,7 +6,17 @@ from typing import Any
 
 from genlab.errors import GenlabError, did_you_mean
 
-WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}
+WRITING = {
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+}
 
 LIBRARIES = ("hydra.", "omegaconf.", "antlr4.")
 
@@ -41,9 +51,14 @@ def explain_os_error(error: OSError) -> str | None:
 
 
 def _explain_hydra(error: BaseException, command: str) -> str:
+    from hydra.errors import OverrideParseException
+
     from genlab.commands.list import GROUPS, names
 
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        reason = error.message.split("\n")[0]
+        return f"{error.override}: this cannot be read ({reason}); quote special characters, as in 'key=\"a value\"'"
     if match := re.search(r"Could not find '(\w+)/([^']*)'", text):
         group, name = match.groups()
         if group in GROUPS:
@@ -55,8 +70,6 @@ def _explain_hydra(error: BaseException, command: str) -> str:
         return f"{full} is not a key of the configuration; {_similar_key(full, command)}"
     if match := re.search(r"Key '([^']*)' is not in struct\s+full_key: (\S+)", text):
         return f"{match[2]} is not a key of the configuration; {_similar_key(match[2], command)}"
-    if match := re.search(r"Error parsing override '([^']*)'\s*(.*)", text):
-        return f"'{match[1]}' cannot be read ({match[2]}); quote special characters, as in 'key=\"a value\"'"
     if match := re.search(r"Environment variable '(\w+)' not found", text):
         return f"environment variable {match[1]} is not set; set it, or name the value on the command line"
     if isinstance(error.__cause__, OSError):

@@ -1,6 +1,5 @@
 """What every command that Hydra starts has in common: a folder, and an orderly end for whatever goes wrong."""
 
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from genlab.commands.explain import explain
 from genlab.config import plain
@@ -27,7 +26,10 @@ def run_job(task: Task, config: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     folder, in_sweep = shorten(Path(hydra.runtime.output_dir)), hydra.mode == RunMode.MULTIRUN
     try:
-        return task(plain(config), folder)
+        result = task(plain(config), folder)
+        if in_sweep:
+            RunFolder(folder).note(overrides=list(hydra.overrides.task))
+        return result
     except InterruptedRun as stop:
         print(f"genlab: {stop}", file=sys.stderr)
         raise SystemExit(128 + stop.signal_number) from None
@@ -35,11 +37,10 @@ def run_job(task: Task, config: DictConfig) -> float | None:
         line = explain(error, hydra.job.name)
         if in_sweep:
             reason = line or f"{type(error).__name__}: {error}"
-            RunFolder(folder).note(state="failed", error=reason)
+            RunFolder(folder).note(state="failed", error=reason, overrides=list(hydra.overrides.task))
             print(f"genlab: error: job {hydra.job.num} failed: {reason}", file=sys.stderr)
             return float("nan")
-        if not (folder / "run.json").exists():
-            discard(folder)
+        discard_if_empty(folder)
         if line is None:
             raise
         print(f"genlab: error: {line}", file=sys.stderr)
@@ -51,11 +52,21 @@ def shorten(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def discard(folder: Path) -> None:
-    """Remove the folder that Hydra made for a job that never began, and the folders above it that are now empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in list(folder.parents)[:2]:
+def discard_if_empty(folder: Path) -> None:
+    """Remove the folder that Hydra made for a job that never began, and those above it, as far as nothing lies in them."""
+    for path in [folder, *list(folder.parents)[:2]]:
+        if path == Path():
+            return
         try:
-            parent.rmdir()
+            path.rmdir()
         except OSError:
             return
+
+
+def hydra_files() -> dict[str, str]:
+    """What Hydra would keep in .hydra of the job at hand: file name -> YAML."""
+    full = HydraConfig.get()
+    return {
+        "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": full})),
+        "overrides.yaml": OmegaConf.to_yaml(full.overrides.task),
+    }

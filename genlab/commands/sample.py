@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import hydra
+import yaml
 from omegaconf import DictConfig
 from pydantic import Field
 
@@ -19,7 +20,7 @@ def main(config: DictConfig) -> float | None:
 
 def keys(
     *,
-    run: str,
+    run: str | int,
     n: Annotated[int, Field(gt=0, le=10_000_000)],
     seed: Annotated[int, Field(ge=0)],
     checkpoint: Literal["last", "best"],
@@ -46,7 +47,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
 
     device = make_device(config["device"])
     device.prepare()
-    run = find_run(config["run"])
+    run = find_run(str(config["run"]))
     model, state = open_model(run, device, config["checkpoint"])
     options = {key: config[key] for key in ("sampler", "steps", "labels") if config[key] is not None}
     refuse_options(model, options)
@@ -56,6 +57,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
         dataset = None
         console.print(f"without test data: {error}", markup=False)
     pictures, arrays = portfolio(model, dataset, config["n"], config["seed"], **options)
+    (folder / "sample.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     for name, picture in pictures.items():
         save_png(folder / f"{name}.png", picture)
     np.savez_compressed(folder / "samples.npz", **arrays)  # type: ignore[arg-type]

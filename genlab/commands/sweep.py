@@ -1,13 +1,14 @@
 """The end of a sweep: one table over all its jobs, failures with their reasons, and the columns of TensorBoard's table."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.table import Table
 
+from genlab.commands.job import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
 
 MOST_COLUMNS = 4
@@ -16,13 +17,24 @@ MOST_COLUMNS = 4
 class Summary(Callback):
     """Hydra calls this in the process that started the sweep, whichever launcher ran the jobs."""
 
+    under_way: ClassVar[Path | None] = None
+    """Folder of the sweep that this process has started and not ended."""
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self.folder = Path(config.hydra.sweep.dir)
+        Summary.under_way = Path(config.hydra.sweep.dir)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        failed = summarise(self.folder)
-        if failed:
+        folder, Summary.under_way = Summary.under_way, None
+        if folder is not None and summarise(folder):
             raise SystemExit(1)
+
+
+def discard_unbegun() -> None:
+    """Remove the folder of a sweep that failed before its first job, where nothing but Hydra's own note lies in it."""
+    folder, Summary.under_way = Summary.under_way, None
+    if folder is not None and [path.name for path in folder.glob("*")] == ["multirun.yaml"]:
+        (folder / "multirun.yaml").unlink()
+        discard_if_empty(folder)
 
 
 def summarise(folder: Path) -> int:
@@ -30,10 +42,10 @@ def summarise(folder: Path) -> int:
     from genlab.tracking.console import console
 
     jobs = sorted((RunFolder(p.parent) for p in folder.glob("*/run.json")), key=lambda job: _number(job.path))
-    configs = [yaml.safe_load((job.path / "config.yaml").read_text()) for job in jobs]
-    overrides = [_overrides(job.path) for job in jobs]
-    varied = [key for key in _keys(overrides) if len({o.get(key) for o in overrides}) > 1]
     infos = [job.info() for job in jobs]
+    configs = [yaml.safe_load(p.read_text()) for p in (job.path / "config.yaml" for job in jobs) if p.exists()]
+    overrides = [_overrides(info) for info in infos]
+    varied = [key for key in _keys(overrides) if len({o.get(key) for o in overrides}) > 1]
     measures = list(_keys([info.get("results", {}) for info in infos]))
     table = Table(title=f"sweep of {len(jobs)} jobs", title_justify="left", box=None, pad_edge=False)
     for column in ("job", *varied, "state"):
@@ -71,8 +83,8 @@ def _write_columns(folder: Path, configs: list[dict[str, Any]], first: list[str]
     writer.close()
 
 
-def _overrides(job: Path) -> dict[str, str]:
-    lines = yaml.safe_load((job / ".hydra" / "overrides.yaml").read_text()) or []
+def _overrides(info: dict[str, Any]) -> dict[str, str]:
+    lines = info.get("overrides", [])
     return {key.lstrip("+"): value for key, _, value in (str(line).partition("=") for line in lines)}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from genlab.commands.job import run_job
+from genlab.commands.job import hydra_files, run_job
 
 
 @hydra.main(version_base="1.3", config_path="pkg://genlab.conf", config_name="train")
@@ -25,7 +25,7 @@ def train(config: dict[str, Any], folder: Path) -> float:
     parts.length(dataset)  # refuses a length that does not fit before the folder is made
     model = make_model(config, dataset.spec)
     run = RunFolder(folder)
-    run.create(config)
+    run.create(config, hydra_files())
     from genlab.commands.fit import fit
 
     return fit(run, config, parts, dataset, model)

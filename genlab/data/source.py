@@ -145,8 +145,11 @@ def prepare(raw: Raw, *, binarize: Binarize, dequantize: bool, validation: Share
         held_out = raw.test
     else:
         n_test = _count("test", test or 0, len(order))
-        if n_test == 0:
-            raise GenlabError(f"dataset.test={test}: {raw.name} has no test split of its own; set some examples aside")
+        if n_test < 2:
+            raise GenlabError(
+                f"dataset.test={test}: {raw.name} has no test split of its own, and a standard error needs two examples; "
+                "set more aside"
+            )
         held_out, order = train.subset(order[:n_test].sort().values), order[n_test:]
     n_validation = _count("validation", validation, len(order))
     validate = train.subset(order[:n_validation].sort().values) if n_validation else None

@@ -1,5 +1,8 @@
 """What a person sees while a run goes on: a progress bar in a terminal, plain lines in a file, a summary at the end."""
 
+import contextlib
+import os
+import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,7 +13,17 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-console = Console(soft_wrap=True, highlight=False)
+
+class PatientConsole(Console):
+    """Goes silent where its reader has gone away (genlab train | head): a training is worth more than its messages."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+console = PatientConsole(soft_wrap=True, highlight=False)
 if not console.is_terminal:
     console.width = 160  # in a file nothing needs to fit a screen
 

@@ -35,7 +35,7 @@ class EventWriter:
         self._records = RecordWriter(self._file)
         self._write(Event(file_version="brain.Event:2"))
         if resume_step is not None:  # tells a TensorBoard that is open to forget what lay beyond
-            self._write(Event(step=resume_step, session_log=SessionLog(status=SessionLog.START)))
+            self._write(Event(step=resume_step + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def _write(self, event: Any) -> None:
         event.wall_time = time.time()

@@ -44,8 +44,11 @@ class RunFolder:
     def best(self) -> Path:
         return self.checkpoints / "best.pt"
 
-    def create(self, config: Mapping[str, Any]) -> None:
-        """Lay out a new run. Raises GenlabError where the folder holds one already."""
+    def create(self, config: Mapping[str, Any], hydra_files: Mapping[str, str] | None = None) -> None:
+        """Lay out a new run, with `hydra_files` (name -> text) beside the configuration in .hydra.
+
+        Raises GenlabError where the folder holds a run already.
+        """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         try:
             (self.path / "run.json").touch(exist_ok=False)
@@ -56,6 +59,9 @@ class RunFolder:
         self.samples.mkdir(exist_ok=True)
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         _write_atomically(self.path / "config.yaml", text)
+        (self.path / ".hydra").mkdir(exist_ok=True)
+        for name, content in {"config.yaml": text, **(hydra_files or {})}.items():
+            _write_atomically(self.path / ".hydra" / name, content)
         self.note(
             state="running",
             started=_now(),

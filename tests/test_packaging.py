@@ -1,0 +1,130 @@
+"""What is installed is complete: the configuration files and every package, from a wheel as from the checkout."""
+
+import os
+import shutil
+import site
+import subprocess
+import sys
+import tomllib
+import zipfile
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import genlab
+from tests.processes import REPOSITORY, environment, info, trained
+
+CONFIGS = sorted(str(path.relative_to(REPOSITORY / "conf")) for path in (REPOSITORY / "conf").rglob("*.yaml"))
+
+
+def settings() -> dict[str, list[str]]:
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        found = tomllib.load(file)["tool"]["setuptools"]
+    assert isinstance(found, dict)
+    return found
+
+
+def packages() -> set[str]:
+    """Every folder with Python files of genlab, and every folder with files of conf, by its dotted name."""
+    found = set()
+    for top, name, pattern in (
+        (REPOSITORY / "genlab", "genlab", "*.py"),
+        (REPOSITORY / "conf", "genlab.conf", "*.yaml"),
+    ):
+        for folder in {path.parent for path in top.rglob(pattern)}:
+            found.add(".".join([name, *folder.relative_to(top).parts]))
+    return found
+
+
+def test_every_package_is_listed() -> None:
+    """A new folder that pyproject.toml does not list would be missing from the wheel alone."""
+    assert set(settings()["packages"]) == packages()
+    assert len(settings()["packages"]) == len(packages())
+
+
+def test_the_checkout_that_is_installed_here_reads_the_files_in_conf() -> None:
+    assert Path(genlab.__file__).parent == REPOSITORY / "genlab"
+    assert Path(str(resources.files("genlab.conf"))).resolve() == REPOSITORY / "conf"
+
+
+def execute(command: list[str | Path], folder: Path, **env: str) -> str:
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=folder,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, so that the checkout stays as it is."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    for name in ("genlab", "conf"):
+        shutil.copytree(REPOSITORY / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(REPOSITORY / name, source / name)
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    execute([*pip, "-w", folder / "dist", source], folder)
+    (built,) = (folder / "dist").iterdir()
+    return built
+
+
+def test_the_wheel_holds_every_module_and_every_configuration(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    modules = {f"genlab/{p.relative_to(REPOSITORY / 'genlab')}" for p in (REPOSITORY / "genlab").rglob("*.py")}
+    assert held == modules | {f"genlab/conf/{name}" for name in CONFIGS} | {"genlab/conf/__init__.py"}
+
+
+def test_the_wheel_works_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None:
+    venv, empty = tmp_path / "venv", tmp_path / "empty"
+    empty.mkdir()
+    execute([sys.executable, "-m", "venv", "--without-pip", venv], tmp_path)
+    python = venv / ("Scripts" if os.name == "nt" else "bin") / "python"
+    (packages,) = {Path(line) for line in execute([python, "-c", PURELIB], empty).split()}
+    # Torch and the others are those that are installed already. A path in a .pth file is searched last, and the .pth
+    # files in it are not read: so the checkout, which one of them names, stays out of sight.
+    (packages / "borrowed.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+    pip: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+    ]
+    execute([*pip, wheel], empty)
+    found = Path(execute([python, "-c", "import genlab; print(genlab.__file__)"], empty).strip())
+    assert found == packages / "genlab" / "__init__.py"
+
+    listed = execute([python.with_name("genlab"), "list"], empty)
+    assert all(Path(name).stem in listed for name in CONFIGS if "/" in name)
+    execute([python.with_name("genlab"), "train", "train.examples=2000"], empty)
+    (run,) = trained(empty)
+    assert info(run)["state"] == "finished"
+    assert info(run)["git"] is None  # the source that ran is no checkout
+    assert [path.name for path in empty.iterdir()] == ["outputs"]
+
+
+PURELIB = "import sysconfig; print(sysconfig.get_path('purelib'))"
