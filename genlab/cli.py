@@ -65,9 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(COMMANDS)}"
         print(f"genlab: error: there is no command '{command}'; {hint}", file=sys.stderr)
         return 2
-    if any(flag in ("-h", "--help", "--version") for flag in rest) and command in HYDRA_COMMANDS:
-        if "--version" in rest:
-            return main(["--version"])
+    if "--version" in rest:
+        return main(["--version"])
+    if command in HYDRA_COMMANDS and {"-h", "--help"} & set(rest):
         from genlab.commands.help import show
 
         show(command)

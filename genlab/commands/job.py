@@ -28,7 +28,7 @@ def run_job(task: Task, config: DictConfig) -> float | None:
     try:
         result = task(plain(config), folder)
         if in_sweep:
-            RunFolder(folder).note(overrides=list(hydra.overrides.task))
+            RunFolder(folder).note(state="finished", overrides=list(hydra.overrides.task))
         return result
     except InterruptedRun as stop:
         print(f"genlab: {stop}", file=sys.stderr)

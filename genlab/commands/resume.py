@@ -52,7 +52,13 @@ def refuse_other(config: dict[str, object], overrides: list[str], run: str) -> N
         value: object = config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
-        if value != yaml.safe_load(text):
+        if isinstance(value, dict):  # a group, chosen by its name
+            value = value.get("name", str(value.get("_target_", "")).rpartition(".")[2].lower())
+        try:
+            wanted = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise GenlabError(f"{override}: this cannot be read ({str(error).splitlines()[0]}); leave it out") from None
+        if value != wanted:
             changes.append(f"{key}: {value} -> {text}")
     if changes:
         raise GenlabError(

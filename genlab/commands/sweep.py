@@ -65,7 +65,8 @@ def summarise(folder: Path) -> int:
     for job, info in failures:
         console.print(f"job {_number(job.path)} {info.get('state')}: {info.get('error')}", style="red", markup=False)
     console.print(f"  folder       {folder}\n  next         genlab dashboard {folder}", markup=False)
-    _write_columns(folder, configs, varied, measures)
+    if configs:
+        _write_columns(folder, configs, varied, measures)
     return len(failures)
 
 

@@ -166,8 +166,7 @@ def find_run(run: str, outputs: Path = Path("outputs")) -> RunFolder:
     Raises GenlabError where there is none.
     """
     if run == "latest":
-        found = sorted(outputs.glob("train/**/run.json"), key=lambda p: p.stat().st_ctime_ns)
-        runs = [p.parent for p in found if (p.parent / "config.yaml").exists()]
+        runs = _runs_below(outputs / "train")
         if not runs:
             raise GenlabError(
                 f"run=latest: there is no run under {outputs / 'train'} yet; start one with: genlab train"
@@ -177,8 +176,13 @@ def find_run(run: str, outputs: Path = Path("outputs")) -> RunFolder:
     path = Path(run)
     if not path.is_dir():
         raise GenlabError(f"run={run}: there is no such folder; name a run folder, or 'latest'")
-    if not (path / "config.yaml").exists():
-        inner = next(iter(sorted(path.glob("**/config.yaml"))), None)
-        hint = f"; did you mean {inner.parent}?" if inner else "; a run folder is what genlab train leaves behind"
-        raise GenlabError(f"run={run} is not a run folder (it has no config.yaml){hint}")
+    if path not in _runs_below(path):
+        inner = next(iter(_runs_below(path)), None)
+        hint = f"; did you mean {inner}?" if inner else "; a run folder is what genlab train leaves behind"
+        raise GenlabError(f"run={run} is not a run folder (run.json and config.yaml are not both there){hint}")
     return RunFolder(path)
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """Folders of the runs in `folder`, itself included."""
+    return [path.parent for path in sorted(folder.glob("**/run.json")) if (path.parent / "config.yaml").exists()]

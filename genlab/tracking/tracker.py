@@ -17,7 +17,7 @@ class Tracker:
     def __init__(self, run: RunFolder, config: Mapping[str, Any], resumed_at: int | None) -> None:
         self.run = run
         self.events = EventWriter(run.tensorboard, resumed_at)
-        self._laid_out = resumed_at is not None
+        self._laid_out = run.metrics.exists()  # the layout goes with the first record
         if resumed_at is None:
             self.events.text("config", "```yaml\n" + yaml.safe_dump(dict(config), sort_keys=False) + "\n```")
             self.events.hparams(hyperparameters(config), run.path.name)
