@@ -522,6 +522,7 @@ def test_the_dashboard_serves_the_runs(session: Session) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxy this machine goes through
     process = start(["dashboard", "outputs/train", "--port", str(port)], session.folder)
     try:
         deadline = time.monotonic() + 120
@@ -531,12 +532,12 @@ def test_the_dashboard_serves_the_runs(session: Session) -> None:
             assert time.monotonic() < deadline
             time.sleep(0.2)
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/runs", timeout=10) as answer:
+                with direct.open(f"http://127.0.0.1:{port}/data/runs", timeout=10) as answer:
                     found = strict_json(answer.read().decode())
             except (urllib.error.URLError, ConnectionError):
                 continue
         assert any("vae-digits" in name for name in found)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+        with direct.open(f"http://127.0.0.1:{port}/", timeout=10) as answer:
             assert answer.status == 200
     finally:
         process.kill()

@@ -653,7 +653,7 @@ def identified(n: int, test: bool = False) -> Raw:
 
 @pytest.mark.parametrize(
     ("validation", "test", "sizes"),
-    [(0.1, 0.2, (72, 8, 20)), (5, 7, (88, 5, 7)), (0, 1, (99, 0, 1)), (0.5, 0.5, (25, 25, 50))],
+    [(0.1, 0.2, (72, 8, 20)), (5, 7, (88, 5, 7)), (0, 2, (98, 0, 2)), (0.5, 0.5, (25, 25, 50))],
 )
 def test_splits_are_disjoint_complete_and_the_same_for_every_seed(
     validation: float, test: float, sizes: tuple[int, int, int]
@@ -714,12 +714,12 @@ def test_the_specification_has_the_moments_that_models_see(binarize: Any, dequan
 def test_the_specification_of_vectors_and_bits() -> None:
     x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) * 0.01 + 1000
     spec = prepare(
-        Raw("points", Examples(x, None), None, None, None), binarize="none", dequantize=False, validation=0, test=1
+        Raw("points", Examples(x, None), None, None, None), binarize="none", dequantize=False, validation=0, test=2
     ).spec
     assert (spec.support, spec.levels, spec.classes, spec.shape) == ("real", None, None, (2,))
     assert spec.std.tolist() == pytest.approx([0.01, 0.01], rel=0.2)
     bits = Examples((torch.rand(500, 4, generator=torch.Generator().manual_seed(0)) < 0.5).to(torch.uint8), None)
-    spec = prepare(Raw("bits", bits, None, 2, None), binarize="none", dequantize=False, validation=0, test=1).spec
+    spec = prepare(Raw("bits", bits, None, 2, None), binarize="none", dequantize=False, validation=0, test=2).spec
     assert (spec.support, spec.levels) == ("binary", None)
 
 

@@ -7,15 +7,23 @@ from typing import Any
 from genlab.errors import GenlabError, did_you_mean
 
 WRITING = {
-    errno.EIO,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOTDIR,
-    errno.EEXIST,
+    getattr(errno, name)
+    for name in [
+        "EIO",
+        "ENOSPC",
+        "EDQUOT",
+        "EFBIG",
+        "EROFS",
+        "EACCES",
+        "EPERM",
+        "ENOTDIR",
+        "EEXIST",
+        "ENOENT",
+        "EISDIR",
+        "ELOOP",
+        "ENAMETOOLONG",
+    ]
+    if hasattr(errno, name)
 }
 
 LIBRARIES = ("hydra.", "omegaconf.", "antlr4.")
@@ -28,7 +36,9 @@ def explain(error: BaseException, command: str) -> str | None:
         if isinstance(cause, GenlabError):
             return _one_line(str(cause))
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, MemoryError) or "out of memory" in str(error) or "not enough memory" in str(error):
+    if isinstance(error, MemoryError) or re.search(
+        r"out of memory|not enough memory|can't allocate memory", str(error)
+    ):
         return "the memory of this device does not suffice; set a smaller train.batch_size, a smaller model, or n"
     if type(error).__module__.startswith(LIBRARIES) or _raised_in(error).startswith(LIBRARIES):
         return _one_line(_explain_hydra(error, command))
@@ -63,6 +73,8 @@ def _explain_hydra(error: BaseException, command: str) -> str:
         group, name = match.groups()
         if group in GROUPS:
             return f"{group}={name}: there is no such {group}; {did_you_mean(name, names(group))}"
+    if "hydra." in text and (match := re.search(r"full_key: (hydra\.\S+)", text)):
+        return f"{match[1]} is not a key of Hydra's own configuration; see genlab {command} --cfg hydra"
     if match := re.search(r"Could not override '([^']*)'", text):
         full = match[1]
         if match := re.search(r"Key '([^']*)' is not in struct\s+full_key: (\S+)", str(error.__cause__ or error)):

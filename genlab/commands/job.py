@@ -25,6 +25,9 @@ def run_job(task: Task, config: DictConfig) -> float | None:
     """
     hydra = HydraConfig.get()
     folder, in_sweep = shorten(Path(hydra.runtime.output_dir)), hydra.mode == RunMode.MULTIRUN
+    if Path.cwd() != Path(hydra.runtime.cwd):  # hydra.job.chdir=true
+        folder = folder.absolute()
+    occupied = (folder / "run.json").exists()
     try:
         result = task(plain(config), folder)
         if in_sweep:
@@ -35,7 +38,7 @@ def run_job(task: Task, config: DictConfig) -> float | None:
         raise SystemExit(128 + stop.signal_number) from None
     except Exception as error:
         line = explain(error, hydra.job.name)
-        if in_sweep:
+        if in_sweep and not occupied:  # what lies there already is another job's
             reason = line or f"{type(error).__name__}: {error}"
             RunFolder(folder).note(state="failed", error=reason, overrides=list(hydra.overrides.task))
             print(f"genlab: error: job {hydra.job.num} failed: {reason}", file=sys.stderr)

@@ -83,6 +83,7 @@ class ProgressReport:
             self._bar.update(self._task, completed=min(seen, self.total), rate=f"{rate:,.0f}/s", losses=self._losses)
             self._bar.refresh()
         elif self._losses:
+            seen = min(seen, self.total)
             left = (self.total - seen) / max(rate, 1e-9)
             console.print(
                 f"{self.title}  {seen:,}/{self.total:,} examples  {rate:,.0f}/s  {left:,.0f} s left  {self._losses}"

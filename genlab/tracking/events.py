@@ -22,8 +22,6 @@ from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from genlab.tracking.figures import Picture, png
-
 
 class EventWriter:
     """Appends to one event file in `folder`, numbered after those that are there."""
@@ -51,9 +49,9 @@ class EventWriter:
         if values:
             self._summary(Summary(value=[Summary.Value(tag=k, simple_value=v) for k, v in values.items()]), step)
 
-    def image(self, tag: str, picture: Picture, step: int) -> None:
-        height, width, _ = picture.shape
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png(picture))
+    def image(self, tag: str, encoded: bytes, size: tuple[int, int], step: int) -> None:
+        """Show a PNG of `size` (height, width)."""
+        image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=encoded)
         self._summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
 
     def text(self, tag: str, markdown: str) -> None:

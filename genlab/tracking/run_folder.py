@@ -128,7 +128,7 @@ def _write_atomically(path: Path, text: str) -> None:
 
 
 def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")
+    return datetime.now().astimezone().isoformat(timespec="microseconds")
 
 
 def _versions() -> dict[str, str]:

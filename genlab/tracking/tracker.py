@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from genlab.tracking.events import EventWriter
-from genlab.tracking.figures import Picture, save_png
+from genlab.tracking.figures import Picture, png
 from genlab.tracking.run_folder import RunFolder
 
 
@@ -33,9 +33,11 @@ class Tracker:
 
     def picture(self, name: str, picture: Picture, seen: int) -> None:
         """Show in TensorBoard, and keep as samples/<name>.png (the newest) and samples/<name>_<examples>.png."""
-        self.events.image(name, picture, seen)
-        save_png(self.run.samples / f"{name}_{seen:010d}.png", picture)
-        save_png(self.run.samples / f"{name}.png", picture)
+        encoded = png(picture)
+        self.events.image(name, encoded, (picture.shape[0], picture.shape[1]), seen)
+        self.run.samples.mkdir(exist_ok=True)
+        for file in (f"{name}_{seen:010d}.png", f"{name}.png"):
+            (self.run.samples / file).write_bytes(encoded)
 
     def flush(self) -> None:
         self.events.flush()
