@@ -73,7 +73,7 @@ def test_tensorboard_shows_the_pictures_of_samples(run: Path) -> None:
 
 
 def test_the_picture_of_samples_is_a_hundred_magnified_digits(run: Path) -> None:
-    picture = np.asarray(Image.open(run / "samples" / "samples.png"))
+    picture = np.asarray(Image.open(run / "samples" / "samples.png").convert("RGB"))
     tiles = cut(picture, rows=10, columns=10, side=56)
     blocks = tiles.reshape(100, 8, 7, 8, 7, 3)
     assert (blocks == blocks[:, :, :1, :, :1, :1]).all()  # nearest neighbour, and grey
