@@ -74,6 +74,8 @@ TRAIN = {
     "optimizer.betas=[0.9]": ("optimizer.betas", "2"),
     "optimizer.schedule=cosinus": ("optimizer.schedule=cosinus", "did you mean 'cosine'?"),
     "train.batch_size=0": ("train.batch_size=0", "greater than 0"),
+    "train.batch_size=999999999": ("train.batch_size=999999999", "600,000"),
+    "hydra.foo=3": ("hydra.foo", "--cfg hydra"),
     "preferred.examples=-5": ("preferred.examples=-5",),
     "dataset.validation=2000": ("dataset.validation=2000", "1438"),
     "device.processes=2": ("device.processes=2",),
@@ -322,6 +324,16 @@ def test_a_mistake_in_sampling(mistake: str, run: Path, here: Path, capsys: pyte
 def test_a_sweep_over_a_name_that_does_not_exist_leaves_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert_refused(call(["train", "-m", "model=vae,vea", *SMALL_RUN], capsys), "model=vea", "did you mean 'vae'?")
     assert leftovers(here) == []
+
+
+def test_two_jobs_of_a_sweep_in_one_folder_leave_the_first_alone(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["seed=0,1", "hydra.sweep.dir=sweep", "hydra.sweep.subdir=same", *SMALL_RUN]
+    outcome = call(["train", "-m", *words], capsys)
+    assert outcome.code == 2
+    assert "holds a run already" in outcome.err
+    assert info(here / "sweep" / "same")["state"] == "finished"
 
 
 # Trainings that cannot go on

@@ -73,7 +73,7 @@ def _explain_hydra(error: BaseException, command: str) -> str:
         group, name = match.groups()
         if group in GROUPS:
             return f"{group}={name}: there is no such {group}; {did_you_mean(name, names(group))}"
-    if "hydra." in text and (match := re.search(r"full_key: (hydra\.\S+)", text)):
+    if match := re.search(r"Could not override '(hydra\.[^']*)'", text):
         return f"{match[1]} is not a key of Hydra's own configuration; see genlab {command} --cfg hydra"
     if match := re.search(r"Could not override '([^']*)'", text):
         full = match[1]
