@@ -4,6 +4,7 @@ Sample i lies in block i // BLOCK at place i % BLOCK, and a block is always draw
 seed and of i, to the last bit, whatever n is. (Products of matrices of other heights may be rounded differently.)
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,30 +19,27 @@ BLOCK = 64
 
 def draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> Tensor:
     """n samples, shape (n, *shape), on the CPU."""
-    parts = [states[-1] for states in _blocks(model, n, seed, options, keep=1)]
-    return torch.cat(parts)[:n]
+    last = []
+    for block in range(-(-n // BLOCK)):
+        (sample,) = deque(_chain(model, block, seed, options), maxlen=1)
+        last.append(sample.cpu())
+    return torch.cat(last)[:n]
 
 
 def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any) -> Tensor:
-    """At most `frames` evenly spaced states of the chains of the first n samples, shape (frames, n, *shape)."""
-    states = next(_blocks(model, n, seed, options, keep=None))
+    """At most `frames` evenly spaced states of the chains of the first n <= BLOCK samples, shape (frames, n, *shape)."""
+    states = list(_chain(model, 0, seed, options))
     index = torch.linspace(0, len(states) - 1, min(frames, len(states))).round().long().tolist()
-    return torch.stack([states[i][:n] for i in index])
+    return torch.stack([states[i][:n].cpu() for i in index])
 
 
-def _blocks(
-    model: GenerativeModel, n: int, seed: int, options: dict[str, Any], keep: int | None
-) -> Iterator[list[Tensor]]:
+def _chain(model: GenerativeModel, block: int, seed: int, options: dict[str, Any]) -> Iterator[Tensor]:
+    """States of the chains of one block. To be drained: the training's random stream is put back at the end."""
     training = model.training
     model.eval()
     try:
-        for block in range(-(-n // BLOCK)):
-            with random.seeded(seed, "sample", block, device=model.device):
-                states: list[Tensor] = []
-                for state in model.sample_loop(BLOCK, **options):
-                    if keep is not None:
-                        states = states[-keep + 1 :] if keep > 1 else []
-                    states.append(state)
-                yield [state.detach().cpu() for state in states]
+        with random.seeded(seed, "sample", block, device=model.device):
+            for state in model.sample_loop(BLOCK, **options):
+                yield state.detach()
     finally:
         model.train(training)

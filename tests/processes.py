@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,3 +138,13 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, list | tuple):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     return bool(a == b)
+
+
+def write_mnist(folder: Path, n: int = 200) -> None:
+    """Four small files in the format of MNIST."""
+    folder.mkdir(parents=True)
+    values = np.random.default_rng(0).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+    for part in ("train", "t10k"):
+        for name, array in (("images-idx3", values), ("labels-idx1", np.arange(n, dtype=np.uint8) % 10)):
+            head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+            (folder / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())

@@ -39,6 +39,7 @@ from tests.processes import (
     succeed,
     trained,
     wait_for,
+    write_mnist,
 )
 
 REAL_MNIST = Path(os.environ.get("GENLAB_DATA") or "/nowhere")
@@ -89,16 +90,6 @@ class Session:
         found = step["loaded"]
         assert isinstance(found, list)
         return found
-
-
-def write_mnist(folder: Path, n: int = 200) -> None:
-    """Four small files in the format of MNIST."""
-    folder.mkdir(parents=True)
-    values = np.random.default_rng(0).integers(0, 256, (n, 28, 28), dtype=np.uint8)
-    for part in ("train", "t10k"):
-        for name, array in (("images-idx3", values), ("labels-idx1", np.arange(n, dtype=np.uint8) % 10)):
-            head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
-            (folder / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,17 @@
 """The contract between a model and the runner, over every file in conf/model."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from genlab import random
-from genlab.data.batches import Batches, in_order
+from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
 from genlab.experiment import make_model, open_model
 from genlab.gallery import pictures, portfolio
-from genlab.models.base import GenerativeModel, Model, Reconstructs
+from genlab.models.base import GenerativeModel, Metrics, Model, Reconstructs
 from genlab.parallel import Device
 from genlab.sampling import BLOCK, draw
 from genlab.tracking.run_folder import RunFolder
@@ -50,6 +51,30 @@ def test_models_what_it_supports_and_refuses_the_rest_with_a_remedy(name: str, k
     else:
         with pytest.raises(GenlabError, match=r"cannot model .*; (set|use) "):
             build(name, kind)
+
+
+class Spins(Model):
+    """A family for binary data only, as a Boltzmann machine is."""
+
+    supports = frozenset({"binary"})
+
+    def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
+        yield from ()
+
+    def evaluate(self, batch: Batch) -> Metrics:
+        return {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_family_that_cannot_model_a_support_says_so_and_names_a_remedy(kind: str) -> None:
+    data = small_data(kind).spec
+    if data.support == "binary":
+        assert Spins(data, None).data is data
+    else:
+        with pytest.raises(
+            GenlabError, match=rf"model=spins cannot model {data.support} data .*only binary; .*model=vae"
+        ):
+            Spins(data, None)
 
 
 def build_class(name: str) -> type[Model]:

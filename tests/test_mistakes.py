@@ -17,7 +17,7 @@ from genlab import checkpoint
 from genlab.cli import main
 from genlab.tracking.console import console
 from genlab.tracking.run_folder import RunFolder
-from tests.processes import assert_refused, call, execute, files, info, records, strict_json
+from tests.processes import assert_refused, call, execute, files, info, records, strict_json, write_mnist
 
 CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="cuda is no mistake on this machine")
 SMALL_RUN = ["train.examples=600", "model.hidden=[16]"]
@@ -187,16 +187,6 @@ def test_a_corrupt_idx_file_is_named(here: Path, tmp_path: Path, capsys: pytest.
         outcome = call(["train", "dataset=mnist", f"dataset.root={tmp_path / 'data'}"], capsys)
         assert_refused(outcome, str(folder / name), "damaged")
     assert leftovers(here) == []
-
-
-def write_mnist(folder: Path, n: int = 20) -> None:
-    """Four small files in the format of MNIST."""
-    folder.mkdir(parents=True)
-    values = np.random.default_rng(0).integers(0, 256, (n, 28, 28), dtype=np.uint8)
-    for part in ("train", "t10k"):
-        for name, array in (("images-idx3", values), ("labels-idx1", np.arange(n, dtype=np.uint8) % 10)):
-            head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
-            (folder / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())
 
 
 ARRAYS: dict[str, tuple[Callable[[Path], object], str]] = {
