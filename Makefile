@@ -52,8 +52,12 @@ sweep: $(VENV)/.installed  ## a small sweep: two models, two seeds
 dashboard: $(VENV)/.installed  ## open TensorBoard on the runs
 	$(BIN)/genlab dashboard $(ARGS)
 
-benchmark: $(VENV)/.installed  ## speed against a bare loop and a textbook loop, measured in one run
-	$(BIN)/python tests/benchmarks/training_loop.py $(ARGS)
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/pip install --quiet -e '.[bench]'
+	@touch $@
+
+benchmark: $(VENV)/.installed-bench  ## speed beside other people's training loops, in turns in one process
+	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:  ## remove caches and build products (not .venv, not outputs)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

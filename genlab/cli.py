@@ -14,10 +14,13 @@ COMMANDS = {
     "train": "compose a configuration, train, log, checkpoint, show what was made",
     "resume": "go on with a run exactly where it stopped",
     "sample": "draw samples, interpolations and traversals from a trained run",
+    "evaluate": "measure a trained run on held-out data, with error bars and diagnoses",
+    "compare": "one table and one page over several runs",
+    "benchmark": "speed of training and sampling, and this machine's share of it",
     "list": "what there is: models, datasets, optimizers, devices, experiments",
     "dashboard": "open TensorBoard on the runs",
 }
-HYDRA_COMMANDS = {"train", "sample"}
+HYDRA_COMMANDS = {"train", "sample", "evaluate", "benchmark"}
 
 HELP = """\
 genlab: a command-line laboratory for generative models
@@ -31,6 +34,9 @@ usage: genlab COMMAND [key=value ...]
   genlab train -m model=ae,vae seed=0,1,2      every combination, with a table at the end
   genlab resume latest                         RUN is a run folder, or 'latest'
   genlab sample run=latest n=64
+  genlab evaluate run=latest
+  genlab compare RUN RUN ...                   run folders, globs, sweep folders
+  genlab benchmark model=vae dataset=mnist
   genlab dashboard
 
   genlab COMMAND --help    what a command takes

@@ -11,8 +11,10 @@ from torch import Tensor
 from genlab import random
 from genlab.data.batches import Batch, in_order
 from genlab.data.source import Dataset
-from genlab.models.base import Decodes, Encodes, GenerativeModel, Model, Reconstructs
+from genlab.metrics.classes import calibration_error, confusion_matrix, reliability
+from genlab.models.base import Classifies, Decodes, Encodes, GenerativeModel, Model, Reconstructs
 from genlab.sampling import draw, film
+from genlab.tracking.charts import confusion, reliability_diagram
 from genlab.tracking.figures import Picture, grid, latent_scatter, pairs, scatter
 
 COLUMNS = 10
@@ -25,12 +27,18 @@ def held_out(dataset: Dataset, n: int, seed: int, device: torch.device) -> Batch
         return next(in_order(dataset.test, dataset.represent, batch_size=n, device=device, limit=n))
 
 
+def fixed_samples(model: Model, seed: int) -> Tensor | None:
+    """What a run shows of its samples, drawn from the same noise each time; None for a family that does not sample."""
+    if not isinstance(model, GenerativeModel):
+        return None
+    return draw(model, COLUMNS * COLUMNS if model.data.is_image else POINTS, seed)
+
+
 @torch.no_grad()
-def pictures(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
-    """What a run shows while it trains: samples from fixed noise, and fixed test examples beside their reconstructions."""
+def pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor | None) -> dict[str, Picture]:
+    """What a run shows while it trains: `samples`, fixed test examples beside their reconstructions, mistaken classes."""
     data, found = dataset.spec, {}
-    if isinstance(model, GenerativeModel):
-        samples = draw(model, COLUMNS * COLUMNS if data.is_image else POINTS, seed)
+    if samples is not None:
         if data.is_image:
             found["samples"] = grid(samples, COLUMNS, data)
         else:
@@ -38,7 +46,37 @@ def pictures(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
             found["samples"] = scatter({"data": test, "samples": samples}, data)
     if isinstance(model, Reconstructs):
         found["reconstructions"] = reconstructions(model, dataset, seed)
+    if isinstance(model, Classifies):
+        found |= classification(model, dataset, seed)
     return found
+
+
+@torch.no_grad()
+def classification(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
+    """Confusion matrix and reliability diagram on the validation split (the test split, where there is none)."""
+    assert isinstance(model, Classifies)
+    training = model.training
+    model.eval()
+    split = dataset.validation or dataset.test
+    with random.seeded(seed, "held out", device=model.device):
+        batches = list(in_order(split, dataset.represent, batch_size=500, device=model.device, limit=10_000))
+    log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
+    labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
+    model.train(training)
+    return classification_charts(log_p, labels)
+
+
+def classification_charts(log_p: Tensor, labels: Tensor) -> dict[str, Picture]:
+    """From log p(y|x) (n, classes) and the true classes (n,)."""
+    confidence, predictions = log_p.exp().max(1)
+    right = predictions == labels
+    bins = reliability(confidence, right)
+    return {
+        "confusion": confusion(confusion_matrix(labels, predictions, log_p.shape[1])),
+        "reliability": reliability_diagram(
+            bins.confidence, bins.accuracy, bins.count, calibration_error(confidence, right)
+        ),
+    }
 
 
 @torch.no_grad()
@@ -111,6 +149,8 @@ def portfolio(
         if len(states) > 1 and data.is_image:
             pictures["chain"] = grid(states.transpose(0, 1).flatten(0, 1), len(states), data)
             arrays["chain"] = states.numpy()
+    if isinstance(model, Classifies) and dataset is not None:
+        pictures |= classification(model, dataset, seed)
     if isinstance(model, Reconstructs) and dataset is not None:
         pictures["reconstructions"] = reconstructions(model, dataset, seed)
     x = test.x if test is not None else samples.to(model.device) if samples is not None else None

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlab import checkpoint, gallery, random
+from genlab import checkpoint, diagnoses, gallery, random
 from genlab.config import differing_keys
 from genlab.data.batches import Batches, in_order
 from genlab.data.source import Dataset, Examples
@@ -20,12 +20,13 @@ from genlab.models.base import Metrics, Model
 from genlab.optimizers import set_rate
 from genlab.parallel import Device
 from genlab.signals import StopRequest
-from genlab.tracking.console import ProgressReport
+from genlab.tracking.console import ProgressReport, console
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import Tracker
 from genlab.training import Training
 
 EVALUATION_BATCH = 500
+WARN_FROM = 0.3  # of the training: before, a model may be excused
 
 
 class Loop:
@@ -59,6 +60,7 @@ class Loop:
         self.seconds = 0.0  # of earlier sessions of this run
         self.began = time.perf_counter()
         self.stop = StopRequest()
+        self.warnings = {w["name"]: w for w in run.info().get("warnings", [])}
         resumed_at = None
         if run.last.exists():
             resumed_at = self._restore()
@@ -111,7 +113,7 @@ class Loop:
             if "eval" in due and self.dataset.validation is not None:
                 values |= self._validate(self.dataset.validation)
             if "sample" in due:
-                self._show()
+                self._show(values)
             self.tracker.record(values, seen, self.batches.epoch, self.elapsed())
             if "eval" in due or "sample" in due:
                 self._lap = (time.perf_counter(), seen)
@@ -134,13 +136,24 @@ class Loop:
             results[f"test/{name}"] = value
             values[f"test/{name}"] = value[0]
             values[f"test/{name}_stderr"] = value[1]
-        self._show()
+        self._show(values)
         self.tracker.record(values, self.batches.seen, self.batches.epoch, self.elapsed())
         return results
 
-    def _show(self) -> None:
-        for name, picture in gallery.pictures(self.model, self.dataset, self.seed).items():
+    def _show(self, values: Mapping[str, float]) -> None:
+        samples = gallery.fixed_samples(self.model, self.seed)
+        for name, picture in gallery.pictures(self.model, self.dataset, self.seed, samples).items():
             self.tracker.picture(name, picture, self.batches.seen)
+        if self.batches.progress >= WARN_FROM:
+            self._warn(values, samples)
+
+    def _warn(self, values: Mapping[str, float], samples: Tensor | None) -> None:
+        """Print each diagnosis once, when it is first made, and note it in run.json."""
+        for diagnosis in diagnoses.while_training(self.model, self.dataset, self.seed, values, samples):
+            if diagnosis.name not in self.warnings:
+                self.warnings[diagnosis.name] = {**diagnosis.as_dict(), "examples": self.batches.seen}
+                self.run.note(warnings=list(self.warnings.values()))
+                console.print(f"warning at {self.batches.seen:,} examples: {diagnosis}", style="yellow", markup=False)
 
     def elapsed(self) -> float:
         """Seconds spent on this run, over all its sessions."""
@@ -168,9 +181,20 @@ class Loop:
             if not -float("inf") < value < float("inf"):
                 kept = f"the last good state is {self.run.last}" if self.run.last.exists() else "nothing was saved yet"
                 raise NonFiniteError(
-                    f"{name} became {value} within {self.every['log']:,} examples before example {self.batches.seen:,}; "
+                    f"{name} became {value} within {self.every['log']:,} examples before example {self.batches.seen:,}"
+                    f"{self._origin()}; "
                     f"lower optimizer.lr (is {self.config['optimizer']['lr']}) or set optimizer.clip=1; {kept}"
                 )
+
+    def _origin(self) -> str:
+        """Which parameter, or which gradient, is the first that is not finite."""
+        for name, parameter in self.model.named_parameters():
+            if not bool(parameter.detach().isfinite().all()):
+                return f" (the first parameter that is not finite: {name})"
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
+                return f" (the first gradient that is not finite: that of {name})"
+        return " (parameters and gradients are finite)"
 
     def _validate(self, split: Examples) -> dict[str, float]:
         values = {f"eval/{name}": mean for name, (mean, _) in self.evaluate(split).items()}

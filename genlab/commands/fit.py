@@ -101,16 +101,14 @@ def _show(run: RunFolder, model: Model, dataset: Dataset, loop: Loop, results: d
     if data.is_image and data.shape[0] == 1 and max(data.shape) <= 16 and isinstance(model, GenerativeModel):
         console.print("samples:")
         console.print(preview(draw(model, COLUMNS, loop.seed), COLUMNS))
-    pictures = [
-        name
-        for name, able in (("samples", GenerativeModel), ("reconstructions", Reconstructs))
-        if isinstance(model, able)
-    ]
+    pictures = sorted(path.name for path in run.samples.glob("*.png") if not path.stem[-10:].isdigit())
+    able = isinstance(model, GenerativeModel | Reconstructs)
+    then = f"genlab sample run={run.path}   |   " if able else ""
     facts = {
         "time": f"{loop.elapsed():,.1f} s for {loop.batches.seen:,} examples",
         "run folder": str(run.path),
-        "pictures": ", ".join(str(run.samples / f"{name}.png") for name in pictures),
-        "next": f"genlab dashboard {run.path.parent}   |   genlab sample run={run.path}",
+        "pictures": ", ".join(str(run.samples / name) for name in pictures),
+        "next": f"genlab dashboard {run.path.parent}   |   {then}genlab evaluate run={run.path}",
     }
     if loop.validation_loss > loop.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:
         facts["overfitting"] = (

@@ -17,12 +17,25 @@ genlab sample run=RUN [key=value ...]: draw from a trained run; RUN is a run fol
 
   genlab sample run=latest n=100 seed=1
 """,
+    "evaluate": """\
+genlab evaluate run=RUN [key=value ...]: measure a trained run on the test split; RUN is a run folder, or 'latest'
+
+  genlab evaluate run=latest
+  genlab evaluate run=latest k=5000                  the importance-weighted bound with 5,000 samples
+  genlab evaluate run=latest samples=mine.npz        judge samples from elsewhere against the run's data
+""",
+    "benchmark": """\
+genlab benchmark [key=value ...]: images/s of training and sampling, and the share of this machine's own peak that is reached
+
+  genlab benchmark model=vae dataset=mnist
+  genlab benchmark -m model=ae,vae dataset=digits
+""",
 }
 
 
 def show(command: str) -> None:
     print(USAGE[command])
-    if command == "train":
+    if command in ("train", "benchmark"):
         for group in GROUPS:
             print(f"{group}={'|'.join(names(group))}")
         print()

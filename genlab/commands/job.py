@@ -24,13 +24,13 @@ def run_job(task: Task, config: DictConfig) -> float | None:
     sweep it is noted in the job's folder for the summary, and the other jobs go on.
     """
     hydra = HydraConfig.get()
-    folder, in_sweep = shorten(Path(hydra.runtime.output_dir)), hydra.mode == RunMode.MULTIRUN
+    folder, sweeping = shorten(Path(hydra.runtime.output_dir)), in_sweep()
     if Path.cwd() != Path(hydra.runtime.cwd):  # hydra.job.chdir=true
         folder = folder.absolute()
     occupied = (folder / "run.json").exists()
     try:
         result = task(plain(config), folder)
-        if in_sweep:
+        if sweeping:
             RunFolder(folder).note(state="finished", overrides=list(hydra.overrides.task))
         return result
     except InterruptedRun as stop:
@@ -38,7 +38,7 @@ def run_job(task: Task, config: DictConfig) -> float | None:
         raise SystemExit(128 + stop.signal_number) from None
     except Exception as error:
         line = explain(error, hydra.job.name)
-        if in_sweep and not occupied:  # what lies there already is another job's
+        if sweeping and not occupied:  # what lies there already is another job's
             reason = line or f"{type(error).__name__}: {error}"
             RunFolder(folder).note(state="failed", error=reason, overrides=list(hydra.overrides.task))
             print(f"genlab: error: job {hydra.job.num} failed: {reason}", file=sys.stderr)
@@ -48,6 +48,11 @@ def run_job(task: Task, config: DictConfig) -> float | None:
             raise
         print(f"genlab: error: {line}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def in_sweep() -> bool:
+    """Whether the job at hand is one of several."""
+    return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def shorten(path: Path) -> Path:

@@ -27,6 +27,8 @@ class Model(nn.Module, ABC):
     """Data supports that the family can model."""
     deterministic_loss: ClassVar[bool] = False
     """Whether the loss of a batch is a function of the parameters alone, as a line search (L-BFGS) needs."""
+    needs_labels: ClassVar[bool] = False
+    """Whether every training example must come with its class."""
 
     data: DataSpec
     optimizers: dict[str, Optimizer]
@@ -39,6 +41,11 @@ class Model(nn.Module, ABC):
             raise GenlabError(
                 f"model={family} cannot model {data.support} data (dataset={data.name}), only "
                 f"{' or '.join(sorted(self.supports))}; {REMEDY[data.support]}"
+            )
+        if self.needs_labels and data.classes is None:
+            raise GenlabError(
+                f"model={family} needs labels, and dataset={data.name} has none; "
+                "add labels (dataset.labels=FILE, or sub-folders of pictures), or use a family without, such as model=vae"
             )
         if optimizer is not None and optimizer.needs_closure and not self.deterministic_loss:
             raise GenlabError(
@@ -143,6 +150,51 @@ class Decodes(Protocol):
 
     def decode(self, h: Tensor) -> Tensor:
         """Example that belongs to the code h, shape (n, *data.shape)."""
+        ...
+
+
+@runtime_checkable
+class HasLogProb(Protocol):
+    """The likelihood is known exactly."""
+
+    discrete: bool
+    """Whether it is the probability of discrete data, or else a density."""
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x) in nats, shape (n,)."""
+        ...
+
+
+@runtime_checkable
+class HasLogWeights(Protocol):
+    """A latent-variable model with an approximate posterior q(h|x), from which bounds on log p(x) follow."""
+
+    discrete: bool
+    """Whether p(x|h) is the probability of discrete data, or else a density."""
+
+    def log_weights(self, x: Tensor, k: int) -> Tensor:
+        """log p(x, h) - log q(h|x) in nats for k draws h ~ q(h|x), shape (k, n)."""
+        ...
+
+
+@runtime_checkable
+class HasLogBound(Protocol):
+    """A lower bound on log p(x) of the family's own."""
+
+    discrete: bool
+    """Whether it bounds the probability of discrete data, or else a density."""
+
+    def log_bound(self, x: Tensor) -> Tensor:
+        """An unbiased estimate of a lower bound on log p(x) in nats, shape (n,)."""
+        ...
+
+
+@runtime_checkable
+class Classifies(Protocol):
+    classes: int
+
+    def classify(self, x: Tensor) -> Tensor:
+        """log p(y|x) in nats, shape (n, classes)."""
         ...
 
 

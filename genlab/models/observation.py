@@ -21,6 +21,8 @@ Likelihood = Literal["auto", "bernoulli", "continuous_bernoulli", "gaussian", "d
 class Observation(nn.Module, ABC):
     outputs: ClassVar[int] = 1
     """Numbers that the decoder supplies for each component of x."""
+    discrete: ClassVar[bool]
+    """Whether log_prob is the log-probability of discrete data, or else a log-density."""
 
     @abstractmethod
     def log_prob(self, out: Tensor, x: Tensor) -> Tensor:
@@ -46,6 +48,8 @@ def _logit_of_mean(data: DataSpec) -> Tensor:
 class Bernoulli(Observation):
     """p(x|h) = prod_i m_i^x_i (1 - m_i)^(1 - x_i), m = sigmoid(out), for x in {0, 1}."""
 
+    discrete = True
+
     def log_prob(self, out: Tensor, x: Tensor) -> Tensor:
         return -F.binary_cross_entropy_with_logits(out, x, reduction="none").flatten(1).sum(1)
 
@@ -64,6 +68,8 @@ class ContinuousBernoulli(Observation):
 
     Its constant, C(l) = l/tanh(l/2), is what the cross-entropy of grey values lacks to be a likelihood.
     """
+
+    discrete = False
 
     def log_prob(self, out: Tensor, x: Tensor) -> Tensor:
         log_p = x * out - F.softplus(out) + self.log_constant(out)
@@ -98,6 +104,7 @@ class Gaussian(Observation):
     data, x = shift + scale * u with u ~ N(out, sigma^2), and log p(x|h) carries the Jacobian -sum_i log scale_i.
     """
 
+    discrete = False
     shift: Tensor
     scale: Tensor
 
@@ -132,6 +139,7 @@ class DiscretizedLogistic(Observation):
     bins reaching to infinity. The product form loses no digits anywhere. The decoder supplies m and log s.
     """
 
+    discrete = True
     outputs = 2
 
     def __init__(self, levels: int) -> None:

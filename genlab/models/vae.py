@@ -55,6 +55,7 @@ class VAE(GenerativeModel):
         super().__init__(data, optimizer)
         self.latent_dim, self.mc_samples, self.beta, self.kl_warmup = latent_dim, mc_samples, beta, kl_warmup
         self.observation = observation(likelihood, data)
+        self.discrete = self.observation.discrete
         self.encoder, self.decoder = encoder_and_decoder(
             data,
             network,
@@ -93,6 +94,17 @@ class VAE(GenerativeModel):
         xs = x if mc_samples == 1 else x.repeat(mc_samples, *[1] * (x.ndim - 1))
         log_p = self.observation.log_prob(self.decoder(h.flatten(0, 1)).float(), xs)
         return log_p.unflatten(0, (mc_samples, -1)).mean(0), gaussian_kl(mu, log_var)
+
+    @torch.no_grad()
+    def log_weights(self, x: Tensor, k: int) -> Tensor:
+        """log p(x|h) + log p(h) - log q(h|x) for k draws h ~ q(h|x), shape (k, n), in nats."""
+        mu, log_var = self.posterior(x)
+        eps = torch.randn(k, *mu.shape, device=mu.device)
+        h = mu + torch.exp(0.5 * log_var) * eps
+        xs = x.repeat(k, *[1] * (x.ndim - 1))
+        log_p: Tensor = self.observation.log_prob(self.decoder(h.flatten(0, 1)).float(), xs)
+        # The constants of the two normal densities cancel.
+        return log_p.reshape(k, len(x)) + 0.5 * (eps.square() - h.square() + log_var).sum(-1)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:

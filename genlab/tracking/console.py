@@ -6,12 +6,15 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor  # seconds to import, and commands that only print need none of it
 
 
 class PatientConsole(Console):
@@ -90,7 +93,7 @@ class ProgressReport:
             )
 
 
-def preview(images: Tensor, columns: int) -> Text:
+def preview(images: "Tensor", columns: int) -> Text:
     """Images (n, 1, H, W) in [0, 1] as characters: half blocks in a terminal, shades of ASCII elsewhere."""
     n, _, height, width = images.shape
     rows = n // columns

@@ -75,8 +75,10 @@ def scatter(series: Mapping[str, Tensor], data: DataSpec, most: int = 4) -> Pict
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def latent_scatter(codes: Tensor, labels: Tensor | None) -> Picture:
-    """Codes (n, 2) of held-out data, coloured by class."""
+def latent_scatter(
+    codes: Tensor, labels: Tensor | None, names: tuple[str, str] = ("$h_1$", "$h_2$"), note: str = ""
+) -> Picture:
+    """Codes (n, 2) of held-out data, coloured by class, in a plane whose axes have these `names`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -89,10 +91,11 @@ def latent_scatter(codes: Tensor, labels: Tensor | None) -> Picture:
     else:
         classes = labels.cpu().numpy()
         points = axes.scatter(h[:, 0], h[:, 1], c=classes, cmap="tab10", s=5, alpha=0.7, linewidths=0)
-        handles, names = points.legend_elements(num="auto")
-        axes.legend(handles, names, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
-    axes.set_xlabel("$h_1$")
-    axes.set_ylabel("$h_2$")
+        handles, classes_shown = points.legend_elements(num="auto")
+        axes.legend(handles, classes_shown, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    axes.set_title(note, fontsize=8)
     axes.set_aspect("equal", adjustable="datalim")
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])

@@ -1,0 +1,178 @@
+"""genlab compare RUN...: one table and one page over several runs, and the same as files for a report."""
+
+import shlex
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genlab.errors import GenlabError, did_you_mean
+
+if TYPE_CHECKING:
+    from genlab.report.page import Comparison
+    from genlab.report.runs import Run
+
+USAGE = """\
+usage: genlab compare RUN [RUN ...] [--out FOLDER] [--metrics a,b,c]
+
+  RUN                a run folder, 'latest', a glob, or a folder that holds runs (a sweep); runs that differ in
+                     nothing but their seed are one row
+  --out FOLDER       where to write (default: outputs/compare/<date>_<time>)
+  --metrics a,b,c    only these measures, in this order
+
+Writes index.html (one file, no network), table.csv (a line a row), runs.csv (a line a run and measure), table.md,
+table.tex, and figures/*.pdf and *.svg.
+
+  genlab compare outputs/train/sweep/2026-11-22_17-06-30
+  genlab compare 'outputs/train/*-mnist/*' --metrics fid,coverage,training_seconds
+"""
+FLAGS = ("--out", "--metrics")
+
+
+def main(arguments: list[str]) -> int:
+    if "-h" in arguments or "--help" in arguments:
+        print(USAGE, end="")
+        return 0
+    words, flags = parse(arguments)
+    if not words:
+        raise GenlabError(
+            "compare takes one run or more: run folders, 'latest', globs, or folders that hold runs; see genlab compare --help"
+        )
+    metrics = [name.strip() for name in flags.get("--metrics", "").split(",") if name.strip()]
+    if "--metrics" in flags and not metrics:
+        raise GenlabError("--metrics names no measure; give some, as in --metrics fid,coverage, or leave it out")
+    out = Path(flags.get("--out") or f"outputs/compare/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    compare(words, out, metrics, shlex.join(["genlab", "compare", *arguments]))
+    return 0
+
+
+def parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Words and flags. Raises GenlabError for a flag that is not known or has no value."""
+    words: list[str] = []
+    flags: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        word = rest.pop(0)
+        name, assigned, value = word.partition("=")
+        if word.startswith("-") and word != "-":
+            if name not in FLAGS:
+                raise GenlabError(f"{name} is not a flag of compare; {did_you_mean(name, FLAGS)}")
+            if name in flags:
+                raise GenlabError(f"{name} is given twice; give it once")
+            if not assigned:
+                value = rest.pop(0) if rest and not rest[0].startswith("-") else ""
+            if not value:
+                raise GenlabError(f"{name} needs a value; see genlab compare --help")
+            flags[name] = value
+        elif name in ("run", "runs") and assigned:
+            words.append(value)
+        elif assigned and "/" not in name and not Path(word).exists():
+            hint = did_you_mean(f"--{name}", FLAGS).replace("'?", f" {value}'?")
+            raise GenlabError(f"{word}: compare takes run folders and flags, no overrides; {hint}")
+        else:
+            words.append(word)
+    return words, flags
+
+
+def compare(words: Sequence[str], out: Path, metrics: Sequence[str], command: str) -> None:
+    """Read the runs, print the table, and write the page and its files into the folder `out`."""
+    from genlab.report.find import find_runs
+    from genlab.report.page import evaluation_command
+    from genlab.report.rows import make_rows
+    from genlab.report.tables import overview
+    from genlab.report.terminal import show
+    from genlab.tracking.console import console
+
+    runs, failures = find_runs(words)
+    check_metrics(metrics, runs)
+    try:
+        (out / "figures").mkdir(parents=True, exist_ok=True)
+        show(overview(make_rows(runs).rows, metrics), title(runs), console)  # the figures take some seconds
+        comparison = assemble(runs, failures, metrics, out, command)
+        write(comparison, out, metrics)
+    except OSError as error:
+        place = error.filename or out
+        raise GenlabError(f"--out {out}: {place} cannot be written ({error.strerror}); name another folder") from None
+    for failure in failures:
+        console.print(f"{failure.path} failed: {failure.error}", style="red", markup=False)
+    for notice in comparison.notices:
+        console.print(f"note: {notice}", style="yellow", markup=False)
+    waiting = [run for run in comparison.runs if not run.evaluated]
+    if waiting:
+        console.print(f"{len(waiting)} of {len(comparison.runs)} runs are not evaluated; to do so:", style="yellow")
+        for run in waiting:
+            console.print(f"  {evaluation_command(run)}", markup=False)
+    for name, what in (
+        ("page", "index.html"),
+        ("tables", "table.csv, runs.csv, table.md, table.tex"),
+        ("figures", "figures/*.pdf and *.svg"),
+    ):
+        console.print(f"  {name:<9} {out}/{what}", markup=False)
+
+
+def check_metrics(metrics: Sequence[str], runs: "Sequence[Run]") -> None:
+    known = {name for run in runs for name in run.measures}
+    for name in metrics:
+        if name not in known:
+            raise GenlabError(f"--metrics {name}: none of these runs has this measure; {did_you_mean(name, known)}")
+
+
+def assemble(
+    runs: "Sequence[Run]", failures: Sequence[object], metrics: Sequence[str], out: Path, command: str
+) -> "Comparison":
+    """Everything that is shown; draws the figures into out/figures."""
+    from genlab import __version__
+    from genlab.report.curves import draw_curves, make_panels
+    from genlab.report.figures import draw_cost, draw_legend, draw_measures
+    from genlab.report.page import Comparison
+    from genlab.report.pictures import galleries
+    from genlab.report.rows import make_rows
+    from genlab.report.runs import Failure
+    from genlab.report.tables import make_tables, overview
+
+    grouped = make_rows(runs)
+    rows, figures = grouped.rows, out / "figures"
+    tables = make_tables(rows, metrics)
+    damaged = [f"{run.path}: {problem}" for run in runs for problem in run.problems]
+    return Comparison(
+        title=title(runs),
+        made=datetime.now().astimezone(),
+        version=__version__,
+        command=command,
+        rows=rows,
+        differences=grouped.differences,
+        failures=[failure for failure in failures if isinstance(failure, Failure)],
+        notices=[*grouped.notices, *damaged],
+        overview=overview(rows, metrics),
+        tables=tables,
+        measures=draw_measures(tables, figures),
+        curves=draw_curves(make_panels(rows), figures),
+        cost=draw_cost(rows, make_tables(rows), figures),
+        legend=draw_legend(rows, figures),
+        galleries=galleries(rows),
+        files=["table.csv", "runs.csv", "table.md", "table.tex", "figures/"],
+    )
+
+
+def title(runs: "Sequence[Run]") -> str:
+    """'ae and vae on digits'."""
+
+    def listed(names: list[str]) -> str:
+        shown = names if len(names) <= 5 else [*names[:4], f"{len(names) - 4} more"]
+        return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+    models = list(dict.fromkeys(run.choices["model"] for run in runs))
+    datasets = list(dict.fromkeys(run.choices["dataset"] for run in runs))
+    return f"{listed(models)} on {listed(datasets)}"
+
+
+def write(comparison: "Comparison", out: Path, metrics: Sequence[str]) -> None:
+    from genlab.report.csv_files import write_rows_csv, write_runs_csv
+    from genlab.report.documents import markdown, tex
+    from genlab.report.page import render
+
+    write_rows_csv(out / "table.csv", comparison.rows, metrics)
+    write_runs_csv(out / "runs.csv", comparison.rows, metrics)
+    (out / "table.md").write_text(markdown(comparison.tables, comparison.title), encoding="utf-8")
+    (out / "table.tex").write_text(tex(comparison.tables, comparison.title), encoding="utf-8")
+    (out / "index.html").write_text(render(comparison), encoding="utf-8")

@@ -1,0 +1,137 @@
+"""genlab evaluate run=RUN: held-out measures with their errors, diagnoses and pictures."""
+
+from math import isfinite
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import hydra
+from omegaconf import DictConfig
+from pydantic import Field
+
+from genlab.commands.job import discard_if_empty, in_sweep, run_job
+from genlab.commands.sample import refuse_options
+from genlab.errors import GenlabError
+
+
+@hydra.main(version_base="1.3", config_path="pkg://genlab.conf", config_name="evaluate")
+def main(config: DictConfig) -> float | None:
+    return run_job(evaluate_run, config)
+
+
+def keys(
+    *,
+    run: str | int,
+    n: Annotated[int, Field(ge=20, le=1_000_000)] | None,
+    seed: Annotated[int, Field(ge=0)],
+    k: Annotated[int, Field(gt=0)],
+    checkpoint: Literal["last", "best"],
+    samples: str | None,
+    latent: Literal["pca", "tsne", "umap"],
+    sampler: str | None,
+    steps: Annotated[int, Field(gt=0)] | None,
+    labels: list[Annotated[int, Field(ge=0)]] | int | None,
+    device: dict[str, Any],
+) -> None:
+    """The schema of conf/evaluate.yaml."""
+
+
+def evaluate_run(config: dict[str, Any], folder: Path) -> None:
+    """Measure a run; writes metrics.json and evaluation/ in its folder (in `folder`, where samples from elsewhere are judged)."""
+    from genlab.config import check
+
+    check(config, "evaluate", keys)
+    if config["latent"] == "umap":
+        require_umap()
+    from genlab.evaluation.evaluate import Settings, evaluate
+    from genlab.evaluation.report import show, write
+    from genlab.experiment import make_dataset, make_device, open_model
+    from genlab.tracking.console import console
+    from genlab.tracking.run_folder import RunFolder, find_run
+
+    device = make_device(config["device"])
+    device.prepare()
+    run = find_run(str(config["run"]))
+    model, state = open_model(run, device, config["checkpoint"])
+    options = {key: config[key] for key in ("sampler", "steps", "labels") if config[key] is not None}
+    refuse_options(model, options)
+    given = None if config["samples"] is None else read_samples(Path(config["samples"]).expanduser(), model.data)
+    dataset = make_dataset(state["config"]).to(model.device)
+    console.print(
+        f"{type(model).__name__} of {run.path}, {config['checkpoint']} checkpoint: {len(dataset.test):,} test examples of "
+        f"{dataset.spec.name}" + ("" if given is None else f", samples from {config['samples']}"),
+        markup=False,
+    )
+    settings = Settings(config["n"], config["seed"], config["k"], config["latent"], options)
+    evaluation = evaluate(model, dataset, settings, run.info().get("cost", {}), given)
+    evaluation.facts |= {
+        "run": str(run.path),
+        "checkpoint": config["checkpoint"],
+        "model": type(model).__name__.lower(),
+    }
+    seen = state["examples"] if "examples" in state else state["batches"]["seen"]
+    own = given is None
+    target = run.path if own else folder
+    write(evaluation, target, seen, tensorboard=run.tensorboard / "evaluation" if own else None)
+    if in_sweep():
+        RunFolder(folder).note(results=_headline(evaluation.entries))
+    elif own:
+        discard_if_empty(folder)
+    show(evaluation, target)
+
+
+def _headline(entries: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+    """The figures that a sweep's table shows first."""
+    first = [name for name in ("fid", "coverage", "accuracy") if name in entries]
+    likelihood = [name for name in entries if name.startswith("log_likelihood")][-1:]
+    return {
+        name: {"value": entries[name].value, "stderr": entries[name].stderr}
+        for name in [*likelihood, *first, *entries]
+        if entries[name].stderr is not None and isfinite(entries[name].stderr) and isfinite(entries[name].value)
+    }
+
+
+def require_umap() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("umap") is None:
+        raise GenlabError("latent=umap needs umap-learn; install it with pip install umap-learn, or set latent=tsne")
+
+
+def read_samples(path: Path, data: Any) -> Any:
+    """Samples (n, *shape) as float32 in the range of the data. Raises GenlabError for a file that holds none."""
+    import numpy as np
+    import torch
+
+    try:
+        content = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise GenlabError(f"samples={path}: there is no such file; name a .npy or .npz file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise GenlabError(
+            f"samples={path} cannot be read ({str(error).splitlines()[0]}); name a .npy or .npz file"
+        ) from None
+    if not isinstance(content, np.ndarray):
+        names = list(content.files)
+        name = "samples" if "samples" in names else names[0] if len(names) == 1 else None
+        if name is None:
+            raise GenlabError(
+                f"samples={path} holds {', '.join(names) or 'nothing'}; name the array of samples 'samples'"
+            )
+        content = content[name]
+    if content.dtype.kind not in "biuf":
+        raise GenlabError(f"samples={path} holds {content.dtype} and not numbers; write an array of floats or uint8")
+    shape = "x".join(map(str, data.shape))
+    if content.ndim < 2 or content[0].size != data.dim or len(content) < 20:
+        found = "x".join(map(str, content.shape))
+        raise GenlabError(f"samples={path} has the shape {found}; at least 20 examples of {shape} are needed")
+    scale = (
+        (data.levels or 256) - 1 if content.dtype == np.uint8 and data.support != "real" and content.max() > 1 else 1
+    )
+    x = torch.from_numpy(content.astype(np.float32) / scale).reshape(len(content), *data.shape)
+    finite = x[x.isfinite()]
+    if data.support != "real" and len(finite) and (float(finite.min()) < -0.01 or float(finite.max()) > 1.01):
+        raise GenlabError(
+            f"samples={path} has values in [{float(finite.min()):.3g}, {float(finite.max()):.3g}]; "
+            "rescale them to [0, 1], or save them as uint8"
+        )
+    return x if data.support == "real" else x.clamp(0, 1)

@@ -1,0 +1,1 @@
+"""Measuring a trained model on held-out data: the same yardsticks for every family, each with its error."""

@@ -1,0 +1,64 @@
+"""What metrics.json holds: a value, its standard error, its unit and kind, and the two numbers that say what it means."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from genlab.metrics.measure import Measure
+
+Kind = Literal["exact", "lower bound", "estimate", "statistic", "cost"]
+"""Of a likelihood: exact, lower bound or estimate. Else a statistic of finite samples, or a cost."""
+Group = Literal[
+    "likelihood", "sample quality", "diversity", "memorisation", "reconstruction", "classification", "family", "cost"
+]
+Better = Literal["lower", "higher"] | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    group: Group
+    value: float
+    stderr: float | None
+    """Standard error; None for what is counted exactly."""
+    unit: str
+    kind: Kind
+    better: Better = None
+    real: Measure | None = None
+    """The same of real examples in the place of the generated: the floor, or the ceiling, that no model passes."""
+    baseline: Measure | None = None
+    """The same of the model whose components are independent: what a model must surpass to have learned anything."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Fit for strict JSON: what is not finite becomes null."""
+        found: dict[str, Any] = {
+            "value": _finite(self.value),
+            "stderr": None if self.stderr is None else _finite(self.stderr),
+            "unit": self.unit,
+            "kind": self.kind,
+            "group": self.group,
+        }
+        if self.better is not None:
+            found["better"] = self.better
+        for name, measure in (("real", self.real), ("baseline", self.baseline)):
+            if measure is not None:
+                found[name] = {"value": _finite(measure.value), "stderr": _finite(measure.stderr)}
+        return found
+
+
+Entries = dict[str, Entry]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def entry(
+    group: Group,
+    measure: Measure,
+    unit: str,
+    better: Better = None,
+    kind: Kind = "statistic",
+    real: Measure | None = None,
+    baseline: Measure | None = None,
+) -> Entry:
+    return Entry(group, measure.value, measure.stderr, unit, kind, better, real, baseline)

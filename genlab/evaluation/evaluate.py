@@ -1,0 +1,131 @@
+"""One evaluation of one model: every measure that it allows, its diagnoses and its pictures."""
+
+import inspect
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genlab.data.source import Dataset
+from genlab.diagnoses import Diagnosis
+from genlab.evaluation import pictures
+from genlab.evaluation.cost import costs, network_evaluations, sampling_costs, timed_draw
+from genlab.evaluation.entries import Entries
+from genlab.evaluation.generated import LEAST, Reference, judge
+from genlab.evaluation.held_out import HeldOut, examine, likelihood_of
+from genlab.features import feature_space
+from genlab.metrics.classes import confusion_matrix
+from genlab.models.base import GenerativeModel, Model
+from genlab.tracking.figures import Picture
+
+
+@dataclass(frozen=True)
+class Settings:
+    n: int | None
+    """Number of samples; None for as many as there are test examples."""
+    seed: int
+    k: int
+    """Draws for the importance-weighted bound."""
+    latent: pictures.Map
+    """How codes are laid out in a plane."""
+    options: dict[str, Any]
+    """Arguments of the family's sample_loop."""
+
+
+@dataclass
+class Evaluation:
+    entries: Entries
+    diagnoses: list[Diagnosis]
+    facts: dict[str, Any]
+    """Protocol and everything that is no single number: plain containers, fit for JSON."""
+    pictures: dict[str, Picture]
+    samples: Tensor | None
+    held_out: HeldOut
+
+
+def evaluate(
+    model: Model, dataset: Dataset, settings: Settings, noted: dict[str, Any], given: Tensor | None = None
+) -> Evaluation:
+    """Measure `model` (in evaluation mode) on the test split of `dataset`, both on one device.
+
+    `noted` is the cost that training noted. `given` samples (n, *shape) are judged in the place of the model's
+    own; then only what concerns samples is measured.
+    """
+    began = time.perf_counter()
+    held_out = HeldOut() if given is not None else examine(model, dataset, settings.seed, settings.k)
+    entries, found = dict(held_out.entries), list(held_out.diagnoses)
+    shown = {} if given is not None else pictures.classification(held_out)
+    facts: dict[str, Any] = {
+        "data": dataset.spec.name,
+        "test_examples": len(dataset.test),
+        "representation": likelihood_of(model, dataset),
+        "seed": settings.seed,
+    }
+    samples = given
+    drawing = 0.0
+    if given is None and isinstance(model, GenerativeModel):
+        options = sampling_options(model, dataset, settings.options)
+        start = time.perf_counter()
+        samples, rate = timed_draw(model, settings.n or max(len(dataset.test), 2 * LEAST), settings.seed, **options)
+        drawing = time.perf_counter() - start
+        entries |= sampling_costs(rate, network_evaluations(model, settings.seed, **options))
+        facts |= {"sampling": options}
+    if samples is not None:
+        space = feature_space(dataset, model.device)
+        reference = Reference(dataset, space, len(samples), settings.seed)
+        judgement = judge(reference, samples)
+        entries |= judgement.entries
+        found += judgement.diagnoses
+        shown |= pictures.generated(judgement, samples, dataset, reference.x)
+        facts |= {"n": len(samples), "reference_examples": len(reference.x), "features": space.describe()}
+        if judgement.shares is not None and judgement.real_shares is not None:
+            facts["classes"] = {"generated": judgement.shares.tolist(), "test": judgement.real_shares.tolist()}
+    if given is None:
+        shown |= pictures.latent_geometry(model, dataset, held_out, settings.latent, settings.seed)
+        entries |= costs(model, noted)
+        if held_out.log_p is not None and held_out.classes is not None:
+            predictions = held_out.log_p.argmax(1)
+            facts["confusion"] = confusion_matrix(held_out.classes, predictions, held_out.log_p.shape[1]).tolist()
+        facts["likelihoods"] = [
+            {
+                "name": found.name,
+                "kind": found.kind,
+                "method": found.method,
+                "value": found.mean.value,
+                "stderr": found.mean.stderr,
+            }
+            for found in held_out.likelihoods
+        ]
+    facts["seconds"] = {"total": round(time.perf_counter() - began, 2), "sampling": round(drawing, 2)}
+    return Evaluation(entries, _distinct(found), facts, shown, samples, held_out)
+
+
+def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
+    """`options`, and draws of x rather than its mean where the data themselves are binary, as spins are.
+
+    Grey images are judged by E[x|h], which is what a model of binarised images is shown by.
+    """
+    natively_binary = dataset.spec.support == "binary" and dataset.represent.binarize == "none"
+    takes_mean = "mean" in inspect.signature(model.sample_loop).parameters
+    return {**options, "mean": False} if natively_binary and takes_mean else dict(options)
+
+
+def _distinct(found: list[Diagnosis]) -> list[Diagnosis]:
+    """The first of each name."""
+    return list({diagnosis.name: diagnosis for diagnosis in reversed(found)}.values())[::-1]
+
+
+def record(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """metrics.json: name -> value, standard error, unit, kind, and what it is to be compared with."""
+    return {name: entry.as_dict() for name, entry in evaluation.entries.items()}
+
+
+@torch.no_grad()
+def codes_for_projector(evaluation: Evaluation, most: int = 5_000) -> tuple[Tensor, Tensor | None] | None:
+    """Codes and classes of at most `most` test examples; None for a family without codes."""
+    codes, labels = evaluation.held_out.codes, evaluation.held_out.labels
+    if codes is None:
+        return None
+    return codes[:most], None if labels is None else labels[:most]

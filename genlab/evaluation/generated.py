@@ -1,0 +1,176 @@
+"""Generated examples against the test split: quality, diversity, classes, memorisation.
+
+Every measure is also taken of training examples in the place of the generated ones (the floor: real against real) and of the
+model whose components are independent (the baseline).
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from genlab import diagnoses
+from genlab.data.source import Dataset
+from genlab.diagnoses import Diagnosis
+from genlab.evaluation.baseline import independent_components, training_examples
+from genlab.evaluation.entries import Better, Entries, Group, entry
+from genlab.features import FeatureSpace
+from genlab.features.training import grey
+from genlab.metrics.classes import classes_reached, entropy, histogram, total_variation
+from genlab.metrics.frechet import fid
+from genlab.metrics.kernels import Kernel, cubic, gaussian, median_distance, mmd, within
+from genlab.metrics.manifolds import Manifold, manifold, quality
+from genlab.metrics.measure import Measure
+from genlab.metrics.memorisation import Nearest, memorisation, nearest
+from genlab.random import seeded
+
+MOST_REFERENCE = 10_000  # test examples that take part: the cost of comparing all pairs grows with the square
+MOST_NEIGHBOURS = 5_000  # samples whose nearest neighbours are looked for
+NEIGHBOURS = 5  # k of the balls around examples
+LEAST = 2 * NEIGHBOURS
+
+MEASURES: dict[str, tuple[Group, str, Better]] = {
+    "fid": ("sample quality", "squared distance of features", "lower"),
+    "kid": ("sample quality", "squared discrepancy", None),
+    "mmd": ("sample quality", "squared discrepancy", None),
+    "precision": ("sample quality", "share", "higher"),
+    "density": ("sample quality", "balls/k", "higher"),
+    "recall": ("diversity", "share", "higher"),
+    "coverage": ("diversity", "share", "higher"),
+    "class_entropy": ("diversity", "nats", "higher"),
+    "classes_reached": ("diversity", "share", "higher"),
+    "class_distance": ("diversity", "total variation", "lower"),
+}
+
+
+@dataclass
+class Reference:
+    """The test split, with whatever several sets of generated examples are compared with."""
+
+    dataset: Dataset
+    space: FeatureSpace
+    n: int
+    """Number of examples in the floor and the baseline, as many as are generated."""
+    seed: int
+    classes: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.classes = self.dataset.spec.classes
+        test = self.dataset.test
+        index = self._chosen(len(test), min(MOST_REFERENCE, len(test)), "test")
+        self.labels = None if test.y is None else test.y.cpu()[index]
+        represent, device = grey(self.dataset), torch.device("cpu")
+        self.train = training_examples(self.dataset.train)
+        with seeded(self.seed, "reference", device=device):
+            self.x = represent(torch.cat([test.take(part).cpu() for part in index.split(500)]))
+            rows = self._chosen(len(self.train), min(self.n, len(self.train)), "floor")
+            self.real_x = represent(self.train[rows])
+            self.baseline_x = represent(independent_components(self.train, self.n))
+
+    def _chosen(self, of: int, n: int, what: str) -> Tensor:
+        if n == of:
+            return torch.arange(of)
+        with seeded(self.seed, "chosen", what, device=torch.device("cpu")):
+            return torch.randperm(of)[:n].sort().values
+
+    @cached_property
+    def features(self) -> Tensor:
+        return self.space.features(self.x).double()
+
+    @cached_property
+    def manifold(self) -> Manifold:
+        return manifold(self.features, NEIGHBOURS)
+
+    @cached_property
+    def kernels(self) -> dict[str, tuple[Kernel, Tensor]]:
+        """Kernel and its mean over the other real examples, for each real one."""
+        kernels = {"kid": cubic, "mmd": gaussian(median_distance(self.features))}
+        return {name: (kernel, within(self.features, kernel)) for name, kernel in kernels.items()}
+
+    @cached_property
+    def class_shares(self) -> Tensor:
+        assert self.labels is not None
+        assert self.classes is not None
+        return histogram(self.labels, self.classes)
+
+    @cached_property
+    def judged(self) -> tuple[dict[str, Measure], dict[str, Measure]]:
+        """All measures of the floor and of the baseline."""
+        return measures(self, self.real_x)[0], measures(self, self.baseline_x)[0]
+
+    def stored_train(self) -> Tensor:
+        """All training examples as floats in the representation of the reference."""
+        with seeded(self.seed, "reference", device=torch.device("cpu")):
+            return grey(self.dataset)(self.train)
+
+
+def measures(reference: Reference, x: Tensor) -> tuple[dict[str, Measure], Tensor | None]:
+    """Everything that features tell of examples x, and the share of each class (None without classes)."""
+    features = reference.space.features(x).double()
+    found: dict[str, Measure] = {"fid": fid(reference.features, features)}
+    for name, (kernel, real_within) in reference.kernels.items():
+        found[name] = mmd(reference.features, features, kernel, real_within)
+    found |= quality(reference.manifold, manifold(features, NEIGHBOURS))
+    if reference.labels is None or reference.classes is None:
+        return found, None
+    labels = _classes_of(reference, x)
+    shares = histogram(labels, reference.classes)
+    n, m = len(labels), len(reference.labels)
+    found["class_entropy"] = entropy(shares, n)
+    found["classes_reached"] = classes_reached(shares, reference.class_shares, n)
+    found["class_distance"] = total_variation(shares, reference.class_shares, n, m)
+    return found, shares
+
+
+def _classes_of(reference: Reference, x: Tensor) -> Tensor:
+    """As the feature network sees them; of vectors, the class of the nearest test example."""
+    if reference.space.predicts_classes:
+        return reference.space.classify(x)
+    assert reference.labels is not None
+    return reference.labels[nearest(reference.space.features(x), reference.features).index]
+
+
+@dataclass
+class Judgement:
+    entries: Entries
+    diagnoses: list[Diagnosis]
+    shares: Tensor | None
+    """Share of each class among the samples."""
+    real_shares: Tensor | None
+    neighbours: Tensor
+    """Nearest training example of each of the first samples, in the data's own space."""
+
+
+def judge(reference: Reference, samples: Tensor) -> Judgement:
+    """All measures of `samples` (n, *shape), on the CPU in the range of the data, with what they give reason to suspect."""
+    bad = diagnoses.not_finite(samples, "the samples")
+    if bad is not None:
+        return Judgement({}, [bad], None, None, samples[:0])
+    mine, shares = measures(reference, samples)
+    floor, baseline = reference.judged
+    entries: Entries = {}
+    for name, (group, unit, better) in MEASURES.items():
+        if name in mine:
+            entries[name] = entry(group, mine[name], unit, better, "statistic", floor[name], baseline[name])
+    few = samples[:MOST_NEIGHBOURS]
+    train = reference.stored_train()
+    in_train, in_test = nearest(few, train), nearest(few, reference.x)
+    memory = memorisation(in_train, in_test, len(train), len(reference.x))
+    usual: Nearest = nearest(reference.x[:2000], train)
+    usual_distance = Measure(float(usual.distance.mean()), float(usual.distance.std()) / len(usual.distance) ** 0.5)
+    entries["nearest_is_train"] = entry(
+        "memorisation", memory.nearest_is_train, "share", real=Measure(memory.expected, 0.0)
+    )
+    entries["nearest_train_distance"] = entry("memorisation", memory.train_distance, "distance", real=usual_distance)
+    entries["nearest_test_distance"] = entry("memorisation", memory.test_distance, "distance")
+    entries["copies"] = entry("memorisation", memory.copies, "share", "lower")
+    suspected = [
+        diagnoses.lack_of_variety(samples, reference.x) or diagnoses.poor_coverage(mine["coverage"], floor["coverage"]),
+        diagnoses.memorisation(memory, len(few)),
+        diagnoses.range_misfit(samples, reference.x, reference.dataset.spec, "the samples"),
+    ]
+    real_shares = None if shares is None else reference.class_shares
+    if shares is not None and real_shares is not None:
+        suspected.append(diagnoses.missing_classes(shares, real_shares, len(samples)))
+    return Judgement(entries, [d for d in suspected if d is not None], shares, real_shares, train[in_train.index[:100]])

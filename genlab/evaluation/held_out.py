@@ -1,0 +1,166 @@
+"""What a trained model makes of the test split: its family's own measures, likelihood, reconstruction, classification, codes."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from genlab import diagnoses
+from genlab.data.batches import Batch, in_order
+from genlab.data.source import Dataset
+from genlab.diagnoses import Diagnosis
+from genlab.evaluation.baseline import independent_log_likelihood
+from genlab.evaluation.entries import Better, Entries, Group, entry
+from genlab.likelihood.estimate import LogLikelihood, bits_per_dimension, describe, log_likelihoods
+from genlab.metrics.classes import accuracy_by_class, calibration_error
+from genlab.metrics.measure import Measure, bootstrap, mean
+from genlab.models.base import Classifies, Encodes, HasLogWeights, Model, Reconstructs
+from genlab.random import seeded
+
+BATCH = 500
+CODES = 5_000
+
+FAMILY: dict[str, tuple[str, Better, bool]] = {
+    "elbo": ("nats", "higher", True),
+    "reconstruction": ("nats", None, False),
+    "kl": ("nats", None, False),
+    "nll": ("nats", "lower", False),
+    "accuracy": ("share", "higher", False),
+    "brier": ("squared error", "lower", False),
+}
+"""Of a family's measure: unit, which way is better, and whether it is a lower bound on a likelihood."""
+
+
+@dataclass
+class HeldOut:
+    entries: Entries = field(default_factory=dict)
+    diagnoses: list[Diagnosis] = field(default_factory=list)
+    likelihoods: list[LogLikelihood] = field(default_factory=list)
+    codes: Tensor | None = None
+    """Codes of the first test examples, (n, latent_dim)."""
+    labels: Tensor | None = None
+    """Their classes."""
+    log_p: Tensor | None = None
+    """log p(y|x) of a classifier for all test examples, (n, classes)."""
+    classes: Tensor | None = None
+    """Their true classes."""
+
+
+@torch.no_grad()
+def examine(model: Model, dataset: Dataset, seed: int, k: int) -> HeldOut:
+    """Measures of `model`, in evaluation mode, on the whole test split in the model's own representation."""
+    found = HeldOut()
+    _family(found, model, dataset, seed)
+    _likelihood(found, model, dataset, seed, k)
+    if isinstance(model, Reconstructs):
+        _reconstruction(found, model, dataset, seed)
+    if isinstance(model, Classifies):
+        _classification(found, model, dataset, seed)
+    if isinstance(model, Encodes):
+        batches = list(_batches(dataset, model, seed, limit=CODES))
+        found.codes = torch.cat([model.encode(batch.x).cpu() for batch in batches])
+        if batches[0].y is not None:
+            found.labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
+        collapse = diagnoses.posterior_collapse(found.codes, isinstance(model, HasLogWeights))
+        if collapse is not None:
+            found.diagnoses.append(collapse)
+    return found
+
+
+def _batches(dataset: Dataset, model: Model, seed: int, limit: int | None = None) -> list[Batch]:
+    """The test split, the same draws of its representation each time."""
+    with seeded(seed, "evaluate", device=model.device):
+        stream = in_order(dataset.test, dataset.represent, batch_size=BATCH, device=model.device, limit=limit)
+        return list(stream)
+
+
+def _family(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
+    collected: dict[str, list[Tensor]] = {}
+    with seeded(seed, "evaluate family", device=model.device):
+        for batch in _batches(dataset, model, seed):
+            for name, values in model.evaluate(batch).items():
+                collected.setdefault(name, []).append(values.cpu())
+    for name, parts in collected.items():
+        if name in ("loss", "mse"):  # the first is another's negative, the second is the reconstruction error below
+            continue
+        unit, better, bound = FAMILY.get(name, ("", None, False))
+        group: Group = "classification" if isinstance(model, Classifies) else "family"
+        values = torch.cat(parts)
+        bad = diagnoses.not_finite(values, f"{name} over the test split")
+        if bad is not None:
+            found.diagnoses.append(bad)
+        found.entries[name] = entry(group, mean(values), unit, better, "lower bound" if bound else "statistic")
+
+
+def _likelihood(found: HeldOut, model: Model, dataset: Dataset, seed: int, k: int) -> None:
+    batches = _batches(dataset, model, seed)
+    with seeded(seed, "likelihood", device=model.device):
+        found.likelihoods = log_likelihoods(model, batches, k)
+    if not found.likelihoods:
+        return
+    x = torch.cat([batch.x.cpu() for batch in batches])
+    independent = independent_log_likelihood(dataset, x, bool(getattr(model, "discrete", False)))
+    baseline = None if independent is None else mean(independent)
+    for likelihood in found.likelihoods:
+        nats = likelihood.mean
+        found.entries[f"log_likelihood_{likelihood.name}"] = entry(
+            "likelihood", nats, "nats", "higher", likelihood.kind, baseline=baseline
+        )
+        found.entries[f"bits_per_dim_{likelihood.name}"] = entry(
+            "likelihood",
+            bits_per_dimension(nats, dataset.spec, dataset.represent),
+            "bits/dimension",
+            "lower",
+            likelihood.kind,
+            baseline=None if baseline is None else bits_per_dimension(baseline, dataset.spec, dataset.represent),
+        )
+
+
+def likelihood_of(model: Model, dataset: Dataset) -> str:
+    """Of what the model's likelihood is one, or which representation of the data it saw, where it has none."""
+    return describe(dataset.spec, dataset.represent, model)
+
+
+def _reconstruction(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
+    assert isinstance(model, Reconstructs)
+    errors, constant, made = [], [], []
+    centre = dataset.spec.mean.to(model.device)
+    batches = _batches(dataset, model, seed)
+    for batch in batches:
+        restored = model.reconstruct(batch.x)
+        errors.append((restored - batch.x).square().flatten(1).sum(1).cpu())
+        constant.append((centre - batch.x).square().flatten(1).sum(1).cpu())
+        made.append(restored.cpu())
+    found.entries["reconstruction_mse"] = entry(
+        "reconstruction",
+        mean(torch.cat(errors)),
+        "squared error/example",
+        "lower",
+        baseline=mean(torch.cat(constant)),
+    )
+    restored, x = torch.cat(made), torch.cat([batch.x.cpu() for batch in batches])
+    for diagnosis in (
+        diagnoses.not_finite(restored, "the reconstructions"),
+        diagnoses.range_misfit(restored, x, dataset.spec, "the reconstructions"),
+    ):
+        if diagnosis is not None:
+            found.diagnoses.append(diagnosis)
+            break
+
+
+def _classification(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
+    assert isinstance(model, Classifies)
+    batches = [batch for batch in _batches(dataset, model, seed) if batch.y is not None]
+    log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
+    labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
+    top, predictions = log_p.exp().max(1)
+    right = predictions == labels
+    found.log_p, found.classes = log_p, labels
+    for k, measure in enumerate(accuracy_by_class(labels, predictions, model.classes)):
+        found.entries[f"accuracy_class_{k}"] = entry("classification", measure, "share", "higher")
+    found.entries["calibration_error"] = entry("classification", _calibration(top, right), "share", "lower")
+
+
+def _calibration(confidence: Tensor, right: Tensor) -> Measure:
+    pairs = torch.stack([confidence.double(), right.double()], dim=1)
+    return bootstrap(lambda both: calibration_error(both[:, 0], both[:, 1]), pairs)[0]

@@ -1,0 +1,126 @@
+"""An evaluation as people and programs read it: metrics.json, evaluation/, TensorBoard and a table."""
+
+import json
+import math
+import shutil
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from genlab.evaluation.entries import Entry
+from genlab.evaluation.evaluate import Evaluation, codes_for_projector, record
+from genlab.metrics.measure import Measure
+from genlab.tracking.console import console
+from genlab.tracking.events import EventWriter
+from genlab.tracking.figures import png, save_png
+
+MOST_SAMPLES = 1000  # of those that are kept as an array
+
+
+def write(evaluation: Evaluation, folder: Path, seen: int, tensorboard: Path | None) -> None:
+    """metrics.json and evaluation/ in `folder`, in the place of those of an earlier evaluation; curves and pictures at the
+    step `seen` in the folder `tensorboard`.
+    """
+    details = folder / "evaluation"
+    shutil.rmtree(details, ignore_errors=True)
+    details.mkdir(parents=True)
+    facts = evaluation.facts | {"diagnoses": [d.as_dict() for d in evaluation.diagnoses]}
+    for name, picture in evaluation.pictures.items():
+        save_png(details / f"{name}.png", picture)
+    if evaluation.samples is not None:
+        np.savez_compressed(details / "samples.npz", samples=evaluation.samples[:MOST_SAMPLES].numpy())
+    _dump(details / "evaluation.json", facts)
+    _dump(folder / "metrics.json", record(evaluation))
+    if tensorboard is not None:
+        shutil.rmtree(tensorboard, ignore_errors=True)
+        writer = EventWriter(tensorboard)
+        entries = evaluation.entries.items()
+        values = {f"evaluation/{name}": entry.value for name, entry in entries if math.isfinite(entry.value)}
+        errors = {
+            f"evaluation/{n}_stderr": e.stderr for n, e in entries if e.stderr is not None and math.isfinite(e.stderr)
+        }
+        writer.scalars(values | errors, seen)
+        for name, picture in evaluation.pictures.items():
+            writer.image(f"evaluation/{name}", png(picture), (picture.shape[0], picture.shape[1]), seen)
+        for diagnosis in evaluation.diagnoses:
+            writer.text(f"diagnosis/{diagnosis.name}", f"{diagnosis.evidence}\n\n**Remedy:** {diagnosis.remedy}")
+        writer.close()
+        write_projector(evaluation, tensorboard, seen)
+
+
+def write_projector(evaluation: Evaluation, folder: Path, seen: int) -> None:
+    """Codes of at most 5,000 test examples, with their classes, for TensorBoard's projector."""
+    found = codes_for_projector(evaluation)
+    if found is None or found[0].shape[1] < 3:  # it wants three dimensions; two are a picture already
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    codes, labels = found
+    writer = SummaryWriter(str(folder), filename_suffix=".projector")
+    names = None if labels is None else [str(label) for label in labels.tolist()]
+    writer.add_embedding(codes, metadata=names, tag="codes", global_step=seen)
+    writer.close()
+
+
+def _dump(path: Path, content: Any) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def rounded(value: float, stderr: float | None) -> str:
+    """'12.34 ± 0.56': the error with two significant digits, the value with as many decimals."""
+    if not math.isfinite(value):
+        return "-"
+    if stderr is None or not math.isfinite(stderr) or stderr <= 0:
+        return f"{value:,.5g}" if abs(value) < 1e5 else f"{value:,.0f}"
+    digits = min(9, max(0, 1 - math.floor(math.log10(stderr))))
+    return f"{value:,.{digits}f} ± {stderr:,.{digits}f}"
+
+
+def _cell(measure: Measure | None) -> str:
+    return "" if measure is None else rounded(measure.value, measure.stderr)
+
+
+def show(evaluation: Evaluation, folder: Path) -> None:
+    """The table of all measures, the diagnoses, and what lies where."""
+    facts = evaluation.facts
+    protocol = [f"{facts['test_examples']:,} test examples"]
+    if "n" in facts:
+        features = facts["features"]
+        protocol += [
+            f"{facts['n']:,} samples, seed {facts['seed']}",
+            f"features {features['name']} {features['hash']} ({features['dimensions']} dimensions)",
+        ]
+    table = Table(title=", ".join(protocol), title_justify="left", box=None, pad_edge=False)
+    table.add_column("measure", no_wrap=True)
+    for column in ("value", "real against real", "independent parts"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("unit")
+    order = list(dict.fromkeys(entry.group for entry in evaluation.entries.values()))
+    entries = sorted(evaluation.entries.items(), key=lambda item: order.index(item[1].group))
+    for group, members in groupby(entries, key=lambda item: item[1].group):
+        table.add_row(Text(group, style="bold"))
+        for name, entry in members:
+            table.add_row(
+                f"  {name}", rounded(entry.value, entry.stderr), _cell(entry.real), _cell(entry.baseline), _unit(entry)
+            )
+    console.print(table)
+    console.print(f"  likelihood   {facts['representation']}", markup=False)
+    for diagnosis in evaluation.diagnoses:
+        console.print(f"  diagnosis    {diagnosis}", style="yellow", markup=False)
+    if not evaluation.diagnoses:
+        console.print("  diagnosis    nothing that the rules know", markup=False)
+    seconds = facts["seconds"]
+    console.print(
+        f"  time         {seconds['total']:,.1f} s, of which sampling {seconds['sampling']:,.1f} s", markup=False
+    )
+    console.print(f"  written      {folder / 'metrics.json'}, {folder / 'evaluation'}/", markup=False)
+
+
+def _unit(entry: Entry) -> str:
+    return f"{entry.unit}, {entry.kind}" if entry.group == "likelihood" or entry.kind == "lower bound" else entry.unit

@@ -1,0 +1,114 @@
+"""log p(x) of held-out data by whatever means a family offers, each with its kind.
+
+exact         log p(x) itself
+lower bound   E_q[log w] (the ELBO) and the importance-weighted bound L_k = E log (1/k) sum_i w_i with w = p(x, h)/q(h|x) and
+              h ~ q(h|x) (Burda et al. 2016): L_1 = ELBO <= L_k <= L_(k+1) <= log p(x)
+estimate      unbiased or consistent, on either side of the truth
+
+Kinds are not comparable with each other: a bound may lie far below the likelihood that it bounds.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from genlab.data.batches import Batch
+from genlab.data.source import Representation
+from genlab.data.spec import DataSpec
+from genlab.metrics.measure import Measure
+from genlab.models.base import HasLogBound, HasLogProb, HasLogWeights, Model
+
+Kind = Literal["exact", "lower bound", "estimate"]
+
+ROWS = 2**14  # decoder evaluations at a time
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    name: str
+    """Short name for tables: exact, elbo, iw_100, ..."""
+    kind: Kind
+    method: str
+    """What was done, for people."""
+    values: Tensor
+    """Nats per example, float64, shape (n,)."""
+    common_stderr: float = 0.0
+    """Standard error that all examples share, as that of an estimated log Z."""
+
+    @property
+    def mean(self) -> Measure:
+        own = float(self.values.std()) / len(self.values) ** 0.5
+        return Measure(float(self.values.mean()), math.hypot(own, self.common_stderr))
+
+
+@torch.no_grad()
+def log_likelihoods(model: Model, batches: Iterable[Batch], k: int) -> list[LogLikelihood]:
+    """Every likelihood of the data in `batches` that `model` has; `k` draws for the importance-weighted bound."""
+    found: list[LogLikelihood] = []
+    parts: dict[str, list[Tensor]] = {}
+    for batch in batches:
+        if isinstance(model, HasLogProb):
+            parts.setdefault("exact", []).append(model.log_prob(batch.x))
+        if isinstance(model, HasLogWeights):
+            elbo, bound = importance_weighted(model, batch.x, k)
+            parts.setdefault("elbo", []).append(elbo)
+            parts.setdefault(f"iw_{k}", []).append(bound)
+        if isinstance(model, HasLogBound):
+            parts.setdefault("bound", []).append(model.log_bound(batch.x))
+    methods: dict[str, tuple[Kind, str]] = {
+        "exact": ("exact", "log p(x) in closed form"),
+        "elbo": ("lower bound", f"evidence lower bound, {k} draws an example"),
+        f"iw_{k}": ("lower bound", f"importance-weighted bound with k = {k}"),
+        "bound": ("lower bound", "variational bound of the family"),
+    }
+    for name, values in parts.items():
+        kind, method = methods[name]
+        found.append(LogLikelihood(name, kind, method, torch.cat(values).cpu().double()))
+    return found
+
+
+def importance_weighted(model: HasLogWeights, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Mean of log w, and log of the mean of w, over k draws for each of x: (n,), (n,), in nats, in bounded memory."""
+    total = torch.zeros(len(x), dtype=torch.float64)
+    log_sum = torch.full((len(x),), -torch.inf, dtype=torch.float64)
+    most = max(1, ROWS // len(x))
+    for start in range(0, k, most):
+        log_w = model.log_weights(x, min(most, k - start)).cpu().double()
+        total += log_w.sum(0)
+        log_sum = torch.logaddexp(log_sum, log_w.logsumexp(0))
+    return total / k, log_sum - math.log(k)
+
+
+def bits_per_dimension(nats: Measure, data: DataSpec, represent: Representation) -> Measure:
+    """-log2 p(x) for each of the D components. For dequantised grey values it bounds that of the integer levels themselves."""
+    per_dim = 1 / (data.dim * math.log(2))
+    value = -nats.value * per_dim
+    if represent.dequantize and represent.levels is not None:
+        value += math.log2(represent.levels)
+    return Measure(value, nats.stderr * per_dim)
+
+
+def representation(data: DataSpec, represent: Representation) -> str:
+    """In which form the model saw the data."""
+    pixels = "pixels" if data.is_image else "components"
+    if represent.binarize == "dynamic":
+        return f"binary {pixels}, drawn from the grey values (dynamic binarisation; one draw for the test)"
+    if represent.binarize == "threshold":
+        return f"binary {pixels}, grey values above 1/2"
+    if data.support == "binary":
+        return f"binary {pixels}, as they are stored"
+    if represent.dequantize:
+        return f"grey values of {represent.levels} levels, dequantised by uniform noise"
+    return f"{pixels} of {data.levels} grey levels, not dequantised" if data.levels else f"continuous {pixels}"
+
+
+def describe(data: DataSpec, represent: Representation, model: Model) -> str:
+    """Of what the model's likelihood is one: two of them compare only where this text is the same."""
+    seen = representation(data, represent)
+    if not isinstance(model, HasLogProb | HasLogWeights | HasLogBound):
+        return f"none; the model saw {seen}"
+    return f"{'probability' if model.discrete else 'density'} of {seen}"

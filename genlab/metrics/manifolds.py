@@ -1,0 +1,84 @@
+"""Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) of generated features.
+
+Around each real example lies a ball that reaches to its k-th nearest real neighbour, and the same among the generated ones:
+
+    precision   share of generated examples in the ball of any real one: is what is generated realistic?
+    recall      share of real examples in the ball of any generated one: is what is real generated?
+    density     mean number of real balls around a generated example, over k: precision that one outlier cannot feign
+    coverage    share of real balls with a generated example inside: recall that one outlier cannot feign
+
+For two sets of n from one distribution the expected density is 1 and the expected coverage 1 - prod_{i<k} (n-1-i)/(2n-1-i),
+which is 1 - 2^-k for large n.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from genlab.metrics.kernels import BLOCK_ELEMENTS, squared_distances
+from genlab.metrics.measure import Measure, mean
+
+GROUPS = 20
+
+
+class Manifold(NamedTuple):
+    points: Tensor
+    """Features, float64, shape (n, d)."""
+    squared_radii: Tensor
+    """Squared distance to the k-th nearest neighbour among the others, shape (n,)."""
+    k: int
+
+
+def manifold(points: Tensor, k: int = 5) -> Manifold:
+    """Balls around `points` (n, d), n > k."""
+    x = points.double()
+    found = []
+    for part in x.split(max(1, BLOCK_ELEMENTS // len(x))):
+        # The point itself is among its neighbours at distance 0, so k + 1 are asked for.
+        found.append(squared_distances(part, x).kthvalue(k + 1, dim=1).values)
+    return Manifold(x, torch.cat(found), k)
+
+
+def quality(real: Manifold, generated: Manifold) -> dict[str, Measure]:
+    """precision, recall, density, coverage of generated features, with standard errors from the finite number of both sets.
+
+    Each is a mean over one of the sets, whose scatter gives one part of the error; the other part, from the balls that the
+    other set happens to have, is found by leaving out a twentieth of that set at a time (a delete-group jackknife; the radii of
+    the balls that are left stay as they are).
+    """
+    x, y = real.points, generated.points
+    groups_x, groups_y = _groups(len(x), x), _groups(len(y), y)
+    # For each example, in how many balls of each group of the other set it lies.
+    real_balls = x.new_zeros(len(y), GROUPS)
+    generated_in_ball, generated_balls = x.new_zeros(len(x), GROUPS), x.new_zeros(len(x), GROUPS)
+    size = max(1, BLOCK_ELEMENTS // len(y))
+    for start in range(0, len(x), size):
+        block = slice(start, start + size)
+        distances = squared_distances(x[block], y)
+        in_ball = (distances <= real.squared_radii[block, None]).to(x.dtype)
+        real_balls += in_ball.T @ groups_x[block]
+        generated_in_ball[block] = in_ball @ groups_y
+        generated_balls[block] = (distances <= generated.squared_radii).to(x.dtype) @ groups_y
+    return {
+        "precision": _with_jackknife(real_balls, lambda count, _: (count > 0).to(x.dtype)),
+        "recall": _with_jackknife(generated_balls, lambda count, _: (count > 0).to(x.dtype)),
+        "density": _with_jackknife(real_balls, lambda count, left: count / (real.k * left)),
+        "coverage": _with_jackknife(generated_in_ball, lambda count, _: (count > 0).to(x.dtype)),
+    }
+
+
+def _groups(n: int, like: Tensor) -> Tensor:
+    """Membership of n examples in GROUPS groups of equal size, as zeros and ones, shape (n, GROUPS)."""
+    return torch.eye(GROUPS, dtype=like.dtype, device=like.device)[torch.arange(n, device=like.device) % GROUPS]
+
+
+def _with_jackknife(counts: Tensor, statistic: Callable[[Tensor, float], Tensor]) -> Measure:
+    """Mean over examples of statistic(number of balls, share of the groups left in), from counts (n, GROUPS)."""
+    total = counts.sum(1)
+    own = mean(statistic(total, 1.0))
+    left = torch.stack([statistic(total - counts[:, g], 1 - 1 / GROUPS).mean() for g in range(GROUPS)])
+    others = (GROUPS - 1) / GROUPS * float((left - left.mean()).square().sum())
+    return Measure(own.value, math.sqrt(own.stderr**2 + others))

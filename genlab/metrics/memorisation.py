@@ -1,0 +1,69 @@
+"""Did the model learn the distribution, or the training set? Nearest neighbours among training and test examples.
+
+Training and test examples are exchangeable for a model that has memorised nothing. So the nearest of all of them is a
+training example with probability N_train/(N_train + N_test), whatever the quality of what is generated; a model that returns
+training examples, or examples close to them, exceeds that share.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from genlab.metrics.kernels import BLOCK_ELEMENTS, squared_distances
+from genlab.metrics.measure import Measure, mean
+
+
+@dataclass(frozen=True)
+class Nearest:
+    distance: Tensor
+    """Euclidean distance to the nearest neighbour, shape (n,)."""
+    index: Tensor
+    """Which one it is, int64, shape (n,)."""
+
+
+def nearest(x: Tensor, others: Tensor) -> Nearest:
+    """Nearest of `others` (m, ...) to each of x (n, ...), in the space of the data itself."""
+    flat, known = x.flatten(1).float(), others.flatten(1).float()
+    best = torch.full((len(flat),), float("inf"), device=x.device)
+    index = torch.zeros(len(flat), dtype=torch.int64, device=x.device)
+    rows = max(1, BLOCK_ELEMENTS // 4096)
+    for offset in range(0, len(known), 4096):
+        part = known[offset : offset + 4096]
+        for start in range(0, len(flat), rows):
+            block = slice(start, start + rows)
+            value, where = squared_distances(flat[block], part).min(1)
+            better = value < best[block]
+            best[block] = torch.where(better, value, best[block])
+            index[block] = torch.where(better, where + offset, index[block])
+    # |x|^2 + |y|^2 - 2 x.y loses digits where two points are close: the winners are measured again, without it.
+    exact = torch.cat(
+        [
+            torch.linalg.vector_norm(a - known[i], dim=1)
+            for a, i in zip(flat.split(1024), index.split(1024), strict=True)
+        ]
+    )
+    return Nearest(exact, index)
+
+
+@dataclass(frozen=True)
+class Memorisation:
+    nearest_is_train: Measure
+    """Share of generated examples whose nearest neighbour is a training example."""
+    expected: float
+    """That share for a model that has memorised nothing, N_train/(N_train + N_test)."""
+    train_distance: Measure
+    """Mean distance to the nearest training example."""
+    test_distance: Measure
+    """Mean distance to the nearest test example."""
+    copies: Measure
+    """Share of generated examples that lie a hundred times nearer to a training example than to any test example."""
+
+
+def memorisation(train: Nearest, test: Nearest, n_train: int, n_test: int) -> Memorisation:
+    """From the nearest neighbours of the same generated examples in both splits. A tie counts in proportion to the sizes."""
+    expected = n_train / (n_train + n_test)
+    closer = (train.distance < test.distance).double()
+    closer[train.distance == test.distance] = expected
+    copies = (train.distance < 0.01 * test.distance).double()
+    return Memorisation(mean(closer), expected, mean(train.distance), mean(test.distance), mean(copies))

@@ -1,0 +1,61 @@
+"""What two values must have in common to be comparable.
+
+A likelihood belongs to a representation of a data set: binarised how, dequantised or not. So do reconstruction errors.
+Measures of samples belong to a feature network and a number of samples. Where the evaluation judged all samples against the
+data as they are stored, the representation in which a model was trained does not divide them, and is shown beside them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from genlab.report.measures import COST, DIVERSITY, MEMORISATION, QUALITY, TRAINING
+from genlab.report.runs import Run
+
+OVERVIEW = "Overview"
+FROM_SAMPLES = (QUALITY, DIVERSITY, MEMORISATION)
+NAMES = {"samples": "number of samples", "features": "feature network", "dataset": "data set", "hardware": "device"}
+
+
+@dataclass(frozen=True)
+class Context:
+    """An empty field plays no part for the group of measures at hand."""
+
+    dataset: str
+    split: str = ""
+    representation: str = ""
+    features: str = ""
+    samples: str = ""
+    hardware: str = ""
+
+    def __str__(self) -> str:
+        named = {"split": "{} split", "features": "features: {}", "samples": "{} samples", "hardware": "on {}"}
+        parts = [(f.name, getattr(self, f.name)) for f in fields(self)]
+        return "; ".join(named.get(name, "{}").format(value) for name, value in parts if value)
+
+
+def context(run: Run, group: str) -> Context:
+    """The context of a run's values of a group of measures."""
+    evaluation = run.evaluation
+    if group == OVERVIEW:
+        return Context(run.dataset)
+    if group == COST:
+        return Context(run.dataset, hardware=run.hardware)
+    if group == TRAINING or not evaluation:
+        return Context(run.dataset, "test", run.prepared)
+    split = str(evaluation.get("split") or "test")
+    representation = str(evaluation.get("representation") or run.prepared)
+    if group not in FROM_SAMPLES:
+        return Context(run.dataset, split, representation)
+    as_stored = "reference_examples" in evaluation  # then samples were judged against unchanged test examples
+    samples = evaluation.get("n")
+    text = f"{samples:,}" if isinstance(samples, int) else str(samples or "")
+    return Context(run.dataset, split, "" if as_stored else representation, run.features, text)
+
+
+def differing(contexts: Sequence[Context]) -> str:
+    """In what the contexts differ, in words; empty where they are one."""
+    if len(set(contexts)) < 2:
+        return ""
+    values = {f.name: {getattr(c, f.name) for c in contexts} - {""} for f in fields(Context)}
+    named = [NAMES.get(name, name) for name, found in values.items() if len(found) > 1]
+    return ", ".join(named) or "what was evaluated"

@@ -1,0 +1,121 @@
+"""The tables as text: Markdown for notes, LaTeX (booktabs) for reports."""
+
+import re
+from collections.abc import Sequence
+
+from genlab.report.numbers import latex, plain, rounded
+from genlab.report.tables import MARKS, MetricTable, why_apart
+
+ARROWS = {"lower": "↓", "higher": "↑"}
+
+
+def markdown(tables: Sequence[MetricTable], title: str) -> str:
+    """All tables under headings."""
+    parts = [f"# {escape_markdown(title)}", MARKS.replace("Bold", "**Bold**")]
+    for group in dict.fromkeys(table.group for table in tables):
+        members = [table for table in tables if table.group == group]
+        parts += [f"## {group}", *(text for text in (members[0].about, why_apart(members)) if text)]
+        for table in members:
+            parts.append(f"*{escape_markdown(str(table.context))}*")
+            more = ["representation"] if table.shows_representation else []
+            heads = ["row", *more, "seeds", *(_head(table, j) for j in range(len(table.columns)))]
+            lines = [_markdown_line(heads), "|" + "---|" * (1 + len(more)) + "---:|" * (len(heads) - 1 - len(more))]
+            for line in table.lines:
+                texts = [plain(rounded(cell.value, cell.error) if cell else None) for cell in line.cells]
+                marked = {"best": "**{}**", "tie": "{} ≈"}
+                texts = [marked.get(mark, "{}").format(text) for text, mark in zip(texts, line.marks, strict=True)]
+                seen = [escape_markdown(line.representation)] if more else []
+                lines.append(_markdown_line([escape_markdown(line.row.label), *seen, str(line.seeds), *texts]))
+            for reference in table.references:
+                texts = [plain(rounded(cell.value, cell.error) if cell else None) for cell in reference.cells]
+                lines.append(_markdown_line([f"*{reference.label}*", *("" for _ in more), "", *texts]))
+            parts += ["\n".join(lines), *map(escape_markdown, table.remarks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def tex(tables: Sequence[MetricTable], title: str) -> str:
+    """One table environment a table, to be taken by \\input."""
+    parts = [f"% {_comment(title)}\n% Needs \\usepackage{{booktabs}} and \\usepackage{{amsmath}}."]
+    for table in tables:
+        apart = why_apart([other for other in tables if other.group == table.group])
+        caption = " ".join(
+            escape_latex(text)
+            for text in (f"{table.group}: {table.context}.", table.about, apart, *table.remarks, MARKS)
+            if text
+        )
+        more = ["representation"] if table.shows_representation else []
+        first = [("row", ""), *((name, "") for name in more), ("seeds", "")]
+        heads = [_tex_head(table, j) for j in range(len(table.columns))]
+        lines = [
+            "\\begin{table}",
+            "  \\centering",
+            f"  \\caption{{{caption}}}",
+            f"  \\begin{{tabular}}{{l{'l' * len(more)}{'r' * (len(table.columns) + 1)}}}",
+            "    \\toprule",
+            *(f"    {' & '.join(level)} \\\\" for level in zip(*first, *heads, strict=True)),
+            "    \\midrule",
+        ]
+        for line in table.lines:
+            texts = [
+                latex(rounded(c.value, c.error) if c else None, m) for c, m in zip(line.cells, line.marks, strict=True)
+            ]
+            seen = [escape_latex(line.representation)] if more else []
+            lines.append(f"    {' & '.join([escape_latex(line.row.label), *seen, str(line.seeds), *texts])} \\\\")
+        if table.references:
+            lines.append("    \\midrule")
+        for reference in table.references:
+            texts = [latex(rounded(cell.value, cell.error) if cell else None) for cell in reference.cells]
+            name = f"\\textit{{{reference.label}}}"
+            lines.append(f"    {' & '.join([name, *('' for _ in more), '', *texts])} \\\\")
+        parts.append("\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def escape_markdown(text: str) -> str:
+    return re.sub(r"([\\`*_{}\[\]<>|#~&])", r"\\\1", _one_line(text))
+
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "±": r"$\pm$",
+    "≈": r"$\approx$",
+    "…": r"\dots{}",
+    "—": "---",
+    **{sign: "\\" + sign for sign in "{}$&#%_"},
+}
+
+
+def escape_latex(text: str) -> str:
+    return "".join(SPECIAL.get(sign, sign) for sign in _one_line(text))
+
+
+def _comment(text: str) -> str:
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _head(table: MetricTable, j: int) -> str:
+    column = table.columns[j]
+    details = ", ".join(escape_markdown(text) for text in (column.kind, column.unit) if text)
+    return (
+        f"{escape_markdown(column.label)} {ARROWS.get(column.better, '')} {f'({details})' if details else ''}".strip()
+    )
+
+
+def _tex_head(table: MetricTable, j: int) -> tuple[str, str]:
+    column = table.columns[j]
+    arrow = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}.get(column.better, "")
+    return escape_latex(column.label) + arrow, escape_latex(", ".join(t for t in (column.kind, column.unit) if t))
+
+
+def _markdown_line(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"

@@ -1,0 +1,156 @@
+"""The measures of a run: what each is called, what it belongs to, which direction is better, and with what it may be compared."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LIKELIHOOD, QUALITY, DIVERSITY, MEMORISATION = "Likelihood", "Sample quality", "Diversity", "Memorisation"
+RECONSTRUCTION, CLASSIFICATION, COST = "Reconstruction", "Classification", "Cost"
+OTHER, TRAINING = "Of the family itself", "At the end of training"
+GROUPS = (LIKELIHOOD, QUALITY, DIVERSITY, MEMORISATION, RECONSTRUCTION, CLASSIFICATION, OTHER, COST, TRAINING)
+
+ABOUT = {
+    LIKELIHOOD: "Per test example. An exact value, a lower bound and an estimate are different quantities: each kind of each "
+    "method has a column of its own, and none is ranked against another.",
+    QUALITY: "Distances between generated and test pictures in the space of the named features. They depend on the feature "
+    "network and on the number of samples.",
+    DIVERSITY: "How much of the data the samples reach.",
+    MEMORISATION: "A model that repeats its training set has samples closer to training than to test examples. Not ranked.",
+    RECONSTRUCTION: "Held-out examples, encoded and decoded.",
+    CLASSIFICATION: "Held-out labels.",
+    COST: "Depends on the machine and on what else it was doing. Not ranked.",
+    OTHER: "What a family defines for itself, on the test split.",
+    TRAINING: "Terms of each family's own objective on the test split, as training left them. A loss is a different quantity "
+    "for each family and each weight of its terms: not ranked.",
+}
+
+
+@dataclass(frozen=True)
+class Definition:
+    group: str
+    label: str
+    unit: str = ""
+    better: str = ""  # lower, higher, or not ranked
+    kind: str = ""
+
+
+DEFINITIONS = {
+    "elbo": Definition(LIKELIHOOD, "ELBO", "nats", "higher", "lower bound"),
+    "fid": Definition(QUALITY, "FID", "", "lower"),
+    "kid": Definition(QUALITY, "KID", "", "lower"),
+    "mmd": Definition(QUALITY, "MMD", "", "lower"),
+    "precision": Definition(QUALITY, "precision", "", "higher"),
+    "density": Definition(QUALITY, "density", "", "higher"),
+    "recall": Definition(DIVERSITY, "recall", "", "higher"),
+    "coverage": Definition(DIVERSITY, "coverage", "", "higher"),
+    "class_entropy": Definition(DIVERSITY, "class entropy", "nats"),
+    "classes_reached": Definition(DIVERSITY, "classes reached"),
+    "class_distance": Definition(DIVERSITY, "class distance", "", "lower"),
+    "nearest_is_train": Definition(MEMORISATION, "nearest is train"),
+    "nearest_train_distance": Definition(MEMORISATION, "distance to train"),
+    "nearest_test_distance": Definition(MEMORISATION, "distance to test"),
+    "reconstruction_mse": Definition(RECONSTRUCTION, "squared error", "", "lower"),
+    "accuracy": Definition(CLASSIFICATION, "accuracy", "", "higher"),
+    "error_rate": Definition(CLASSIFICATION, "error rate", "", "lower"),
+    "nll": Definition(CLASSIFICATION, "NLL", "nats", "lower"),
+    "calibration_error": Definition(CLASSIFICATION, "calibration error", "", "lower"),
+    "parameters": Definition(COST, "parameters"),
+    "training_seconds": Definition(COST, "training", "s"),
+    "training_examples": Definition(COST, "training", "examples"),
+    "sampling_images_per_s": Definition(COST, "sampling", "images/s"),
+    "network_evaluations": Definition(COST, "network evaluations"),
+    "peak_memory_mb": Definition(COST, "peak memory", "MB"),
+}
+GIVEN = {group.lower(): group for group in GROUPS} | {"family": OTHER}
+"""What metrics.json calls a group -> its name here."""
+TERM_UNITS = dict.fromkeys(("elbo", "log_likelihood", "log likelihood", "kl", "reconstruction"), "nats")
+FROM_COST = {"seconds": "training_seconds", "parameters": "parameters", "peak_memory_mb": "peak_memory_mb"}
+"""What run.json calls a cost -> what metrics.json calls it."""
+
+
+def definition(name: str) -> Definition:
+    """What is known of a measure by its name; measures that nobody foresaw are shown and never ranked."""
+    if name in DEFINITIONS:
+        return DEFINITIONS[name]
+    words = name.removeprefix("test/").replace("_", " ")
+    if name.startswith("test/"):
+        kind = "lower bound" if words == "elbo" else ""
+        return Definition(TRAINING, words, TERM_UNITS.get(words, ""), kind=kind)
+    for start, unit, better in (("log_likelihood", "nats", "higher"), ("bits_per_dim", "bits/dim", "lower")):
+        if name.startswith(start):
+            return Definition(LIKELIHOOD, _estimator(name.removeprefix(start).strip("_"), unit), unit, better)
+    for family in ("fid", "kid", "mmd", "precision", "density", "recall", "coverage", "accuracy"):
+        if name.startswith(family + "_"):
+            known = DEFINITIONS[family]
+            return Definition(known.group, words.replace(family, known.label), known.unit, known.better)
+    for prefix, group in (("nearest_", MEMORISATION), ("reconstruction_", RECONSTRUCTION), ("class_", DIVERSITY)):
+        if name.startswith(prefix):
+            return Definition(group, words)
+    return Definition(OTHER, words)
+
+
+def _estimator(name: str, unit: str) -> str:
+    """'iw_100' in nats -> 'IW bound, k = 100'; 'ais' in bits/dim -> 'bits/dim, AIS'."""
+    head, _, k = name.rpartition("_")
+    short = (
+        f"IW bound, k = {k}"
+        if head == "iw"
+        else {"elbo": "ELBO", "ais": "AIS", "": ""}.get(name, name.replace("_", " "))
+    )
+    if unit == "nats":
+        return short if short and name != "exact" else "log-likelihood"
+    return f"bits/dim, {short}".rstrip(", ")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measured value of one run. `real` and `baseline` are (value, stderr) of real data and of independent pixels."""
+
+    value: float
+    stderr: float | None = None
+    unit: str = ""
+    kind: str = ""
+    better: str = ""
+    real: tuple[float, float | None] | None = None
+    baseline: tuple[float, float | None] | None = None
+    group: str = OTHER
+
+
+def read_measure(name: str, entry: Any) -> Measure | None:
+    """A measure from its entry in metrics.json; None where it has no finite value."""
+    if not isinstance(entry, Mapping):
+        entry = {"value": entry}
+    value = number(entry.get("value"))
+    if value is None:
+        return None
+    known = definition(name)
+    return Measure(
+        value,
+        _error(entry.get("stderr")),
+        unit=str(entry.get("unit") or known.unit),
+        kind=str(entry.get("kind") or known.kind),
+        better=str(entry.get("better") or known.better),
+        real=_reference(entry.get("real")),
+        baseline=_reference(entry.get("baseline")),
+        group=known.group if known.group == TRAINING else GIVEN.get(str(entry.get("group")), known.group),
+    )
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _error(value: Any) -> float | None:
+    error = number(value)
+    return error if error is not None and error >= 0 else None
+
+
+def _reference(entry: Any) -> tuple[float, float | None] | None:
+    if not isinstance(entry, Mapping):
+        entry = {"value": entry}
+    value = number(entry.get("value"))
+    return None if value is None else (value, _error(entry.get("stderr")))

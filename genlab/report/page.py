@@ -1,0 +1,183 @@
+"""The page of a comparison: one HTML file that needs nothing else, neither network nor scripts."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from genlab.report.curves import CurvePair
+from genlab.report.documents import ARROWS
+from genlab.report.figures import MetricDrawing
+from genlab.report.measures import GROUPS, TRAINING
+from genlab.report.numbers import DASH, Number, rounded
+from genlab.report.pictures import Gallery
+from genlab.report.rows import Cell, Row
+from genlab.report.runs import Failure, Run, section
+from genlab.report.style import COLOURS, Drawing
+from genlab.report.tables import MARKS, MetricTable, why_apart
+
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that the page shows."""
+
+    title: str
+    made: datetime
+    version: str
+    command: str
+    rows: list[Row]
+    differences: list[str]
+    failures: list[Failure]
+    notices: list[str]
+    overview: list[MetricTable]
+    tables: list[MetricTable]
+    measures: list[MetricDrawing]
+    curves: list[CurvePair]
+    cost: list[Drawing]
+    legend: Drawing
+    galleries: list[Gallery]
+    files: list[str]
+
+    @property
+    def runs(self) -> list[Run]:
+        return [run for row in self.rows for run in row.runs]
+
+    @property
+    def apart(self) -> str:
+        return why_apart(self.overview)
+
+
+@dataclass(frozen=True)
+class Section:
+    """The tables and figures of one group of measures."""
+
+    name: str
+    about: str
+    apart: str
+    tables: list[MetricTable]
+    drawings: list[Drawing]
+    open: bool
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A diagnosis of a row and the seeds in which it was met."""
+
+    row: Row
+    seeds: str
+    name: str
+    evidence: str
+    remedy: str
+
+
+def render(comparison: Comparison) -> str:
+    """The page as HTML; everything that comes from a run is escaped."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"number": html_number, "svg": Markup, "hue": lambda number: (number - 1) % len(COLOURS)}
+    template = environment.from_string((resources.files("genlab.report") / "page.html").read_text(encoding="utf-8"))
+    return template.render(
+        c=comparison,
+        sections=_sections(comparison),
+        findings=_findings(comparison.rows),
+        reproduce=[(row, reproduction(row)) for row in comparison.rows],
+        unevaluated=[run for run in comparison.runs if not run.evaluated],
+        evaluation_commands="\n".join(evaluation_command(run) for run in comparison.runs if not run.evaluated),
+        facts=[(row, run, _facts(run)) for row in comparison.rows for run in row.runs],
+        head_curves=[pair for pair in comparison.curves if pair.panel.main],
+        more_curves=[pair for pair in comparison.curves if not pair.panel.main],
+        arrows=ARROWS,
+        marks=MARKS,
+        dash=DASH,
+    )
+
+
+def html_number(cell: Cell | None) -> Markup:
+    """A cell with true minus signs and the error set apart."""
+    number: Number | None = rounded(cell.value, cell.error) if cell else None
+    if number is None:
+        return Markup('<span class="none">—</span>')
+    value = Markup("{}").format(number.value.replace("-", MINUS))
+    if number.error is not None:
+        value += Markup('<span class="err"> ± {}</span>').format(number.error)
+    if not number.exponent:
+        return value
+    power = Markup("·10<sup>{}</sup>").format(str(number.exponent).replace("-", MINUS))
+    return (Markup("({})").format(value) if number.error is not None else value) + power
+
+
+def reproduction(row: Row) -> list[str]:
+    """The commands that make the row again: one training over its seeds, and the evaluation of each run."""
+    kept = {tuple(line for line in run.overrides if not line.lstrip("+").startswith("seed=")) for run in row.runs}
+    if len(kept) == 1 and all(run.overrides for run in row.runs):
+        words = [_quote(line) for line in kept.pop()]
+        seeds = ",".join(str(run.seed) for run in row.runs)
+        commands = [" ".join(["genlab train", *(["-m"] if len(row.runs) > 1 else []), *words, f"seed={seeds}"])]
+    else:
+        commands = list(dict.fromkeys(_command(run) for run in row.runs))
+    return commands
+
+
+def evaluation_command(run: Run) -> str:
+    return f"genlab evaluate {_quote(f'run={run.path}')}"
+
+
+def _command(run: Run) -> str:
+    if run.overrides:
+        return " ".join(["genlab train", *(_quote(line) for line in run.overrides)])
+    words = run.info.get("command")
+    words = [str(word) for word in words] if isinstance(words, list) else []
+    return " ".join([*words[:1], *(_quote(word) for word in words[1:])]) or f"genlab train seed={run.seed}"
+
+
+def _quote(word: str) -> str:
+    """Quoted for a shell where that is needed; commas, brackets of a list and the like need none in bash but in zsh."""
+    return shlex.quote(word)
+
+
+def _sections(comparison: Comparison) -> list[Section]:
+    sections = []
+    for group in GROUPS:
+        tables = [table for table in comparison.tables if table.group == group]
+        if tables:
+            drawings = [d.drawing for d in comparison.measures if d.group == group]
+            opened = group != TRAINING or not all(run.evaluated for run in comparison.runs)
+            sections.append(Section(group, tables[0].about, why_apart(tables), tables, drawings, opened))
+    return sections
+
+
+def _findings(rows: Sequence[Row]) -> list[Finding]:
+    findings = []
+    for row in rows:
+        met: dict[str, list[tuple[Run, dict[str, str]]]] = {}
+        for run in row.runs:
+            for diagnosis in run.diagnoses:
+                met.setdefault(diagnosis["name"], []).append((run, diagnosis))
+        for name, cases in met.items():
+            seeds = ", ".join(dict.fromkeys(str(run.seed) for run, _ in cases))
+            _, first = cases[0]
+            findings.append(Finding(row, seeds, name.replace("_", " "), first["evidence"], first["remedy"]))
+    return findings
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """Where a run comes from: versions, commit, device, time."""
+    versions, git, cost = (section(run.info, name) for name in ("versions", "git", "cost"))
+    commit = str(git.get("commit") or "")[:10]
+    seconds = cost.get("seconds")
+    return {
+        "state": run.state,
+        "started": str(run.info.get("started") or DASH)[:16].replace("T", " "),
+        "seconds": f"{seconds:,.1f}" if isinstance(seconds, int | float) else DASH,
+        "device": run.hardware or DASH,
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()) or DASH,
+        "commit": (commit + (", with changes" if git.get("modified") else "")) if commit else DASH,
+        "error": str(run.info.get("error") or ""),
+        "problems": "; ".join(run.problems),
+    }

@@ -1,0 +1,135 @@
+"""Pictures of the runs for the page: PNG files, checked, inlined, never scaled up but by a whole number."""
+
+import base64
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genlab.report.rows import Row
+from genlab.report.runs import Run
+
+SIGNATURE, LAST = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+SMALL = 280  # pixels; a picture below is enlarged by a whole number
+FIRST_CARDS = 8  # rows shown at once; the others on request
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG as a data URI; width and height in CSS pixels."""
+
+    uri: str
+    width: int
+    height: int
+    enlarged: bool
+
+
+@dataclass(frozen=True)
+class Card:
+    row: Row
+    caption: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """One kind of picture for all rows; `note` says what the pictures have in common, or have not."""
+
+    slug: str
+    title: str
+    note: str
+    cards: list[Card]
+    open: bool
+
+    @property
+    def first(self) -> list[Card]:
+        return self.cards[:FIRST_CARDS]
+
+    @property
+    def rest(self) -> list[Card]:
+        return self.cards[FIRST_CARDS:]
+
+
+KINDS = (
+    ("samples", "Samples", True),
+    ("reconstructions", "Reconstructions", True),
+    ("interpolation", "Interpolations", False),
+    ("traversal", "Traversals", False),
+    ("latent", "Latent space", False),
+    ("classes", "Classes of the samples", False),
+    ("confusion", "Confusion of classes", False),
+    ("neighbours", "Samples and their nearest training examples", False),
+)
+
+
+def galleries(rows: Sequence[Row]) -> list[Gallery]:
+    """Every kind of picture of which there is one, with those of the first seed of each row."""
+    found = []
+    for name, title, opened in KINDS:
+        cards, fallback = [], False
+        for row in rows:
+            card = _first(row, f"evaluation/{name}.png", _drawn_by_evaluation)
+            if card is None:
+                card = _first(row, f"samples/{name}.png", _drawn_in_training)
+                fallback = fallback or card is not None
+            if card is not None:
+                cards.append(card)
+        if cards:
+            found.append(
+                Gallery(name, title, _note(name, rows, fallback, all(_evaluated(c) for c in cards)), cards, opened)
+            )
+    return found
+
+
+def read_png(path: Path) -> Picture | None:
+    """The picture; None where there is none, or it is not a whole PNG."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    if not content.startswith(SIGNATURE) or not content.rstrip(b"\0").endswith(LAST) or len(content) < 33:
+        return None
+    width, height = struct.unpack(">II", content[16:24])
+    if not width or not height:
+        return None
+    scale = max(1, SMALL // max(width, height))
+    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    return Picture(uri, width * scale, height * scale, scale > 1)
+
+
+def _first(row: Row, place: str, caption: Callable[[Run], str]) -> Card | None:
+    """The picture of the first run of a row that has it."""
+    for run in row.runs:
+        picture = read_png(run.path / place)
+        if picture is not None:
+            return Card(row, caption(run), picture)
+    return None
+
+
+def _drawn_by_evaluation(run: Run) -> str:
+    seed = run.evaluation.get("seed")
+    return f"run of seed {run.seed}" + ("" if seed is None else f", drawn with seed {seed}")
+
+
+def _drawn_in_training(run: Run) -> str:
+    return f"run of seed {run.seed}, drawn at the end of training"
+
+
+def _evaluated(card: Card) -> bool:
+    return "end of training" not in card.caption
+
+
+def _note(name: str, rows: Sequence[Row], fallback: bool, all_evaluated: bool) -> str:
+    if name not in ("samples", "reconstructions"):
+        return ""
+    seeds = {str(run.evaluation["seed"]) for row in rows for run in row.runs[:1] if "seed" in run.evaluation}
+    what = "random numbers" if name == "samples" else "test examples"
+    if fallback:
+        return "Not from one seed: pictures from the end of training use each run's own; genlab evaluate draws comparable ones."
+    if len(seeds) > 1:
+        return f"Not from one seed: the evaluations used {', '.join(sorted(seeds))}; evaluate again with one seed."
+    return (
+        f"Drawn from the same {what} for every row (seed {', '.join(seeds)}), one run a row."
+        if seeds and all_evaluated
+        else ""
+    )

@@ -1,0 +1,108 @@
+"""How figures look: one colour, marker and line a row everywhere, the width of a journal column, fonts embedded.
+
+The colours are those of Okabe and Ito, told apart by every kind of colour vision; rows beyond the eighth repeat them with
+another line and marker. On the page each colour is a CSS variable, so that a dark page can lighten it.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5d3a9b", "#7f7f7f")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+INK, GRID, FAINT = "#1a1a1b", "#d9d9da", "#8a8a8b"
+WIDTH = 3.4  # inches, a single column
+
+SETTINGS: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.size": 8,
+    "axes.labelsize": 8.5,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.3,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "legend.handlelength": 1.8,
+    "pdf.fonttype": 42,  # TrueType, which journals take
+    "svg.fonttype": "path",
+    "text.parse_math": False,  # a dollar in a label is a dollar
+    "svg.hashsalt": "genlab",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure on disk (`name`.pdf and `name`.svg), and its SVG for the page."""
+
+    name: str
+    caption: str
+    svg: str
+
+
+def colour(number: int) -> str:
+    return COLOURS[(number - 1) % len(COLOURS)]
+
+
+def marker(number: int) -> str:
+    k = number - 1
+    return MARKERS[(k + k // len(COLOURS)) % len(MARKERS)]
+
+
+def line(number: int) -> Any:
+    return LINES[(number - 1) // len(COLOURS) % len(LINES)]
+
+
+@contextmanager
+def figure(height: float) -> Iterator[Figure]:
+    """An empty figure of one column's width and `height` inches, drawn under the settings of the house."""
+    with mpl.rc_context(SETTINGS):
+        yield Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def save(drawn: Figure, folder: Path, name: str, caption: str) -> Drawing:
+    """Write `name`.pdf and `name`.svg; the files are the same for the same content."""
+    engine = drawn.get_layout_engine()
+    if engine is not None and drawn.axes:
+        engine.execute(drawn)
+        drawn.set_layout_engine("none")  # once is enough for both files
+    drawn.savefig(folder / f"{name}.pdf", transparent=True, metadata={"CreationDate": None})
+    text = io.StringIO()
+    drawn.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    (folder / f"{name}.svg").write_text(text.getvalue())
+    return Drawing(name, caption, inline(text.getvalue(), name, caption))
+
+
+def inline(svg: str, name: str, caption: str) -> str:
+    """The SVG as a part of a page: its own ids, its colours as CSS variables, no fixed size, a name for screen readers."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\b(id="|xlink:href="#|url\(#)', rf"\g<1>{name}-", svg).replace("xlink:href", "href")
+    for k, hue in enumerate(COLOURS):
+        svg = svg.replace(hue, f"var(--row{k})")
+    for hue, variable in ((INK, "--ink"), (GRID, "--rule"), (FAINT, "--faint")):
+        svg = svg.replace(hue, f"var({variable})")
+    label = re.sub(r"[^\w\s.,:;()=+-]", "", caption)
+    return re.sub(
+        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1
+    )

@@ -1,0 +1,220 @@
+"""Tables of measures: one a group of measures and a context, because only within one context do two values compare.
+
+Within a table and a column the best value is marked `best`, and those whose interval (value ± 2 standard errors) overlaps
+that of the best are marked `tie`. Values without an error are not ranked, nor is a column of the overview that mixes contexts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from genlab.report.contexts import FROM_SAMPLES, OVERVIEW, Context, context, differing
+from genlab.report.measures import (
+    ABOUT,
+    CLASSIFICATION,
+    COST,
+    DIVERSITY,
+    GROUPS,
+    LIKELIHOOD,
+    OTHER,
+    QUALITY,
+    RECONSTRUCTION,
+    TRAINING,
+    Measure,
+    definition,
+)
+from genlab.report.rows import Cell, Row, aggregate, cells
+from genlab.report.runs import Run
+
+RANKED = (LIKELIHOOD, QUALITY, DIVERSITY, RECONSTRUCTION, CLASSIFICATION, OTHER)
+STANDARD_ERRORS = 2.0
+HEADLINE = ("fid", "coverage", "reconstruction_mse", "accuracy", "calibration_error", "parameters", "training_seconds")
+MARKS = (
+    "± is the sample standard deviation over seeds in a row of several seeds, and the standard error in a row of one. "
+    "Bold: the best of its column; ≈: not distinguishable from it, because the values ± 2 standard errors overlap."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    label: str
+    unit: str
+    kind: str
+    better: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """`representation` is filled where the rows of the table differ in it."""
+
+    row: Row
+    representation: str
+    cells: list[Cell | None]
+    marks: list[str]
+    seeds: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real data against real data (the floor), or independent pixels (the baseline)."""
+
+    label: str
+    cells: list[Cell | None]
+
+
+@dataclass(frozen=True)
+class MetricTable:
+    group: str
+    context: Context
+    columns: list[Column]
+    lines: list[Line]
+    references: list[Reference]
+    remarks: list[str]
+
+    @property
+    def shows_representation(self) -> bool:
+        return any(line.representation for line in self.lines)
+
+    @property
+    def ties(self) -> list[bool]:
+        """Whether any value of a column is marked so, for the alignment of the others."""
+        return [any(line.marks[j] == "tie" for line in self.lines) for j in range(len(self.columns))]
+
+    @property
+    def about(self) -> str:
+        return ABOUT.get(self.group, "")
+
+
+def make_tables(rows: Sequence[Row], only: Sequence[str] = ()) -> list[MetricTable]:
+    """All tables of the rows, in the order of GROUPS; `only` restricts the measures and gives their order."""
+    return [table for group in GROUPS for table in _tables(group, rows, _names(rows, only, group))]
+
+
+def overview(rows: Sequence[Row], only: Sequence[str] = ()) -> list[MetricTable]:
+    """The few measures that one looks at first, one table a data set; `only` names them instead."""
+    tables = []
+    for where in dict.fromkeys(context(run, OVERVIEW) for row in rows for run in row.runs):
+        there = [row for row in rows if context(row.runs[0], OVERVIEW) == where]
+        found, terms = _names(there, only), _names(there, only, TRAINING)
+        likelihoods = [name for name in _names(there, only, LIKELIHOOD) if not name.startswith("bits")]
+        headline = [*likelihoods[-3:], *(name for name in HEADLINE if name in found)]
+        if not any(run.evaluated for row in there for run in row.runs):
+            headline = [*terms[:4], *headline]
+        tables += _tables(OVERVIEW, there, list(only) or headline)
+    return tables
+
+
+def why_apart(tables: Sequence[MetricTable]) -> str:
+    """One sentence where a group's rows stand in several tables, naming what keeps them from being ranked together."""
+    what = differing([table.context for table in tables])
+    return f"Not one table: the rows differ in {what}, so values from different tables do not compare." if what else ""
+
+
+def _names(rows: Sequence[Row], only: Sequence[str], group: str = "") -> list[str]:
+    """Measures of the rows, or of one group of measures."""
+    measures = [item for row in rows for run in row.runs for item in run.measures.items()]
+    found = dict.fromkeys(name for name, measure in measures if group in ("", measure.group))
+    return [name for name in only if name in found] if only else list(found)
+
+
+def _tables(group: str, rows: Sequence[Row], names: Sequence[str]) -> list[MetricTable]:
+    runs = [run for row in rows for run in row.runs if any(name in run.measures for name in names)]
+    return [_table(group, where, rows, names) for where in dict.fromkeys(context(run, group) for run in runs)]
+
+
+def _table(group: str, where: Context, rows: Sequence[Row], names: Sequence[str]) -> MetricTable:
+    def here(run: Run) -> bool:
+        return context(run, group) == where
+
+    columns = []
+    for name in names:
+        found: dict[str, Measure] = {}
+        for row in rows:
+            for m in cells(row, name, here):
+                if group in (OVERVIEW, m.group):
+                    found.setdefault(m.kind, m)
+        columns += [Column(name, definition(name).label, m.unit, kind, m.better, m.group) for kind, m in found.items()]
+    table = [(row, [_cell(row, column, here) for column in columns]) for row in rows]
+    table = [(row, values) for row, values in table if any(values)]
+    members = [row for row, _ in table]
+    mixed = [_mixed(column, members, here) for column in columns]
+    marks = [
+        _rank([values[j] for _, values in table], c) if not mixed[j] else [""] * len(table)
+        for j, c in enumerate(columns)
+    ]
+    seen = [", ".join(dict.fromkeys(run.prepared for run in row.runs)) for row in members]
+    shown = (
+        group in (OVERVIEW, *FROM_SAMPLES) and not where.representation and (group == OVERVIEW or len(set(seen)) > 1)
+    )
+    lines = [
+        Line(row, seen[i] if shown else "", values, [marks[j][i] for j in range(len(columns))], _most(values))
+        for i, (row, values) in enumerate(table)
+    ]
+    alone = [column if not what else None for column, what in zip(columns, mixed, strict=True)]
+    references = _references(members, alone, here)
+    remarks = []
+    for what in dict.fromkeys(filter(None, mixed)):
+        labels = ", ".join(
+            dict.fromkeys(c.label for c, w in zip(columns, mixed, strict=True) if w == what and c.group in RANKED)
+        )
+        remarks += [f"Not ranked: {labels}, because the rows differ in {what}."] if labels else []
+    if group in FROM_SAMPLES and shown:
+        remarks.append(
+            "The models saw the data in different representations; all samples are judged against the data as stored."
+        )
+    return MetricTable(group, where, columns, lines, references, remarks)
+
+
+def _most(values: Sequence[Cell | None]) -> int:
+    return max(cell.seeds for cell in values if cell)
+
+
+def _mixed(column: Column, rows: Sequence[Row], here: Callable[[Run], bool]) -> str:
+    """In what the contexts of a column's values differ, where they do."""
+    measured = [run for row in rows for run in row.runs if here(run) and column.name in run.measures]
+    return differing([context(run, column.group) for run in measured])
+
+
+def _cell(row: Row, column: Column, here: Callable[[Run], bool]) -> Cell | None:
+    """The value of a row; none where its runs were judged in several contexts."""
+    runs = [run for run in row.runs if here(run) and column.name in run.measures]
+    if len({context(run, column.group) for run in runs}) > 1 and column.group != COST:
+        return None
+    return aggregate([m for m in cells(row, column.name, here) if m.kind == column.kind])
+
+
+def _rank(column: Sequence[Cell | None], head: Column) -> list[str]:
+    """`best`, `tie` or nothing for every cell; nothing at all where fewer than two values have an error."""
+    marks = [""] * len(column)
+    ranked = [(k, cell, cell.stderr) for k, cell in enumerate(column) if cell and cell.stderr is not None]
+    if head.group not in RANKED or head.better not in ("lower", "higher") or len(ranked) < 2:
+        return marks
+    sign = 1.0 if head.better == "lower" else -1.0
+    first, best, error = min(ranked, key=lambda entry: sign * entry[1].value)
+    for k, cell, stderr in ranked:
+        if abs(cell.value - best.value) <= STANDARD_ERRORS * (stderr + error):
+            marks[k] = "tie"
+    marks[first] = "best"
+    return marks
+
+
+def _references(rows: Sequence[Row], columns: Sequence[Column | None], here: Callable[[Run], bool]) -> list[Reference]:
+    """Floor and baseline; dashes in a column (None) whose rows would each need their own."""
+    references = []
+    for label, field in (("real against real (floor)", "real"), ("independent pixels (baseline)", "baseline")):
+        values: list[Cell | None] = []
+        for column in columns:
+            if column is None:
+                values.append(None)
+                continue
+            pairs = [getattr(m, field) for row in rows for m in cells(row, column.name, here) if m.kind == column.kind]
+            found = [Measure(*pair) for pair in dict.fromkeys(pairs) if pair is not None]
+            cell = aggregate(found)
+            if cell and len(found) > 1:  # measured anew by each run: one number with the error of one measurement
+                errors = [m.stderr for m in found if m.stderr is not None]
+                cell = Cell(cell.value, max([cell.error or 0.0, *errors]), None, 1)
+            values.append(cell)
+        if any(values):
+            references.append(Reference(label, values))
+    return references

@@ -1,0 +1,198 @@
+"""One epoch of a VAE 784-512-16 on 55,000 MNIST images, batch 128, Adam at 1e-3, float32 on the CPU.
+
+The same network (the two layers of the encoder's head as one here, as two there), the same images and the same number
+of updates for all. They differ in this: genlab binarises every batch anew, 784 random numbers an image, where the others
+take grey values as they are; genlab's 430th batch runs on into the next epoch, where that of the others is short; and
+genlab's Adam is torch's fused one, where the others leave torch its default.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import logging
+import os
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_module
+from torch import Tensor, nn
+
+from genlab.config import plain
+from genlab.data.batches import Batches
+from genlab.data.mnist import mnist
+from genlab.data.source import Dataset
+from genlab.experiment import check_experiment, make_dataset, make_model
+from genlab.loop import Loop
+from genlab.resolvers import register
+from genlab.speed.runner_cost import Laps, unseen
+from genlab.tracking.run_folder import RunFolder
+from tests.benchmarks.contest import Contest, Options, Seconds
+
+EPOCH, BATCH, LR = 55_000, 128, 1e-3
+CPU = torch.device("cpu")
+
+OVERRIDES = [
+    "model=vae",
+    "dataset=mnist",
+    "dataset.validation=5000",
+    "device=cpu",
+    "model.hidden=[512]",
+    "model.latent_dim=16",
+    f"train.batch_size={BATCH}",
+    "optimizer=adam",
+    f"optimizer.lr={LR}",
+    "optimizer.schedule=constant",
+    # An epoch here has the cadence of one in a run of ten: 20 records and, at its end, pictures, last.pt and best.pt.
+    f"train.log_every={EPOCH // 20}",
+]
+
+ABOUT = {
+    "genlab": "the runner with all logging: 20 records, TensorBoard, pictures, 2 checkpoints; dynamic binarisation",
+    "genlab + evaluation": "the same, and the ELBO of 5,000 validation and 10,000 test images",
+    "bare": "genlab's model, batches and optimizer with nothing around them",
+    "pythae": "pythae's VAE and BaseTrainer as they come: progress bar, loss.item(), copy of the best model, final model saved",
+    "textbook": "torchvision's MNIST, ToTensor and DataLoader, loss.item() each step; nothing is logged or saved",
+}
+
+
+def contest(options: Options) -> Contest:
+    register()
+    with initialize_config_module("genlab.conf", version_base="1.3"):
+        config = plain(compose("train", OVERRIDES))
+    dataset = make_dataset(config)
+    loops = {"genlab": partial(genlab, config, dataset), "bare": partial(bare, config, dataset)}
+    absent = []
+    if importlib.util.find_spec("pythae") is None:
+        absent.append("pythae is not installed and left out; it comes with: pip install -e '.[bench]'")
+    else:
+        assert isinstance(dataset.train.x, Tensor)
+        loops["pythae"] = partial(pythae, dataset.train.x.float() / 255, options.workers)
+    loops["textbook"] = partial(textbook, for_torchvision(config["dataset"]["root"]), options.workers)
+    return Contest(
+        title="VAE 784-512-16 on MNIST, batches of 128",
+        images=EPOCH,
+        loops=loops,
+        about=ABOUT,
+        absent=absent,
+        shares={"the runner adds to the time inside the model's own loop": ("genlab", "inside the model's loop")},
+    )
+
+
+def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
+    """Through the real runner; also the seconds with its evaluation, and those inside the model's own loop."""
+    config = {**config, "train": {**config["train"], "examples": images}}
+    with tempfile.TemporaryDirectory() as folder:
+        parts = check_experiment(config)
+        run = RunFolder(Path(folder) / "run")
+        run.create(config)
+        loop = Loop(make_model(config, dataset.spec), dataset, parts.training, parts.device, run, config, images)
+        laps = Laps(CPU)
+        laps.watch(loop, "evaluate", "evaluation")
+        laps.watch(loop, "_next", "updates")
+        start = time.perf_counter()
+        with unseen():
+            loop.fit()
+        total = time.perf_counter() - start
+    return {
+        "genlab": total - sum(laps.seconds["evaluation"]),
+        "genlab + evaluation": total,
+        "inside the model's loop": sum(laps.seconds["updates"]),
+    }
+
+
+def bare(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
+    model = make_model(config, dataset.spec)
+    batches = Batches(dataset.train, dataset.represent, batch_size=BATCH, examples=images, seed=0, device=CPU)
+    start = time.perf_counter()
+    for _ in model.train_loop(batches):
+        pass
+    return {"bare": time.perf_counter() - start}
+
+
+def pythae(x: Tensor, workers: int, images: int) -> Seconds:
+    """`x` are the grey values in [0, 1]; pythae's default MLP has the 512 hidden units that are wanted here."""
+    models, trainers, datasets = (
+        importlib.import_module(f"pythae.{part}") for part in ("models", "trainers", "data.datasets")
+    )
+    with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
+        model = models.VAE(models.VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="bce"))
+        settings = trainers.BaseTrainerConfig(
+            output_dir=folder,
+            num_epochs=1,
+            per_device_train_batch_size=BATCH,
+            train_dataloader_num_workers=workers,
+            learning_rate=LR,
+            no_cuda=True,
+        )
+        # The bar is drawn as for any user, but to where nobody sees it; a dozen lines of its log are left out.
+        logging.disable(logging.INFO)
+        try:
+            with contextlib.redirect_stderr(nowhere), contextlib.redirect_stdout(nowhere):
+                data = datasets.BaseDataset(x[:images], torch.zeros(images))
+                trainer = trainers.BaseTrainer(model, data, training_config=settings)
+                start = time.perf_counter()
+                trainer.train()
+                return {"pythae": time.perf_counter() - start}
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+class TextbookVAE(nn.Module):
+    """The network of the tutorials."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc21, self.fc22 = nn.Linear(784, 512), nn.Linear(512, 16), nn.Linear(512, 16)
+        self.fc3, self.fc4 = nn.Linear(16, 512), nn.Linear(512, 784)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        h = F.relu(self.fc1(x.view(-1, 784)))
+        mu, log_var = self.fc21(h), self.fc22(h)
+        z = mu + torch.exp(0.5 * log_var) * torch.randn_like(mu)
+        return torch.sigmoid(self.fc4(F.relu(self.fc3(z)))), mu, log_var
+
+
+def textbook(folder: "tempfile.TemporaryDirectory[str]", workers: int, images: int) -> Seconds:
+    """`folder` holds MNIST in torchvision's layout."""
+    from torchvision import datasets, transforms
+
+    data = datasets.MNIST(folder.name, train=True, transform=transforms.ToTensor())
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.Subset(data, range(images)), batch_size=BATCH, shuffle=True, num_workers=workers
+    )
+    model = TextbookVAE()
+    optimizer = torch.optim.Adam(model.parameters(), lr=LR)
+    total, start = 0.0, time.perf_counter()
+    for x, _ in loader:
+        optimizer.zero_grad()
+        restored, mu, log_var = model(x)
+        bce = F.binary_cross_entropy(restored, x.view(-1, 784), reduction="sum")
+        loss = bce - 0.5 * torch.sum(1 + log_var - mu.pow(2) - log_var.exp())
+        loss.backward()
+        total += loss.item()
+        optimizer.step()
+    return {"textbook": time.perf_counter() - start}
+
+
+def for_torchvision(root: str | None) -> "tempfile.TemporaryDirectory[str]":
+    """MNIST as genlab finds it, written as the four IDX files that torchvision.datasets.MNIST reads."""
+    folder = tempfile.TemporaryDirectory()
+    raw = Path(folder.name) / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    found = mnist(root=root)
+    assert found.test is not None
+    for part, split in (("train", found.train), ("t10k", found.test)):
+        assert isinstance(split.x, Tensor)
+        assert split.y is not None
+        for name, values in (
+            ("images-idx3", split.x.flatten(1).unflatten(1, (28, 28))),
+            ("labels-idx1", split.y.byte()),
+        ):
+            head = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
+            (raw / f"{part}-{name}-ubyte").write_bytes(head + values.contiguous().numpy().tobytes())
+    return folder
