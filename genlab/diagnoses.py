@@ -74,7 +74,7 @@ def lack_of_variety(samples: Tensor, data: Tensor) -> Diagnosis | None:
     )
 
 
-MODES_REMEDY = "set a smaller optimizer.lr, train for longer, or take a family that covers its data, such as model=vae"
+MODES_REMEDY = "set a smaller optimizer.lr or train for longer; of two players, let the critic take more steps (model.critic_steps)"
 
 
 def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None:
@@ -95,7 +95,7 @@ def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None
 
 def poor_coverage(coverage: Measure, floor: Measure) -> Diagnosis | None:
     """Coverage far below what real data have: a part of the data only is generated."""
-    if coverage.value + 3 * coverage.stderr >= 0.2 * floor.value:
+    if coverage.value + 3 * coverage.stderr >= 0.1 * floor.value:
         return None
     return Diagnosis(
         "mode collapse",

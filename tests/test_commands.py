@@ -67,6 +67,9 @@ class Session:
         ["list", "models"],
         ["train", "--help"],
         ["sample", "--help"],
+        ["evaluate", "--help"],
+        ["benchmark", "--help"],
+        ["compare", "--help"],
     )
     DIGITS = ("train", "train.examples=8000")
 

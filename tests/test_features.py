@@ -35,7 +35,7 @@ def test_the_network_of_the_digits_knows_them_in_every_representation() -> None:
         found = feature_space(dataset, CPU)
         x = grey(dataset)(dataset.test.take(torch.arange(len(dataset.test))))
         assert dataset.test.y is not None
-        assert float((found.classify(x) == dataset.test.y).float().mean()) > 0.98
+        assert float((found.classes(found.features(x)) == dataset.test.y).float().mean()) > 0.98
         features = found.features(x)
         assert features.shape == (len(x), 64)
         assert float(features.var(0).mean()) == pytest.approx(1, rel=0.2)

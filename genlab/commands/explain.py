@@ -101,7 +101,7 @@ def _similar_key(full: str, command: str) -> str:
     with initialize_config_module("genlab.conf", version_base="1.3"):
         config = OmegaConf.to_container(compose(command), resolve=False)
     assert isinstance(config, dict)
-    keys = _flatten(config) | set(GROUPS if command == "train" else ())
+    keys = _flatten(config) | set(GROUPS if command in ("train", "benchmark") else ())
     section, _, name = full.rpartition(".")
     siblings = {key.removeprefix(section + ".") for key in keys if section and key.startswith(section + ".")}
     hint = did_you_mean(name, siblings) if siblings else did_you_mean(full, keys)

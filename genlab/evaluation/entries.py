@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from genlab.metrics.measure import Measure
 
@@ -11,6 +11,8 @@ Kind = Literal["exact", "lower bound", "estimate", "statistic", "cost"]
 Group = Literal[
     "likelihood", "sample quality", "diversity", "memorisation", "reconstruction", "classification", "family", "cost"
 ]
+GROUPS: tuple[Group, ...] = get_args(Group)
+"""In the order in which tables show them."""
 Better = Literal["lower", "higher"] | None
 
 

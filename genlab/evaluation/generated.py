@@ -114,7 +114,7 @@ def measures(reference: Reference, x: Tensor) -> tuple[dict[str, Measure], Tenso
     found |= quality(reference.manifold, manifold(features, NEIGHBOURS))
     if reference.labels is None or reference.classes is None:
         return found, None
-    labels = _classes_of(reference, x)
+    labels = _classes_of(reference, features)
     shares = histogram(labels, reference.classes)
     n, m = len(labels), len(reference.labels)
     found["class_entropy"] = entropy(shares, n)
@@ -123,12 +123,12 @@ def measures(reference: Reference, x: Tensor) -> tuple[dict[str, Measure], Tenso
     return found, shares
 
 
-def _classes_of(reference: Reference, x: Tensor) -> Tensor:
+def _classes_of(reference: Reference, features: Tensor) -> Tensor:
     """As the feature network sees them; of vectors, the class of the nearest test example."""
     if reference.space.predicts_classes:
-        return reference.space.classify(x)
+        return reference.space.classes(features)
     assert reference.labels is not None
-    return reference.labels[nearest(reference.space.features(x), reference.features).index]
+    return reference.labels[nearest(features, reference.features).index]
 
 
 @dataclass

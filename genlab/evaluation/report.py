@@ -11,7 +11,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from genlab.evaluation.entries import Entry
+from genlab.evaluation.entries import GROUPS, Entry
 from genlab.evaluation.evaluate import Evaluation, codes_for_projector, record
 from genlab.metrics.measure import Measure
 from genlab.tracking.console import console
@@ -76,7 +76,7 @@ def rounded(value: float, stderr: float | None) -> str:
     """'12.34 ± 0.56': the error with two significant digits, the value with as many decimals."""
     if not math.isfinite(value):
         return "-"
-    if stderr is None or not math.isfinite(stderr) or stderr <= 0:
+    if stderr is None or not math.isfinite(stderr) or stderr <= 1e-6 * abs(value):
         return f"{value:,.5g}" if abs(value) < 1e5 else f"{value:,.0f}"
     digits = min(9, max(0, 1 - math.floor(math.log10(stderr))))
     return f"{value:,.{digits}f} ± {stderr:,.{digits}f}"
@@ -101,8 +101,7 @@ def show(evaluation: Evaluation, folder: Path) -> None:
     for column in ("value", "real against real", "independent parts"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("unit")
-    order = list(dict.fromkeys(entry.group for entry in evaluation.entries.values()))
-    entries = sorted(evaluation.entries.items(), key=lambda item: order.index(item[1].group))
+    entries = sorted(evaluation.entries.items(), key=lambda item: GROUPS.index(item[1].group))
     for group, members in groupby(entries, key=lambda item: item[1].group):
         table.add_row(Text(group, style="bold"))
         for name, entry in members:

@@ -54,10 +54,12 @@ class FeatureSpace:
             return ((x.cpu() - self.data.mean) / scale).flatten(1)
         return self._in_batches(self.network.features, x) / self.scale
 
-    def classify(self, x: Tensor) -> Tensor:
-        """Most probable class of each of x, int64, shape (n,), on the CPU; only where `predicts_classes`."""
+    @torch.no_grad()
+    def classes(self, features: Tensor) -> Tensor:
+        """Most probable class for each of `features` (n, dimensions), int64, shape (n,); only where `predicts_classes`."""
         assert self.network is not None
-        return self._in_batches(lambda part: self.network.classify(part).argmax(1), x)  # type: ignore[union-attr]
+        logits: Tensor = self.network.head((features * self.scale).float().to(self.network.device))
+        return logits.argmax(1).cpu()
 
     @torch.no_grad()
     def _in_batches(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

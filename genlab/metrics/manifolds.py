@@ -52,31 +52,32 @@ def quality(real: Manifold, generated: Manifold) -> dict[str, Measure]:
     x, y = real.points, generated.points
     groups_x, groups_y = _groups(len(x), x), _groups(len(y), y)
     # For each example, in how many balls of each group of the other set it lies.
-    real_balls = x.new_zeros(len(y), GROUPS)
-    generated_in_ball, generated_balls = x.new_zeros(len(x), GROUPS), x.new_zeros(len(x), GROUPS)
+    real_balls = groups_x.new_zeros(len(y), GROUPS)
+    generated_in_ball, generated_balls = groups_x.new_zeros(len(x), GROUPS), groups_x.new_zeros(len(x), GROUPS)
     size = max(1, BLOCK_ELEMENTS // len(y))
     for start in range(0, len(x), size):
         block = slice(start, start + size)
         distances = squared_distances(x[block], y)
-        in_ball = (distances <= real.squared_radii[block, None]).to(x.dtype)
+        in_ball = (distances <= real.squared_radii[block, None]).float()
         real_balls += in_ball.T @ groups_x[block]
         generated_in_ball[block] = in_ball @ groups_y
-        generated_balls[block] = (distances <= generated.squared_radii).to(x.dtype) @ groups_y
+        generated_balls[block] = (distances <= generated.squared_radii).float() @ groups_y
     return {
-        "precision": _with_jackknife(real_balls, lambda count, _: (count > 0).to(x.dtype)),
-        "recall": _with_jackknife(generated_balls, lambda count, _: (count > 0).to(x.dtype)),
+        "precision": _with_jackknife(real_balls, lambda count, _: (count > 0).double()),
+        "recall": _with_jackknife(generated_balls, lambda count, _: (count > 0).double()),
         "density": _with_jackknife(real_balls, lambda count, left: count / (real.k * left)),
-        "coverage": _with_jackknife(generated_in_ball, lambda count, _: (count > 0).to(x.dtype)),
+        "coverage": _with_jackknife(generated_in_ball, lambda count, _: (count > 0).double()),
     }
 
 
 def _groups(n: int, like: Tensor) -> Tensor:
-    """Membership of n examples in GROUPS groups of equal size, as zeros and ones, shape (n, GROUPS)."""
-    return torch.eye(GROUPS, dtype=like.dtype, device=like.device)[torch.arange(n, device=like.device) % GROUPS]
+    """Membership of n examples in GROUPS groups of equal size, as zeros and ones, float32, shape (n, GROUPS)."""
+    return torch.eye(GROUPS, device=like.device)[torch.arange(n, device=like.device) % GROUPS]
 
 
 def _with_jackknife(counts: Tensor, statistic: Callable[[Tensor, float], Tensor]) -> Measure:
     """Mean over examples of statistic(number of balls, share of the groups left in), from counts (n, GROUPS)."""
+    counts = counts.double()
     total = counts.sum(1)
     own = mean(statistic(total, 1.0))
     left = torch.stack([statistic(total - counts[:, g], 1 - 1 / GROUPS).mean() for g in range(GROUPS)])

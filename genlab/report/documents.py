@@ -16,7 +16,7 @@ def markdown(tables: Sequence[MetricTable], title: str) -> str:
         members = [table for table in tables if table.group == group]
         parts += [f"## {group}", *(text for text in (members[0].about, why_apart(members)) if text)]
         for table in members:
-            parts.append(f"*{escape_markdown(str(table.context))}*")
+            parts.append(f"*{escape_markdown(table.caption)}*")
             more = ["representation"] if table.shows_representation else []
             heads = ["row", *more, "seeds", *(_head(table, j) for j in range(len(table.columns)))]
             lines = [_markdown_line(heads), "|" + "---|" * (1 + len(more)) + "---:|" * (len(heads) - 1 - len(more))]
@@ -40,7 +40,7 @@ def tex(tables: Sequence[MetricTable], title: str) -> str:
         apart = why_apart([other for other in tables if other.group == table.group])
         caption = " ".join(
             escape_latex(text)
-            for text in (f"{table.group}: {table.context}.", table.about, apart, *table.remarks, MARKS)
+            for text in (f"{table.group}: {table.caption}.", table.about, apart, *table.remarks, MARKS)
             if text
         )
         more = ["representation"] if table.shows_representation else []

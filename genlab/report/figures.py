@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
 from genlab.report.contexts import context
-from genlab.report.measures import COST, LIKELIHOOD, QUALITY, TRAINING, Measure
+from genlab.report.measures import COST, LIKELIHOOD, QUALITY, TRAINING, Measure, short_unit
 from genlab.report.numbers import plain, rounded
 from genlab.report.rows import Cell, Row, aggregate, cells
 from genlab.report.style import FAINT, INK, Drawing, colour, figure, line, marker, save
@@ -76,7 +76,8 @@ def _dots(
         low, high = axes.get_xlim()
         for (label, cell), dashes in zip(references, ((0, (4, 2)), (0, (1, 1.5))), strict=False):
             near = low - 1.5 * (high - low) < cell.value < high + 1.5 * (high - low)
-            text = label if near else f"{label}: {plain(rounded(cell.value, cell.error))}, off the axis"
+            name_only = label.partition(" (")[0]
+            text = label if near else f"{name_only} at {plain(rounded(cell.value, cell.error), '−')}"
             if near:
                 axes.axvline(cell.value, color=FAINT, linestyle=dashes, linewidth=1, label=text)
             else:
@@ -87,7 +88,7 @@ def _dots(
         axes.tick_params(axis="y", length=0)
         arrow = {"lower": ", lower is better", "higher": ", higher is better"}.get(column.better, "")
         kind = f", {column.kind}" if column.kind and table.group == LIKELIHOOD else ""
-        unit = f" ({column.unit})" if column.unit else ""
+        unit = f" ({short_unit(column.unit)})" if short_unit(column.unit) else ""
         axes.set_xlabel(
             f"{column.label}{kind}{unit}{arrow}" if len(column.label + kind + unit) < 24 else column.label + unit
         )
@@ -160,7 +161,7 @@ def _scatter(
             )
         axes.set_xlabel(label)
         arrow = {"lower": " (lower is better)", "higher": " (higher is better)"}.get(column.better, "")
-        unit = f" ({column.unit})" if column.unit else ""
+        unit = f" ({short_unit(column.unit)})" if short_unit(column.unit) else ""
         axes.set_ylabel(f"{column.label}{unit}{arrow}")
         _log_ticks(axes, [cost.value for _, cost, _ in points])
         axes.margins(0.18, 0.15)

@@ -64,6 +64,7 @@ DEFINITIONS = {
 }
 GIVEN = {group.lower(): group for group in GROUPS} | {"family": OTHER}
 """What metrics.json calls a group -> its name here."""
+LONGEST_UNIT = 13  # characters
 TERM_UNITS = dict.fromkeys(("elbo", "log_likelihood", "log likelihood", "kl", "reconstruction"), "nats")
 FROM_COST = {"seconds": "training_seconds", "parameters": "parameters", "peak_memory_mb": "peak_memory_mb"}
 """What run.json calls a cost -> what metrics.json calls it."""
@@ -100,7 +101,12 @@ def _estimator(name: str, unit: str) -> str:
     )
     if unit == "nats":
         return short if short and name != "exact" else "log-likelihood"
-    return f"bits/dim, {short}".rstrip(", ")
+    return f"bits/dim, {short}".rstrip(", ")  # its unit is in its name
+
+
+def short_unit(unit: str) -> str:
+    """A unit where it is one, and not a description."""
+    return unit if len(unit) <= LONGEST_UNIT and unit not in ("numbers", "share", "distance") else ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 DASH = "—"
 DIGITS_OF_ERROR = 2
 DIGITS_WITHOUT_ERROR = 4
+SMALLEST_ERROR = 1e-6  # of the value
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ def rounded(value: float | None, error: float | None = None) -> Number | None:
         return None
     if error is not None and not (math.isfinite(error) and error >= 0):
         error = None
+    if error is not None and error < SMALLEST_ERROR * abs(value):
+        error = 0.0  # what is left of a sum of equal numbers
     exact, spread = Decimal(repr(float(value))), Decimal(repr(float(error or 0.0)))
     if spread:
         spread = _significant(_significant(spread, DIGITS_OF_ERROR), DIGITS_OF_ERROR)  # 0.0996 -> 0.100 -> 0.10
@@ -36,12 +39,11 @@ def rounded(value: float | None, error: float | None = None) -> Number | None:
         place = 0
     else:
         place = min(_exponent(_significant(exact, DIGITS_WITHOUT_ERROR)), 0)
-        if error is None:
-            place = max(place, _exponent(exact))  # no zeros that were never measured
+        place = max(place, _exponent(exact))  # no zeros that were never measured
     largest = max(exact.adjusted() if exact else place, spread.adjusted() if spread else place)
     shift = largest if largest >= 9 or largest < -4 else 0
     exact, spread, place = exact.scaleb(-shift), spread.scaleb(-shift), place - shift
-    return Number(_fixed(exact, place), None if error is None else _fixed(spread, place), shift)
+    return Number(_fixed(exact, place), None if error is None else _fixed(spread, place) if spread else "0", shift)
 
 
 def plain(number: Number | None, minus: str = "-") -> str:

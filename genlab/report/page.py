@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from genlab.report.curves import CurvePair
+from genlab.report.curves import MOST_NAMES, CurvePair
 from genlab.report.documents import ARROWS
 from genlab.report.figures import MetricDrawing
-from genlab.report.measures import GROUPS, TRAINING
+from genlab.report.measures import GROUPS, TRAINING, short_unit
 from genlab.report.numbers import DASH, Number, rounded
 from genlab.report.pictures import Gallery
 from genlab.report.rows import Cell, Row
@@ -80,7 +80,12 @@ class Finding:
 def render(comparison: Comparison) -> str:
     """The page as HTML; everything that comes from a run is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"number": html_number, "svg": Markup, "hue": lambda number: (number - 1) % len(COLOURS)}
+    environment.filters |= {
+        "number": html_number,
+        "svg": Markup,
+        "unit": short_unit,
+        "hue": lambda number: (number - 1) % len(COLOURS),
+    }
     template = environment.from_string((resources.files("genlab.report") / "page.html").read_text(encoding="utf-8"))
     return template.render(
         c=comparison,
@@ -92,10 +97,15 @@ def render(comparison: Comparison) -> str:
         facts=[(row, run, _facts(run)) for row in comparison.rows for run in row.runs],
         head_curves=[pair for pair in comparison.curves if pair.panel.main],
         more_curves=[pair for pair in comparison.curves if not pair.panel.main],
+        crowded=any(len(pair.panel.series) > MOST_NAMES for pair in comparison.curves),
         arrows=ARROWS,
         marks=MARKS,
         dash=DASH,
     )
+
+
+def _hue(number: int) -> int:
+    return (number - 1) % len(COLOURS)
 
 
 def html_number(cell: Cell | None) -> Markup:

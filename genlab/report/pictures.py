@@ -129,7 +129,7 @@ def _note(name: str, rows: Sequence[Row], fallback: bool, all_evaluated: bool) -
     if len(seeds) > 1:
         return f"Not from one seed: the evaluations used {', '.join(sorted(seeds))}; evaluate again with one seed."
     return (
-        f"Drawn from the same {what} for every row (seed {', '.join(seeds)}), one run a row."
+        f"Drawn from the same {what} for all rows of a data set (seed {', '.join(seeds)}), one run a row."
         if seeds and all_evaluated
         else ""
     )

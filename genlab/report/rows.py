@@ -78,7 +78,7 @@ def make_rows(runs: Sequence[Run]) -> Rows:
 
 
 def _one_a_seed(group: list[Run], notices: list[str]) -> list[Run]:
-    """Of runs with one seed the newest; finished ones alone where there are any."""
+    """Of runs with one seed the newest, an evaluated one before others; finished ones alone where there are any."""
     finished = [run for run in group if run.state == "finished"]
     for run in group:
         if finished and run not in finished:
@@ -86,10 +86,9 @@ def _one_a_seed(group: list[Run], notices: list[str]) -> list[Run]:
         elif not finished:
             notices.append(f"{run.path} is {run.state}: what it shows is not final")
     newest: dict[int | None, Run] = {}
-    for run in sorted(finished or group, key=lambda run: str(run.info.get("started", ""))):
+    for run in sorted(finished or group, key=lambda run: (run.evaluated, str(run.info.get("started", "")))):
         if run.seed in newest:
-            older = newest[run.seed].path
-            notices.append(f"{older} is left out: {run.path} repeats its configuration and seed, and is newer")
+            notices.append(f"{newest[run.seed].path} is left out: {run.path} has the same configuration and seed")
         newest[run.seed] = run
     return sorted(newest.values(), key=lambda run: -1 if run.seed is None else run.seed)
 

@@ -27,7 +27,7 @@ from genlab.report.runs import Run
 
 RANKED = (LIKELIHOOD, QUALITY, DIVERSITY, RECONSTRUCTION, CLASSIFICATION, OTHER)
 STANDARD_ERRORS = 2.0
-HEADLINE = ("fid", "coverage", "reconstruction_mse", "accuracy", "calibration_error", "parameters", "training_seconds")
+HEADLINE = ("fid", "coverage", "reconstruction_mse", "accuracy", "calibration_error", "training_seconds")
 MARKS = (
     "± is the sample standard deviation over seeds in a row of several seeds, and the standard error in a row of one. "
     "Bold: the best of its column; ≈: not distinguishable from it, because the values ± 2 standard errors overlap."
@@ -71,6 +71,13 @@ class MetricTable:
     lines: list[Line]
     references: list[Reference]
     remarks: list[str]
+    representation: str
+    """That in which all models of the table saw the data, where the context does not say it already."""
+
+    @property
+    def caption(self) -> str:
+        seen = f"models trained on data {self.representation}" if self.representation else ""
+        return "; ".join(text for text in (str(self.context), seen) if text)
 
     @property
     def shows_representation(self) -> bool:
@@ -144,9 +151,8 @@ def _table(group: str, where: Context, rows: Sequence[Row], names: Sequence[str]
         for j, c in enumerate(columns)
     ]
     seen = [", ".join(dict.fromkeys(run.prepared for run in row.runs)) for row in members]
-    shown = (
-        group in (OVERVIEW, *FROM_SAMPLES) and not where.representation and (group == OVERVIEW or len(set(seen)) > 1)
-    )
+    apart = group in (OVERVIEW, *FROM_SAMPLES) and not where.representation
+    shown = apart and len(set(seen)) > 1
     lines = [
         Line(row, seen[i] if shown else "", values, [marks[j][i] for j in range(len(columns))], _most(values))
         for i, (row, values) in enumerate(table)
@@ -163,7 +169,9 @@ def _table(group: str, where: Context, rows: Sequence[Row], names: Sequence[str]
         remarks.append(
             "The models saw the data in different representations; all samples are judged against the data as stored."
         )
-    return MetricTable(group, where, columns, lines, references, remarks)
+    return MetricTable(
+        group, where, columns, lines, references, remarks, seen[0] if apart and not shown and seen else ""
+    )
 
 
 def _most(values: Sequence[Cell | None]) -> int:
@@ -202,7 +210,7 @@ def _rank(column: Sequence[Cell | None], head: Column) -> list[str]:
 def _references(rows: Sequence[Row], columns: Sequence[Column | None], here: Callable[[Run], bool]) -> list[Reference]:
     """Floor and baseline; dashes in a column (None) whose rows would each need their own."""
     references = []
-    for label, field in (("real against real (floor)", "real"), ("independent pixels (baseline)", "baseline")):
+    for label, field in (("real against real (limit)", "real"), ("independent pixels (baseline)", "baseline")):
         values: list[Cell | None] = []
         for column in columns:
             if column is None:

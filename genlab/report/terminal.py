@@ -7,10 +7,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from genlab.report.documents import ARROWS
+from genlab.report.measures import short_unit
 from genlab.report.numbers import plain, rounded
 from genlab.report.tables import MARKS, MetricTable, why_apart
 
-LONGEST_UNIT = 12  # characters
 STYLES = {"best": "[bold green]{}[/]", "tie": "{} ≈", "": "{}"}
 
 
@@ -36,14 +36,14 @@ def show(tables: Sequence[MetricTable], title: str, console: Console) -> None:
 
 def _table(metrics: MetricTable, count: int) -> Table:
     """The first `count` measures of a table."""
-    table = Table(title=escape(str(metrics.context)), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=escape(metrics.caption), title_justify="left", box=None, pad_edge=False)
     table.add_column("row", no_wrap=True)
     if metrics.shows_representation:
         table.add_column("representation")
     table.add_column("seeds", justify="right")
     for column in metrics.columns[:count]:
         kind = column.kind if column.kind not in ("statistic", "cost") else ""
-        below = "\n".join(text for text in (kind, column.unit) if text and len(text) <= LONGEST_UNIT)
+        below = "\n".join(text for text in (kind, short_unit(column.unit)) if text)
         head = f"{column.label} {ARROWS.get(column.better, '')}".strip()
         table.add_column(escape(f"{head}\n{below}" if below else head), justify="right", no_wrap=True)
     for line in metrics.lines:
