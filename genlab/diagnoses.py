@@ -74,7 +74,7 @@ def lack_of_variety(samples: Tensor, data: Tensor) -> Diagnosis | None:
     )
 
 
-MODES_REMEDY = "set a smaller optimizer.lr or train for longer; of two players, let the critic take more steps (model.critic_steps)"
+MODES_REMEDY = "set a smaller optimizer.lr or train for longer; of two players, let the critic step more often (model.critic_steps)"
 
 
 def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None:

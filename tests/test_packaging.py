@@ -15,6 +15,7 @@ import pytest
 import genlab
 from tests.processes import REPOSITORY, environment, info, trained
 
+ASSETS = (".safetensors", ".html")  # weights of the feature networks, the page of compare
 CONFIGS = sorted(str(path.relative_to(REPOSITORY / "conf")) for path in (REPOSITORY / "conf").rglob("*.yaml"))
 
 
@@ -91,7 +92,9 @@ def test_the_wheel_holds_every_module_and_every_configuration(wheel: Path) -> No
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {f"genlab/{p.relative_to(REPOSITORY / 'genlab')}" for p in (REPOSITORY / "genlab").rglob("*.py")}
-    assert held == modules | {f"genlab/conf/{name}" for name in CONFIGS} | {"genlab/conf/__init__.py"}
+    assets = {str(p.relative_to(REPOSITORY)) for p in (REPOSITORY / "genlab").rglob("*") if p.suffix in ASSETS}
+    assert {Path(name).suffix for name in assets} == set(ASSETS)
+    assert held == modules | assets | {f"genlab/conf/{name}" for name in CONFIGS} | {"genlab/conf/__init__.py"}
 
 
 def test_the_wheel_works_where_there_is_no_checkout(wheel: Path, tmp_path: Path) -> None:

@@ -9,7 +9,12 @@ import sys
 
 from genlab.commands.list import GROUPS
 
-WORDS = {"list": [f"{group}s" for group in GROUPS], "resume": ["latest"], "dashboard": ["latest"], "compare": ["latest"]}
+WORDS = {
+    "list": [f"{group}s" for group in GROUPS],
+    "resume": ["latest"],
+    "dashboard": ["latest"],
+    "compare": ["latest"],
+}
 
 
 def main(request: list[str], commands: list[str], hydra_commands: set[str]) -> None:

@@ -19,7 +19,7 @@ from genlab.features import FeatureSpace
 from genlab.features.training import grey
 from genlab.metrics.classes import classes_reached, entropy, histogram, total_variation
 from genlab.metrics.frechet import fid
-from genlab.metrics.kernels import Kernel, cubic, gaussian, median_distance, mmd, within
+from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import Manifold, manifold, quality
 from genlab.metrics.measure import Measure
 from genlab.metrics.memorisation import Nearest, memorisation, nearest
@@ -85,7 +85,7 @@ class Reference:
     @cached_property
     def kernels(self) -> dict[str, tuple[Kernel, Tensor]]:
         """Kernel and its mean over the other real examples, for each real one."""
-        kernels = {"kid": cubic, "mmd": gaussian(median_distance(self.features))}
+        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(self.features))}
         return {name: (kernel, within(self.features, kernel)) for name, kernel in kernels.items()}
 
     @cached_property

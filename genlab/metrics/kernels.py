@@ -6,40 +6,68 @@ distributions apart. Being unbiased, it scatters around 0 where the two are equa
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from genlab.metrics.measure import Measure
 
-Kernel = Callable[[Tensor, Tensor], Tensor]
-
 BLOCK_ELEMENTS = 2**19  # larger blocks leave the cache: their passes then take twice as long
 
+Map = Callable[[Tensor], Tensor]
 
-def cubic(x: Tensor, y: Tensor) -> Tensor:
-    """k(x, y) = (x.y/d + 1)^3 for all pairs, shape (len(x), len(y))."""
-    base = torch.addmm(x.new_ones(1, 1), x, y.T, alpha=1 / x.shape[1])
-    return base.square().mul_(base)
+
+@dataclass(frozen=True)
+class Kernel:
+    """k(x, y) = shape(left(x).right(y)) for all pairs: one product of matrices and one function of its elements."""
+
+    left: Map
+    right: Map
+    shape: Map
+    """May write into its argument."""
+
+
+CUBIC = Kernel(
+    left=lambda x: _with(x / x.shape[1], 1.0),
+    right=lambda y: _with(y, 1.0),
+    shape=lambda product: product.square().mul_(product),
+)
+"""k(x, y) = (x.y/d + 1)^3."""
 
 
 def gaussian(width: float) -> Kernel:
     """k(x, y) = exp(-|x - y|^2 / 2 width^2)."""
-
-    def kernel(x: Tensor, y: Tensor) -> Tensor:
-        return squared_distances(x, y).mul_(-0.5 / width**2).exp_()
-
-    return kernel
+    return Kernel(lambda x: -0.5 / width**2 * _left(x), _right, lambda product: product.clamp_max_(0).exp_())
 
 
-def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """|x_i - y_j|^2 = (x_i, |x_i|^2, 1).(-2 y_j, 1, |y_j|^2), shape (len(x), len(y)), never negative.
+# |x - y|^2 = (x, |x|^2, 1).(-2 y, 1, |y|^2): what would be added to a product afterwards costs more than the product.
 
-    One product of matrices: what is added to it afterwards would cost more than the product itself.
-    """
-    left = torch.cat([x, x.square().sum(1, keepdim=True), x.new_ones(len(x), 1)], dim=1)
-    right = torch.cat([-2 * y, y.new_ones(len(y), 1), y.square().sum(1, keepdim=True)], dim=1)
-    return (left @ right.T).clamp_min_(0)
+
+def _with(x: Tensor, value: float) -> Tensor:
+    return torch.cat([x, x.new_full((len(x), 1), value)], dim=1)
+
+
+def _left(x: Tensor) -> Tensor:
+    return _with(torch.cat([x, x.square().sum(1, keepdim=True)], dim=1), 1.0)
+
+
+def _right(y: Tensor) -> Tensor:
+    return torch.cat([_with(-2 * y, 1.0), y.square().sum(1, keepdim=True)], dim=1)
+
+
+def distance_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """|x_i - y_j|^2 >= 0 for rows i of a slice of x (n, d) and all of y (m, d), slice after slice."""
+    left, right = _left(x), _right(y).T
+    for rows in block_rows(len(x), len(y)):
+        yield rows, (left[rows] @ right).clamp_min_(0)
+
+
+def block_rows(n: int, width: int) -> Iterator[slice]:
+    """Slices of n rows such that a block of `width` columns stays in the cache."""
+    size = max(1, BLOCK_ELEMENTS // max(1, width))
+    for start in range(0, n, size):
+        yield slice(start, start + size)
 
 
 def median_distance(x: Tensor, most: int = 2000) -> float:
@@ -52,23 +80,18 @@ def median_distance(x: Tensor, most: int = 2000) -> float:
 def row_sums(x: Tensor, y: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
     """sum_j k(x_i, y_j) for each i, and sum_i k(x_i, y_j) for each j, in blocks of bounded memory."""
     rows, columns = x.new_zeros(len(x)), y.new_zeros(len(y))
-    for start, part in _blocks(x, len(y)):
-        block = kernel(part, y)
-        rows[start : start + len(part)] = block.sum(1)
+    left, right = kernel.left(x), kernel.right(y).T
+    for part in block_rows(len(x), len(y)):
+        block = kernel.shape(left[part] @ right)
+        rows[part] = block.sum(1)
         columns += block.sum(0)
     return rows, columns
-
-
-def _blocks(x: Tensor, width: int) -> Iterator[tuple[int, Tensor]]:
-    size = max(1, BLOCK_ELEMENTS // max(1, width))
-    for start in range(0, len(x), size):
-        yield start, x[start : start + size]
 
 
 def within(x: Tensor, kernel: Kernel) -> Tensor:
     """Mean of k(x_i, x_j) over j != i, for each i: shape (n,)."""
     rows, _ = row_sums(x, x, kernel)
-    own = torch.cat([kernel(part, part).diagonal() for part in x.split(512)])
+    own = kernel.shape((kernel.left(x) * kernel.right(x)).sum(1))
     return (rows - own) / (len(x) - 1)
 
 

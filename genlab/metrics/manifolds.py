@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genlab.metrics.kernels import BLOCK_ELEMENTS, squared_distances
+from genlab.metrics.kernels import distance_blocks
 from genlab.metrics.measure import Measure, mean
 
 GROUPS = 20
@@ -36,9 +36,9 @@ def manifold(points: Tensor, k: int = 5) -> Manifold:
     """Balls around `points` (n, d), n > k."""
     x = points.double()
     found = []
-    for part in x.split(max(1, BLOCK_ELEMENTS // len(x))):
+    for _, distances in distance_blocks(x, x):
         # The point itself is among its neighbours at distance 0, so k + 1 are asked for.
-        found.append(squared_distances(part, x).kthvalue(k + 1, dim=1).values)
+        found.append(distances.kthvalue(k + 1, dim=1).values)
     return Manifold(x, torch.cat(found), k)
 
 
@@ -54,10 +54,7 @@ def quality(real: Manifold, generated: Manifold) -> dict[str, Measure]:
     # For each example, in how many balls of each group of the other set it lies.
     real_balls = groups_x.new_zeros(len(y), GROUPS)
     generated_in_ball, generated_balls = groups_x.new_zeros(len(x), GROUPS), groups_x.new_zeros(len(x), GROUPS)
-    size = max(1, BLOCK_ELEMENTS // len(y))
-    for start in range(0, len(x), size):
-        block = slice(start, start + size)
-        distances = squared_distances(x[block], y)
+    for block, distances in distance_blocks(x, y):
         in_ball = (distances <= real.squared_radii[block, None]).float()
         real_balls += in_ball.T @ groups_x[block]
         generated_in_ball[block] = in_ball @ groups_y

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.metrics.kernels import BLOCK_ELEMENTS, squared_distances
+from genlab.metrics.kernels import distance_blocks
 from genlab.metrics.measure import Measure, mean
+
+COLUMNS = 4096  # known examples at a time
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,9 @@ def nearest(x: Tensor, others: Tensor) -> Nearest:
     flat, known = x.flatten(1).float(), others.flatten(1).float()
     best = torch.full((len(flat),), float("inf"), device=x.device)
     index = torch.zeros(len(flat), dtype=torch.int64, device=x.device)
-    rows = max(1, BLOCK_ELEMENTS // 4096)
-    for offset in range(0, len(known), 4096):
-        part = known[offset : offset + 4096]
-        for start in range(0, len(flat), rows):
-            block = slice(start, start + rows)
-            value, where = squared_distances(flat[block], part).min(1)
+    for offset in range(0, len(known), COLUMNS):
+        for block, distances in distance_blocks(flat, known[offset : offset + COLUMNS]):
+            value, where = distances.min(1)
             better = value < best[block]
             best[block] = torch.where(better, value, best[block])
             index[block] = torch.where(better, where + offset, index[block])
