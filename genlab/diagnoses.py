@@ -18,6 +18,7 @@ from torch import Tensor
 from genlab.data.source import Dataset
 from genlab.data.spec import DataSpec
 from genlab.gallery import held_out
+from genlab.metrics.kernels import median_distance
 from genlab.metrics.measure import Measure
 from genlab.metrics.memorisation import Memorisation
 from genlab.models.base import Encodes, HasLogWeights, Model, Reconstructs
@@ -63,18 +64,19 @@ def posterior_collapse(codes: Tensor, has_prior: bool) -> Diagnosis | None:
 def lack_of_variety(samples: Tensor, data: Tensor) -> Diagnosis | None:
     """Samples (n, ...) that are nearly all the same, by their median distance beside that of as many data."""
     few = min(len(samples), len(data), FEW_PAIRS)
-    ours, theirs = (torch.pdist(x[:few].flatten(1).double()).median() for x in (samples, data))
-    ratio = float(ours / theirs) if theirs > 0 else math.nan
-    if few < 2 or not ratio < 0.1:
+    if few < 2:
+        return None
+    ours, theirs = (median_distance(x[:few].flatten(1)) for x in (samples, data))
+    if theirs == 0 or ours >= 0.1 * theirs:
         return None
     return Diagnosis(
         "mode collapse",
-        f"two samples differ by {float(ours):.3g} (median distance) and two data by {float(theirs):.3g}",
+        f"two samples differ by {ours:.3g} (median distance) and two data by {theirs:.3g}",
         MODES_REMEDY,
     )
 
 
-MODES_REMEDY = "set a smaller optimizer.lr or train for longer; of two players, let the critic step more often (model.critic_steps)"
+MODES_REMEDY = "set a smaller optimizer.lr or train for longer; in an adversarial game, let the critic step more often"
 
 
 def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None:

@@ -111,7 +111,9 @@ def test_training_shows_the_confusion_matrix_and_calibration(tmp_path: object) -
     from pathlib import Path
 
     run = Path(str(tmp_path)) / "run"
-    loop = start(run, configure("model=classifier", "train.examples=6000", "model.network=ffnn", "train.sample_every=6000"))
+    loop = start(
+        run, configure("model=classifier", "train.examples=6000", "model.network=ffnn", "train.sample_every=6000")
+    )
     results = loop.fit()
     assert results["test/accuracy"][0] > 0.9
     for name in ("confusion", "reliability"):

@@ -51,7 +51,6 @@ class Site(http.server.ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/"
 
-
     def handle_error(self, request: Any, address: Any) -> None:
         """A client that was killed breaks its connection off: no word of it, which another test would take for its own."""
 

@@ -83,6 +83,7 @@ def test_evaluate_writes_numbers_with_errors_pictures_and_tensorboard(
     assert found["log_likelihood_elbo"]["value"] < found["log_likelihood_iw_20"]["value"]
     assert found["network_evaluations"]["value"] == 1
     told = details(vae)
+    assert found["fid"]["features"] == f"cnn-digits {told['features']['hash']}"
     assert told["n"] == told["test_examples"] == 359
     assert told["features"]["name"] == "cnn-digits"
     assert len(told["features"]["hash"]) == 12

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from genlab.evaluation.evaluate import Settings, evaluate
 from tests.support import configure, records, start
 
 pytestmark = [
@@ -22,3 +23,30 @@ def test_vae_on_mnist_reaches_the_elbo_that_readme_states(tmp_path: Path) -> Non
     last = records(tmp_path)[-1]
     assert last["test/elbo"] > -102
     assert last["test/kl"] > 20, "the latent code is used"
+
+
+@pytest.mark.parametrize(("experiment", "accuracy"), [("classifier_mnist", 0.992), ("classifier_fashion_mnist", 0.925)])
+def test_classifiers_reach_the_accuracy_that_readme_states(experiment: str, accuracy: float, tmp_path: Path) -> None:
+    start(tmp_path, configure(f"experiment={experiment}")).fit()
+    assert records(tmp_path)[-1]["test/accuracy"] > accuracy
+
+
+def test_the_yardstick_orders_real_images_a_vae_and_independent_pixels(tmp_path: Path) -> None:
+    """10,000 samples each; and the likelihood of independent pixels is the published -205.81 nats."""
+    loop = start(tmp_path, configure("experiment=vae_mnist"))
+    loop.fit()
+    found = evaluate(loop.model.eval(), loop.dataset, Settings(None, 0, 100, "pca", {}), {})
+    for name in ("fid", "kid", "mmd"):
+        entry = found.entries[name]
+        assert entry.real is not None
+        assert entry.baseline is not None
+        assert entry.real.value < entry.value < entry.baseline.value
+    coverage = found.entries["coverage"]
+    assert coverage.real is not None
+    assert coverage.baseline is not None
+    assert coverage.real.value > coverage.value > coverage.baseline.value
+    bound = found.entries["log_likelihood_iw_100"]
+    assert found.entries["log_likelihood_elbo"].value + 3 < bound.value < -90
+    assert bound.baseline is not None
+    assert abs(bound.baseline.value - -205.81) < 4 * bound.baseline.stderr
+    assert found.diagnoses == []

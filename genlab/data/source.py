@@ -106,6 +106,8 @@ class Representation:
             x = stored if self.binarize == "none" else stored.clamp(0, 1)
         elif self.dequantize:
             return (stored + torch.rand(stored.shape, device=stored.device)).div_(self.levels)
+        elif self.binarize == "dynamic" and stored.device.type == "cpu":
+            return _bernoulli(stored, self.levels - 1)
         else:
             x = stored.float().div_(self.levels - 1)
         if self.binarize == "dynamic":
@@ -113,6 +115,18 @@ class Representation:
         if self.binarize == "threshold":
             return (x > 0.5).float()
         return x
+
+
+def _bernoulli(stored: Tensor, top: int) -> Tensor:
+    """Draws with the probabilities stored/top, exact for 0 and top and elsewhere to within 2^-17: float32, as `stored` in shape.
+
+    One 64-bit random number serves four components: on a CPU the generator would otherwise take a tenth of a training step.
+    """
+    n = stored.numel()
+    bits = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
+    u = bits.view(torch.int16)[:n].view(stored.shape)  # -32768..32767
+    threshold = stored.float().mul_(2**16 / top).sub_(2**15 + 0.5)
+    return torch.lt(u, threshold, out=threshold)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,11 @@ def _distinct(found: list[Diagnosis]) -> list[Diagnosis]:
 
 def record(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     """metrics.json: name -> value, standard error, unit, kind, and what it is to be compared with."""
-    return {name: entry.as_dict() for name, entry in evaluation.entries.items()}
+    found = {name: entry.as_dict() for name, entry in evaluation.entries.items()}
+    for name, entry in evaluation.entries.items():
+        if entry.group in ("sample quality", "diversity"):
+            found[name]["features"] = "{name} {hash}".format(**evaluation.facts["features"])
+    return found
 
 
 @torch.no_grad()

@@ -1,6 +1,8 @@
 """What a trained model makes of the test split: its family's own measures, likelihood, reconstruction, classification, codes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -18,7 +20,8 @@ from genlab.models.base import Classifies, Encodes, HasLogWeights, Model, Recons
 from genlab.random import seeded
 
 BATCH = 500
-CODES = 5_000
+CODES = 5_000  # test examples whose codes are kept
+MOST_BASELINE = 10_000  # test examples for the likelihood of independent components
 
 FAMILY: dict[str, tuple[str, Better, bool]] = {
     "elbo": ("nats", "higher", True),
@@ -67,11 +70,15 @@ def examine(model: Model, dataset: Dataset, seed: int, k: int) -> HeldOut:
     return found
 
 
-def _batches(dataset: Dataset, model: Model, seed: int, limit: int | None = None) -> list[Batch]:
-    """The test split, the same draws of its representation each time."""
-    with seeded(seed, "evaluate", device=model.device):
-        stream = in_order(dataset.test, dataset.represent, batch_size=BATCH, device=model.device, limit=limit)
-        return list(stream)
+def _batches(dataset: Dataset, model: Model, seed: int, limit: int | None = None) -> Iterator[Batch]:
+    """The test split, or its first `limit` examples, with the same draws of its representation each time."""
+    stream = in_order(dataset.test, dataset.represent, batch_size=BATCH, device=model.device, limit=limit)
+    for number in count():
+        with seeded(seed, "evaluate", number, device=model.device):
+            batch = next(stream, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _family(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
@@ -93,12 +100,11 @@ def _family(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
 
 
 def _likelihood(found: HeldOut, model: Model, dataset: Dataset, seed: int, k: int) -> None:
-    batches = _batches(dataset, model, seed)
     with seeded(seed, "likelihood", device=model.device):
-        found.likelihoods = log_likelihoods(model, batches, k)
+        found.likelihoods = log_likelihoods(model, _batches(dataset, model, seed), k)
     if not found.likelihoods:
         return
-    x = torch.cat([batch.x.cpu() for batch in batches])
+    x = torch.cat([batch.x.cpu() for batch in _batches(dataset, model, seed, limit=MOST_BASELINE)])
     independent = independent_log_likelihood(dataset, x, bool(getattr(model, "discrete", False)))
     baseline = None if independent is None else mean(independent)
     for likelihood in found.likelihoods:
@@ -123,14 +129,15 @@ def likelihood_of(model: Model, dataset: Dataset) -> str:
 
 def _reconstruction(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
     assert isinstance(model, Reconstructs)
-    errors, constant, made = [], [], []
+    errors, constant, made, seen = [], [], [], []
     centre = dataset.spec.mean.to(model.device)
-    batches = _batches(dataset, model, seed)
-    for batch in batches:
+    for number, batch in enumerate(_batches(dataset, model, seed)):
         restored = model.reconstruct(batch.x)
         errors.append((restored - batch.x).square().flatten(1).sum(1).cpu())
         constant.append((centre - batch.x).square().flatten(1).sum(1).cpu())
-        made.append(restored.cpu())
+        if number * BATCH < CODES:
+            made.append(restored.cpu())
+            seen.append(batch.x.cpu())
     found.entries["reconstruction_mse"] = entry(
         "reconstruction",
         mean(torch.cat(errors)),
@@ -138,7 +145,7 @@ def _reconstruction(found: HeldOut, model: Model, dataset: Dataset, seed: int) -
         "lower",
         baseline=mean(torch.cat(constant)),
     )
-    restored, x = torch.cat(made), torch.cat([batch.x.cpu() for batch in batches])
+    restored, x = torch.cat(made), torch.cat(seen)
     for diagnosis in (
         diagnoses.not_finite(restored, "the reconstructions"),
         diagnoses.range_misfit(restored, x, dataset.spec, "the reconstructions"),
@@ -150,9 +157,12 @@ def _reconstruction(found: HeldOut, model: Model, dataset: Dataset, seed: int) -
 
 def _classification(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
     assert isinstance(model, Classifies)
-    batches = [batch for batch in _batches(dataset, model, seed) if batch.y is not None]
-    log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
-    labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
+    answers, truths = [], []
+    for batch in _batches(dataset, model, seed):
+        assert batch.y is not None
+        answers.append(model.classify(batch.x).cpu())
+        truths.append(batch.y.cpu())
+    log_p, labels = torch.cat(answers), torch.cat(truths)
     top, predictions = log_p.exp().max(1)
     right = predictions == labels
     found.log_p, found.classes = log_p, labels

@@ -97,17 +97,21 @@ def show(evaluation: Evaluation, folder: Path) -> None:
             f"features {features['name']} {features['hash']} ({features['dimensions']} dimensions)",
         ]
     table = Table(title=", ".join(protocol), title_justify="left", box=None, pad_edge=False)
+    beside = [
+        (name, attribute)
+        for name, attribute in (("real against real", "real"), ("independent parts", "baseline"))
+        if any(getattr(entry, attribute) is not None for entry in evaluation.entries.values())
+    ]
     table.add_column("measure", no_wrap=True)
-    for column in ("value", "real against real", "independent parts"):
+    for column in ("value", *(name for name, _ in beside)):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("unit")
     entries = sorted(evaluation.entries.items(), key=lambda item: GROUPS.index(item[1].group))
     for group, members in groupby(entries, key=lambda item: item[1].group):
         table.add_row(Text(group, style="bold"))
         for name, entry in members:
-            table.add_row(
-                f"  {name}", rounded(entry.value, entry.stderr), _cell(entry.real), _cell(entry.baseline), _unit(entry)
-            )
+            others = [_cell(getattr(entry, attribute)) for _, attribute in beside]
+            table.add_row(f"  {name}", rounded(entry.value, entry.stderr), *others, _unit(entry))
     console.print(table)
     console.print(f"  likelihood   {facts['representation']}", markup=False)
     for diagnosis in evaluation.diagnoses:

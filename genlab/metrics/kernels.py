@@ -37,7 +37,8 @@ CUBIC = Kernel(
 
 
 def gaussian(width: float) -> Kernel:
-    """k(x, y) = exp(-|x - y|^2 / 2 width^2)."""
+    """k(x, y) = exp(-|x - y|^2 / 2 width^2); a width of 0, that of data which are all the same, counts as 1."""
+    width = width or 1.0
     return Kernel(lambda x: -0.5 / width**2 * _left(x), _right, lambda product: product.clamp_max_(0).exp_())
 
 
@@ -71,10 +72,11 @@ def block_rows(n: int, width: int) -> Iterator[slice]:
 
 
 def median_distance(x: Tensor, most: int = 2000) -> float:
-    """Median distance between two of the first `most` examples; 1 where all are equal."""
+    """Median distance between two different ones of the first `most` examples (n, d), n > 1."""
     few = x[:most].double()
-    distances = torch.nn.functional.pdist(few) if len(few) > 1 else few.new_zeros(1)
-    return float(distances.median()) or 1.0
+    distances = torch.cat([block for _, block in distance_blocks(few, few)])
+    upper = torch.ones_like(distances, dtype=torch.bool).triu_(1)
+    return float(distances[upper].median().sqrt())
 
 
 def row_sums(x: Tensor, y: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:

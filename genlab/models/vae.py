@@ -67,8 +67,9 @@ class VAE(GenerativeModel):
             activation=activation,
         )
         start_at(self.decoder, self.observation.marginal(data))  # the best model that ignores h
-        self.register_buffer("shift", data.mean if data.support == "real" else torch.zeros_like(data.mean))
-        self.register_buffer("scale", data.std.clamp_min(1e-6) if data.support == "real" else torch.ones_like(data.std))
+        self.standardise = data.support == "real"
+        self.register_buffer("shift", data.mean)
+        self.register_buffer("scale", data.std.clamp_min(1e-6))
         self.optimizers["vae"] = optimizer(self.parameters())
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
@@ -83,7 +84,8 @@ class VAE(GenerativeModel):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(h|x), each of shape (n, latent_dim)."""
-        mu, log_var = self.encoder((x - self.shift) / self.scale).float().chunk(2, dim=1)
+        seen = (x - self.shift) / self.scale if self.standardise else x
+        mu, log_var = self.encoder(seen).float().chunk(2, dim=1)
         return mu, log_var
 
     def elbo_terms(self, x: Tensor, mc_samples: int) -> tuple[Tensor, Tensor]:

@@ -59,7 +59,8 @@ def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, err
         top, bottom = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
         top.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="calibrated")
         filled = number > 0
-        spread = np.sqrt(np.maximum(hits * (1 - hits), 0)[filled] / number[filled])
+        share = (hits * number + 0.5)[filled] / (number[filled] + 1)  # so that 0 of 2 has an error bar too
+        spread = np.sqrt(share * (1 - share) / (number[filled] + 1))
         top.errorbar(conf[filled], hits[filled], yerr=spread, fmt="o", markersize=4, capsize=2)
         top.set_ylabel("accuracy")
         top.set_title(f"expected calibration error {error:.4f}", fontsize=10)
