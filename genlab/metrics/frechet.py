@@ -4,8 +4,6 @@ FID = |mu_1 - mu_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^1/2). Between finite sets fro
 more so the fewer examples there are: compare only at equal numbers, and with the value of real against real.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -35,7 +33,7 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
 
 def fid(real: Tensor, generated: Tensor, replicates: int = 100) -> Measure:
     """FID with its bootstrap standard error over both sets."""
-    return bootstrap(partial(frechet_distance), real.cpu(), generated.cpu(), replicates=replicates)[0]
+    return bootstrap(frechet_distance, real.cpu(), generated.cpu(), replicates=replicates)[0]
 
 
 def gaussian_frechet_distance(mu1: Tensor, cov1: Tensor, mu2: Tensor, cov2: Tensor) -> float:
