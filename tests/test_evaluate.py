@@ -14,7 +14,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from genlab.evaluation.evaluate import Settings, evaluate, record
 from genlab.evaluation.generated import Reference, judge, measures
 from genlab.evaluation.pictures import project
-from genlab.evaluation.report import rounded
 from genlab.experiment import make_dataset, make_model
 from genlab.features import feature_space
 from genlab.features.training import grey
@@ -243,19 +242,3 @@ def test_maps_of_codes(kind: str) -> None:
         assert "% of the variance" in names[0]
     two, names, _ = project(codes[:, :2], kind, 0)  # type: ignore[arg-type]
     assert torch.equal(two, codes[:, :2])
-
-
-@pytest.mark.parametrize(
-    ("value", "stderr", "text"),
-    [
-        (12.3456, 0.56, "12.35 ± 0.56"),
-        (-100.831, 0.264, "-100.83 ± 0.26"),
-        (24009.3, 1224.0, "24,009 ± 1,224"),
-        (0.012345, 0.00067, "0.01235 ± 0.00067"),
-        (3.0, None, "3"),
-        (1.0, 0.0, "1"),
-        (float("nan"), 1.0, "-"),
-    ],
-)
-def test_numbers_are_rounded_to_their_error(value: float, stderr: float | None, text: str) -> None:
-    assert rounded(value, stderr) == text

@@ -14,6 +14,7 @@ from rich.text import Text
 from genlab.evaluation.entries import GROUPS, Entry
 from genlab.evaluation.evaluate import Evaluation, codes_for_projector, record
 from genlab.metrics.measure import Measure
+from genlab.report.numbers import plain, rounded
 from genlab.tracking.console import console
 from genlab.tracking.events import EventWriter
 from genlab.tracking.figures import png, save_png
@@ -72,18 +73,12 @@ def _dump(path: Path, content: Any) -> None:
     partial.replace(path)
 
 
-def rounded(value: float, stderr: float | None) -> str:
-    """'12.34 ± 0.56': the error with two significant digits, the value with as many decimals."""
-    if not math.isfinite(value):
-        return "-"
-    if stderr is None or not math.isfinite(stderr) or stderr <= 1e-6 * abs(value):
-        return f"{value:,.5g}" if abs(value) < 1e5 else f"{value:,.0f}"
-    digits = min(9, max(0, 1 - math.floor(math.log10(stderr))))
-    return f"{value:,.{digits}f} ± {stderr:,.{digits}f}"
+def _text(value: float, stderr: float | None) -> str:
+    return plain(rounded(value, stderr)) if stderr else plain(rounded(value))
 
 
 def _cell(measure: Measure | None) -> str:
-    return "" if measure is None else rounded(measure.value, measure.stderr)
+    return "" if measure is None else _text(measure.value, measure.stderr)
 
 
 def show(evaluation: Evaluation, folder: Path) -> None:
@@ -111,7 +106,7 @@ def show(evaluation: Evaluation, folder: Path) -> None:
         table.add_row(Text(group, style="bold"))
         for name, entry in members:
             others = [_cell(getattr(entry, attribute)) for _, attribute in beside]
-            table.add_row(f"  {name}", rounded(entry.value, entry.stderr), *others, _unit(entry))
+            table.add_row(f"  {name}", _text(entry.value, entry.stderr), *others, _unit(entry))
     console.print(table)
     console.print(f"  likelihood   {facts['representation']}", markup=False)
     for diagnosis in evaluation.diagnoses:
