@@ -91,6 +91,11 @@ def _show(value: object) -> str:
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def family_of(name: str) -> str:
+    """The name of a class as model= spells it: VAE -> vae, GaussianRBM -> gaussian_rbm."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """The configuration as plain containers with every interpolation resolved."""
     missing = OmegaConf.missing_keys(config)

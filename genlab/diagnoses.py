@@ -161,6 +161,17 @@ def not_finite(x: Tensor, what: str) -> Diagnosis | None:
     )
 
 
+def few_chains_count(name: str, effective: float, chains: int) -> Diagnosis | None:
+    """An annealed estimate of log Z that rests on a few of its chains."""
+    if effective >= max(3.0, 0.05 * chains):
+        return None
+    return Diagnosis(
+        "log Z is uncertain",
+        f"{effective:.1f} of {chains} chains carry the weight of the estimate {name}, whose standard error is then too small",
+        "set ais.temperatures to several times as many, and look at the estimate from the other side",
+    )
+
+
 @torch.no_grad()
 def while_training(
     model: Model, dataset: Dataset, seed: int, values: Mapping[str, float], samples: Tensor | None

@@ -1,5 +1,6 @@
 """Pictures of what a model can do, asked of its capabilities: samples, reconstructions, interpolation, traversal."""
 
+from collections import deque
 from statistics import NormalDist
 from typing import Any
 
@@ -12,10 +13,22 @@ from genlab import random
 from genlab.data.batches import Batch, in_order
 from genlab.data.source import Dataset
 from genlab.metrics.classes import calibration_error, confusion_matrix, reliability
-from genlab.models.base import Classifies, Decodes, Encodes, GenerativeModel, Model, Reconstructs
+from genlab.models.base import (
+    Classifies,
+    Decodes,
+    Encodes,
+    GenerativeModel,
+    HasActivations,
+    HasFantasies,
+    HasFilters,
+    Inpaints,
+    Model,
+    Reconstructs,
+    Walks,
+)
 from genlab.sampling import draw, film
 from genlab.tracking.charts import confusion, reliability_diagram
-from genlab.tracking.figures import Picture, grid, latent_scatter, pairs, scatter
+from genlab.tracking.figures import Picture, filters, grid, latent_scatter, matrix, pairs, scatter
 
 COLUMNS = 10
 POINTS = 1024  # vectors in a scatter plot
@@ -48,6 +61,27 @@ def pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor | None) 
         found["reconstructions"] = reconstructions(model, dataset, seed)
     if isinstance(model, Classifies):
         found |= classification(model, dataset, seed)
+    return found | inner_life(model, dataset, seed)
+
+
+@torch.no_grad()
+def inner_life(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
+    """Chains that the training keeps, what the hidden units look for, and which of them test examples switch on."""
+    found: dict[str, Picture] = {}
+    data = dataset.spec
+    training = model.training
+    model.eval()
+    if isinstance(model, HasFantasies) and (x := model.fantasies()) is not None:
+        if data.is_image:
+            found["fantasies"] = grid(x[: COLUMNS**2], COLUMNS, data)
+        else:
+            test = held_out(dataset, len(x), seed, model.device).x
+            found["fantasies"] = scatter({"data": test, "fantasies": x}, data)
+    if isinstance(model, HasFilters) and data.is_image:
+        found["filters"] = filters(model.filters()[: COLUMNS**2], COLUMNS, data)
+    if isinstance(model, HasActivations):
+        found["activations"] = matrix(model.activations(held_out(dataset, COLUMNS**2, seed, model.device).x))
+    model.train(training)
     return found
 
 
@@ -124,6 +158,30 @@ def manifold(model: Decodes, side: int, device: torch.device) -> Tensor:
 
 
 @torch.no_grad()
+def inpainting(model: Inpaints, x: Tensor, fillings: int = 3) -> Tensor:
+    """For the right and for the lower half: rows of x without it, of several fillings of it, and of x; (rows * n, *shape)."""
+    rows = []
+    for axis in (-1, -2):
+        half = x.shape[axis] // 2
+        known = torch.zeros(x.shape[1:], dtype=torch.bool, device=x.device)
+        known.narrow(axis, 0, half).fill_(True)
+        rows.append(torch.where(known, x, 0.5))
+        for _ in range(fillings):
+            (filled,) = deque(model.inpaint_loop(x, known), maxlen=1)
+            rows.append(filled)
+        rows.append(x)
+    return torch.cat(rows)
+
+
+@torch.no_grad()
+def walks(model: Walks, x: Tensor) -> Tensor:
+    """One row for each of x: x and the chain that starts from it, after 1, 2, 5, 10, ... steps; (n * COLUMNS, *shape)."""
+    at = [1, 2, 5, 10, 20, 50, 100, 200, 500][: COLUMNS - 1]
+    states = [x] + [state for i, state in enumerate(model.walk(x, at[-1], mean=True), 1) if i in at]
+    return torch.stack(states, dim=1).flatten(0, 1)
+
+
+@torch.no_grad()
 def portfolio(
     model: Model, dataset: Dataset | None, n: int, seed: int, **options: Any
 ) -> tuple[dict[str, Picture], dict[str, npt.NDArray[Any]]]:
@@ -153,16 +211,25 @@ def portfolio(
         pictures |= classification(model, dataset, seed)
     if isinstance(model, Reconstructs) and dataset is not None:
         pictures["reconstructions"] = reconstructions(model, dataset, seed)
+    if test is not None and data.is_image:
+        with random.seeded(seed, "chains", device=model.device):
+            found = {}
+            if isinstance(model, Inpaints):
+                found["inpainting"] = inpainting(model, test.x[:COLUMNS])
+            if isinstance(model, Walks):
+                found["chain_from_data"] = walks(model, test.x[:COLUMNS])
+        pictures |= {name: grid(images, COLUMNS, data) for name, images in found.items()}
+        arrays |= {name: images.cpu().numpy() for name, images in found.items()}
     x = test.x if test is not None else samples.to(model.device) if samples is not None else None
     if x is not None and isinstance(model, Encodes) and isinstance(model, Decodes) and data.is_image:
         codes = model.encode(x)
         rows = min(8, len(codes) // 2)
         lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS)
         dimensions = codes.std(0).argsort(descending=True)[:COLUMNS].tolist()
-        walks = traversal(model, codes[0], codes, dimensions)
+        moved = traversal(model, codes[0], codes, dimensions)
         for name, images, columns in (
             ("interpolation", lines, COLUMNS),
-            ("traversal", walks, len(walks) // len(dimensions)),
+            ("traversal", moved, len(moved) // len(dimensions)),
         ):
             pictures[name] = grid(images, columns, data)
             arrays[name] = images.cpu().numpy()

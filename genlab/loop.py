@@ -16,7 +16,8 @@ from genlab.config import differing_keys
 from genlab.data.batches import Batches, in_order
 from genlab.data.source import Dataset, Examples
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
-from genlab.models.base import Metrics, Model
+from genlab.mixing import mixing
+from genlab.models.base import Metrics, Model, Monitors, Walks
 from genlab.optimizers import set_rate
 from genlab.parallel import Device
 from genlab.signals import StopRequest
@@ -26,6 +27,7 @@ from genlab.tracking.tracker import Tracker
 from genlab.training import Training
 
 EVALUATION_BATCH = 500
+MONITORED = 500  # examples of each split of which a model tells its state
 WARN_FROM = 0.3  # of the training: before, a model may be excused
 
 
@@ -140,10 +142,15 @@ class Loop:
         self.tracker.record(values, self.batches.seen, self.batches.epoch, self.elapsed())
         return results
 
-    def _show(self, values: Mapping[str, float]) -> None:
+    def _show(self, values: dict[str, float]) -> None:
+        """Pictures, histograms of the parameters, how chains mix (added to `values`), warnings."""
+        if isinstance(self.model, Walks):
+            found = mixing(self.model, self.dataset, self.seed)
+            values |= {f"monitor/{name}": measure.value for name, measure in found.items()}
         samples = gallery.fixed_samples(self.model, self.seed)
         for name, picture in gallery.pictures(self.model, self.dataset, self.seed, samples).items():
             self.tracker.picture(name, picture, self.batches.seen)
+        self.tracker.histograms(self.model.named_parameters(), self.batches.seen)
         if self.batches.progress >= WARN_FROM:
             self._warn(values, samples)
 
@@ -167,6 +174,7 @@ class Loop:
         for name, optimizer in self.model.optimizers.items():
             values[f"optimizer/{name}/learning_rate"] = float(optimizer.param_groups[0]["lr"])
             values[f"optimizer/{name}/gradient_norm"] = float(self.model.gradient_norm(name))
+        values |= self._monitor()
         now, seen = time.perf_counter(), self.batches.seen
         values["throughput/images_per_second"] = (seen - self._lap[1]) / max(now - self._lap[0], 1e-9)
         self._lap = (now, seen)
@@ -174,6 +182,23 @@ class Loop:
         self.progress.losses(
             {name.removeprefix("train/"): v for name, v in values.items() if name.startswith("train/")}
         )
+        return values
+
+    def _monitor(self) -> dict[str, float]:
+        """What the model tells of its state, from the first examples of the training and the validation split."""
+        if not isinstance(self.model, Monitors):
+            return {}
+
+        def first(split: Examples) -> Tensor:
+            return next(in_order(split, self.dataset.represent, batch_size=MONITORED, device=self.where)).x
+
+        self.model.eval()
+        with random.seeded(self.seed, "monitor", device=self.where):
+            held_out = None if self.dataset.validation is None else first(self.dataset.validation)
+            found = self.model.monitor(first(self.dataset.train), held_out)
+        self.model.train()
+        values = {f"monitor/{name}": float(value) for name, value in found.items()}
+        self._refuse_nonfinite(values)
         return values
 
     def _refuse_nonfinite(self, values: Mapping[str, float]) -> None:

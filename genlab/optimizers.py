@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -22,7 +22,7 @@ NonNegative = Annotated[float, Field(ge=0)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[list[Momentum], Field(min_length=2, max_length=2)]
 Schedule = Literal["constant", "linear", "cosine"]
-Create = Callable[[list[nn.Parameter]], Optimizer]
+Create = Callable[[list[Any]], Optimizer]
 
 
 def sgd(*, lr: Rate, weight_decay: NonNegative) -> Create:
@@ -98,7 +98,8 @@ class Recipe:
         """Most evaluations of the loss in one step."""
         return int(self.create.keywords["max_iter"]) if self.needs_closure and isinstance(self.create, partial) else 1
 
-    def __call__(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    def __call__(self, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]]) -> Optimizer:
+        """For parameters, or for groups of them as torch.optim has them ({"params": [...], "weight_decay": 0.0})."""
         optimizer = self.create(list(parameters))
         for group in optimizer.param_groups:
             # Kept in the group, so that they travel in the optimizer's state dict.

@@ -15,6 +15,7 @@ from genlab.config import plain
 from genlab.data.source import Dataset, Examples, Raw, prepare
 from genlab.data.spec import DataSpec
 from genlab.experiment import check_experiment, make_dataset, make_model
+from genlab.likelihood.partition import Annealing
 from genlab.loop import Loop
 from genlab.models.base import Model
 from genlab.optimizers import Recipe, adam
@@ -84,6 +85,9 @@ def small_data(kind: str) -> Dataset:
 
 
 KINDS = ("binary", "grey", "dequantized", "odd", "colour", "vectors", "spins")
+
+
+FEW_CHAINS = Annealing(chains=10, temperatures=30, schedule="even", sweeps=5)
 
 
 def start(run: Path, config: dict[str, Any], dataset: Dataset | None = None) -> Loop:

@@ -89,14 +89,16 @@ def build_class(name: str) -> type[Model]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_training_decreases_the_loss(name: str, tmp_path: Path) -> None:
-    loop = start(tmp_path, configure(f"model={name}", "train.examples=40000", "train.log_every=4000"))
+    examples = configure(f"model={name}")["preferred"]["examples"] // 15
+    loop = start(tmp_path, configure(f"model={name}", f"train.examples={examples}", "train.log_every=4000"))
     before = loop.evaluate(loop.dataset.test)["loss"]
     loop.fit()
     after = loop.evaluate(loop.dataset.test)["loss"]
     error = (before[1] ** 2 + after[1] ** 2) ** 0.5
     assert after[0] < before[0] - 10 * error
     losses = [record["train/loss"] for record in records(tmp_path) if "train/loss" in record]
-    assert losses[-1] < losses[0]
+    if losses:  # a Boltzmann machine follows a gradient and never computes what it is the gradient of
+        assert losses[-1] < losses[0]
     assert records(tmp_path)[-1]["test/loss"] == after[0], "the last record is the final evaluation"
 
 
@@ -136,7 +138,7 @@ def test_samples_and_reconstructions_have_shape_and_range(name: str, kind: str) 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_sample_i_does_not_depend_on_how_many_are_drawn(name: str) -> None:
-    model = build(name, "grey")
+    model = build(name, "grey" if accepts(name, "grey") else "binary")
     if not isinstance(model, GenerativeModel):
         pytest.skip(f"{name} is no generative model")
     many = draw(model, 2 * BLOCK + 3, seed=5)

@@ -19,7 +19,7 @@ from genlab.features import feature_space
 from genlab.features.training import grey
 from genlab.models.base import GenerativeModel
 from tests.processes import assert_refused, call, info, strict_json, trained
-from tests.support import KINDS, MODELS, configure, small_data
+from tests.support import FEW_CHAINS, KINDS, MODELS, configure, small_data
 from tests.test_contract import accepts
 
 CPU = torch.device("cpu")
@@ -185,7 +185,7 @@ def test_every_family_is_measured_on_all_that_it_models(
     monkeypatch.setattr("genlab.features.training.EXAMPLES", 1280)
     dataset = small_data(kind)
     model = make_model(configure(f"model={name}"), dataset.spec).eval()
-    found = evaluate(model, dataset, Settings(40, 0, 4, "pca", {}), {"seconds": 1.0})
+    found = evaluate(model, dataset, Settings(40, 0, 4, FEW_CHAINS, "pca", {}), {"seconds": 1.0})
     text = json.dumps({"metrics": record(found), "facts": found.facts}, allow_nan=False)
     assert strict_json(text)
     for key, entry in found.entries.items():

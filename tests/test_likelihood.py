@@ -12,7 +12,7 @@ from genlab.experiment import make_model
 from genlab.likelihood.estimate import bits_per_dimension, describe, importance_weighted, log_likelihoods
 from genlab.metrics.measure import Measure
 from genlab.models.vae import VAE
-from tests.support import configure, dataset_of, small_data
+from tests.support import FEW_CHAINS, configure, dataset_of, small_data
 
 CPU = torch.device("cpu")
 
@@ -98,7 +98,9 @@ def test_the_weights_of_a_vae_average_to_its_elbo(kind: str) -> None:
 
 def test_kinds_and_names() -> None:
     model, data = vae("binary"), small_data("binary")
-    found = log_likelihoods(model, in_order(data.test, data.represent, batch_size=50, device=CPU), k=3)
+    found = log_likelihoods(
+        model, in_order(data.test, data.represent, batch_size=50, device=CPU), 3, FEW_CHAINS, data.spec.mean
+    )
     assert [(f.name, f.kind) for f in found] == [("elbo", "lower bound"), ("iw_3", "lower bound")]
     assert all(len(f.values) == len(data.test) for f in found)
     assert found[0].mean.value < found[1].mean.value

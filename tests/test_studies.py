@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from genlab.evaluation.evaluate import Settings, evaluate
-from tests.support import configure, records, start
+from tests.support import FEW_CHAINS, configure, records, start
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,7 +35,7 @@ def test_the_yardstick_orders_real_images_a_vae_and_independent_pixels(tmp_path:
     """10,000 samples each; and the likelihood of independent pixels is the published -205.81 nats."""
     loop = start(tmp_path, configure("experiment=vae_mnist"))
     loop.fit()
-    found = evaluate(loop.model.eval(), loop.dataset, Settings(None, 0, 100, "pca", {}), {})
+    found = evaluate(loop.model.eval(), loop.dataset, Settings(None, 0, 100, FEW_CHAINS, "pca", {}), {})
     for name in ("fid", "kid", "mmd"):
         entry = found.entries[name]
         assert entry.real is not None

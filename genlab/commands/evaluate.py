@@ -24,6 +24,7 @@ def keys(
     n: Annotated[int, Field(ge=20, le=1_000_000)] | None,
     seed: Annotated[int, Field(ge=0)],
     k: Annotated[int, Field(gt=0)],
+    ais: dict[str, Any],
     checkpoint: Literal["last", "best"],
     samples: str | None,
     latent: Literal["pca", "tsne", "umap"],
@@ -37,15 +38,18 @@ def keys(
 
 def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     """Measure a run; writes metrics.json and evaluation/ in its folder (in `folder`, where samples from elsewhere are judged)."""
-    from genlab.config import check
+    from genlab.config import check, family_of
 
     check(config, "evaluate", keys)
+    from genlab.likelihood.partition import Annealing
+
+    (ais,) = check(config["ais"], "ais", Annealing)
     if config["latent"] == "umap":
         require_umap()
     from genlab.evaluation.evaluate import Settings, evaluate
     from genlab.evaluation.report import show, write
     from genlab.experiment import make_dataset, make_device, open_model
-    from genlab.tracking.console import console
+    from genlab.tracking.console import ShareReport, console
     from genlab.tracking.run_folder import RunFolder, find_run
 
     device = make_device(config["device"])
@@ -61,12 +65,13 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         f"{dataset.spec.name}" + ("" if given is None else f", samples from {config['samples']}"),
         markup=False,
     )
-    settings = Settings(config["n"], config["seed"], config["k"], config["latent"], options)
-    evaluation = evaluate(model, dataset, settings, run.info().get("cost", {}), given)
+    settings = Settings(config["n"], config["seed"], config["k"], Annealing(**ais), config["latent"], options)
+    with ShareReport("log Z by annealed importance sampling") as progress:
+        evaluation = evaluate(model, dataset, settings, run.info().get("cost", {}), given, progress)
     evaluation.facts |= {
         "run": str(run.path),
         "checkpoint": config["checkpoint"],
-        "model": type(model).__name__.lower(),
+        "model": family_of(type(model).__name__),
     }
     seen = state["examples"] if "examples" in state else state["batches"]["seen"]
     own = given is None

@@ -70,7 +70,9 @@ def sample(config: dict[str, Any], folder: Path) -> None:
 
 def refuse_options(model: Any, options: dict[str, Any]) -> None:
     """Options of sampling are the arguments of a family's sample_loop; raises GenlabError for any other."""
-    family = type(model).__name__.lower()
+    from genlab.config import family_of
+
+    family = family_of(type(model).__name__)
     taken = inspect.signature(model.sample_loop).parameters if hasattr(model, "sample_loop") else {}
     for key, value in options.items():
         if key not in taken:

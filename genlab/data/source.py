@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
+from genlab.random import bernoulli
 
 Binarize = Literal["none", "dynamic", "threshold"]
 
@@ -106,27 +107,15 @@ class Representation:
             x = stored if self.binarize == "none" else stored.clamp(0, 1)
         elif self.dequantize:
             return (stored + torch.rand(stored.shape, device=stored.device)).div_(self.levels)
-        elif self.binarize == "dynamic" and stored.device.type == "cpu":
-            return _bernoulli(stored, self.levels - 1)
+        elif self.binarize == "dynamic":
+            return bernoulli(stored, scale=1 / (self.levels - 1))
         else:
             x = stored.float().div_(self.levels - 1)
         if self.binarize == "dynamic":
-            return (torch.rand_like(x) < x).float()
+            return bernoulli(x)
         if self.binarize == "threshold":
             return (x > 0.5).float()
         return x
-
-
-def _bernoulli(stored: Tensor, top: int) -> Tensor:
-    """Draws with the probabilities stored/top, exact for 0 and top and elsewhere to within 2^-17: float32, as `stored` in shape.
-
-    One 64-bit random number serves four components: on a CPU the generator would otherwise take a tenth of a training step.
-    """
-    n = stored.numel()
-    bits = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
-    u = bits.view(torch.int16)[:n].view(stored.shape)  # -32768..32767
-    threshold = stored.float().mul_(2**16 / top).sub_(2**15 + 0.5)
-    return torch.lt(u, threshold, out=threshold)
 
 
 @dataclass(frozen=True)

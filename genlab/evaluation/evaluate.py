@@ -16,6 +16,7 @@ from genlab.evaluation.entries import Entries
 from genlab.evaluation.generated import LEAST, Reference, judge
 from genlab.evaluation.held_out import HeldOut, examine, likelihood_of
 from genlab.features import feature_space
+from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import confusion_matrix
 from genlab.models.base import GenerativeModel, Model
 from genlab.tracking.figures import Picture
@@ -28,6 +29,8 @@ class Settings:
     seed: int
     k: int
     """Draws for the importance-weighted bound."""
+    annealing: Annealing
+    """How log Z is estimated where it cannot be summed."""
     latent: pictures.Map
     """How codes are laid out in a plane."""
     options: dict[str, Any]
@@ -46,15 +49,22 @@ class Evaluation:
 
 
 def evaluate(
-    model: Model, dataset: Dataset, settings: Settings, noted: dict[str, Any], given: Tensor | None = None
+    model: Model,
+    dataset: Dataset,
+    settings: Settings,
+    noted: dict[str, Any],
+    given: Tensor | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Measure `model` (in evaluation mode) on the test split of `dataset`, both on one device.
 
     `noted` is the cost that training noted. `given` samples (n, *shape) are judged in the place of the model's
-    own; then only what concerns samples is measured.
+    own; then only what concerns samples is measured. `progress` is told the share done of what takes long (log Z).
     """
     began = time.perf_counter()
-    held_out = HeldOut() if given is not None else examine(model, dataset, settings.seed, settings.k)
+    held_out = HeldOut()
+    if given is None:
+        held_out = examine(model, dataset, settings.seed, settings.k, settings.annealing, progress)
     entries, found = dict(held_out.entries), list(held_out.diagnoses)
     shown = {} if given is not None else pictures.classification(held_out)
     facts: dict[str, Any] = {
@@ -95,6 +105,7 @@ def evaluate(
                 "method": found.method,
                 "value": found.mean.value,
                 "stderr": found.mean.stderr,
+                **found.facts,
             }
             for found in held_out.likelihoods
         ]

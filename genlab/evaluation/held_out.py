@@ -12,11 +12,13 @@ from genlab.data.batches import Batch, in_order
 from genlab.data.source import Dataset
 from genlab.diagnoses import Diagnosis
 from genlab.evaluation.baseline import independent_log_likelihood
-from genlab.evaluation.entries import Better, Entries, Group, entry
+from genlab.evaluation.entries import Better, Entries, Entry, Group, entry
 from genlab.likelihood.estimate import LogLikelihood, bits_per_dimension, describe, log_likelihoods
+from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import accuracy_by_class, calibration_error
 from genlab.metrics.measure import Measure, bootstrap, mean
-from genlab.models.base import Classifies, Encodes, HasLogWeights, Model, Reconstructs
+from genlab.mixing import mixing
+from genlab.models.base import Classifies, Encodes, HasLogWeights, Model, Reconstructs, Walks
 from genlab.random import seeded
 
 BATCH = 500
@@ -28,6 +30,8 @@ FAMILY: dict[str, tuple[str, Better, bool]] = {
     "reconstruction": ("nats", None, False),
     "kl": ("nats", None, False),
     "nll": ("nats", "lower", False),
+    "free_energy": ("nats", None, False),
+    "pseudo_log_likelihood": ("nats", "higher", False),
     "accuracy": ("share", "higher", False),
     "brier": ("squared error", "lower", False),
 }
@@ -50,11 +54,18 @@ class HeldOut:
 
 
 @torch.no_grad()
-def examine(model: Model, dataset: Dataset, seed: int, k: int) -> HeldOut:
+def examine(
+    model: Model, dataset: Dataset, seed: int, k: int, annealing: Annealing, progress: Progress | None = None
+) -> HeldOut:
     """Measures of `model`, in evaluation mode, on the whole test split in the model's own representation."""
     found = HeldOut()
     _family(found, model, dataset, seed)
-    _likelihood(found, model, dataset, seed, k)
+    _likelihood(found, model, dataset, seed, k, annealing, progress)
+    if isinstance(model, Walks):
+        measures = mixing(model, dataset, seed)
+        for name, measure in measures.items():
+            found.entries[name] = Entry("family", measure.value, None, "steps" if "time" in name else "", "statistic")
+        found.diagnoses += diagnoses.from_scalars({name: measure.value for name, measure in measures.items()})
     if isinstance(model, Reconstructs):
         _reconstruction(found, model, dataset, seed)
     if isinstance(model, Classifies):
@@ -99,15 +110,21 @@ def _family(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
         found.entries[name] = entry(group, mean(values), unit, better, "lower bound" if bound else "statistic")
 
 
-def _likelihood(found: HeldOut, model: Model, dataset: Dataset, seed: int, k: int) -> None:
+def _likelihood(
+    found: HeldOut, model: Model, dataset: Dataset, seed: int, k: int, annealing: Annealing, progress: Progress | None
+) -> None:
     with seeded(seed, "likelihood", device=model.device):
-        found.likelihoods = log_likelihoods(model, _batches(dataset, model, seed), k)
+        train = next(in_order(dataset.train, dataset.represent, batch_size=annealing.chains, device=model.device)).x
+        found.likelihoods = log_likelihoods(model, _batches(dataset, model, seed), k, annealing, train, progress)
     if not found.likelihoods:
         return
     x = torch.cat([batch.x.cpu() for batch in _batches(dataset, model, seed, limit=MOST_BASELINE)])
     independent = independent_log_likelihood(dataset, x, bool(getattr(model, "discrete", False)))
     baseline = None if independent is None else mean(independent)
     for likelihood in found.likelihoods:
+        if "effective_chains" in likelihood.facts:
+            few = diagnoses.few_chains_count(likelihood.name, likelihood.facts["effective_chains"], annealing.chains)
+            found.diagnoses += [few] if few else []
         nats = likelihood.mean
         found.entries[f"log_likelihood_{likelihood.name}"] = entry(
             "likelihood", nats, "nats", "higher", likelihood.kind, baseline=baseline

@@ -3,15 +3,15 @@
 exact         log p(x) itself
 lower bound   E_q[log w] (the ELBO) and the importance-weighted bound L_k = E log (1/k) sum_i w_i with w = p(x, h)/q(h|x) and
               h ~ q(h|x) (Burda et al. 2016): L_1 = ELBO <= L_k <= L_(k+1) <= log p(x)
-estimate      unbiased or consistent, on either side of the truth
+estimate      unbiased or consistent, on either side of the truth: -F(x) - log Z with an estimated log Z (partition.py)
 
 Kinds are not comparable with each other: a bound may lie far below the likelihood that it bounds.
 """
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,8 +19,9 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.source import Representation
 from genlab.data.spec import DataSpec
+from genlab.likelihood.partition import Annealing, LogZ, Progress, ais, exact_log_z, reverse_ais
 from genlab.metrics.measure import Measure
-from genlab.models.base import HasLogBound, HasLogProb, HasLogWeights, Model
+from genlab.models.base import Anneals, Enumerates, HasFreeEnergy, HasLogBound, HasLogProb, HasLogWeights, Model
 
 Kind = Literal["exact", "lower bound", "estimate"]
 
@@ -38,6 +39,8 @@ class LogLikelihood:
     """Nats per example, float64, shape (n,)."""
     common_stderr: float = 0.0
     """Standard error that all examples share, as that of an estimated log Z."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What else there is to report: log Z, its error, the effective number of chains."""
 
     @property
     def mean(self) -> Measure:
@@ -46,10 +49,22 @@ class LogLikelihood:
 
 
 @torch.no_grad()
-def log_likelihoods(model: Model, batches: Iterable[Batch], k: int) -> list[LogLikelihood]:
-    """Every likelihood of the data in `batches` that `model` has; `k` draws for the importance-weighted bound."""
+def log_likelihoods(
+    model: Model,
+    batches: Iterable[Batch],
+    k: int,
+    annealing: Annealing,
+    train: Tensor,
+    progress: Progress | None = None,
+) -> list[LogLikelihood]:
+    """Every likelihood of the data in `batches` that `model` has.
+
+    `k` draws for the importance-weighted bound; log Z of a free energy by enumeration or as `annealing` says, its reverse
+    chains starting from the examples `train`.
+    """
     found: list[LogLikelihood] = []
     parts: dict[str, list[Tensor]] = {}
+    energies: list[Tensor] = []
     for batch in batches:
         if isinstance(model, HasLogProb):
             parts.setdefault("exact", []).append(model.log_prob(batch.x))
@@ -59,6 +74,8 @@ def log_likelihoods(model: Model, batches: Iterable[Batch], k: int) -> list[LogL
             parts.setdefault(f"iw_{k}", []).append(bound)
         if isinstance(model, HasLogBound):
             parts.setdefault("bound", []).append(model.log_bound(batch.x))
+        if isinstance(model, HasFreeEnergy):
+            energies.append(model.free_energy(batch.x))
     methods: dict[str, tuple[Kind, str]] = {
         "exact": ("exact", "log p(x) in closed form"),
         "elbo": ("lower bound", f"evidence lower bound, {k} draws an example"),
@@ -68,7 +85,44 @@ def log_likelihoods(model: Model, batches: Iterable[Batch], k: int) -> list[LogL
     for name, values in parts.items():
         kind, method = methods[name]
         found.append(LogLikelihood(name, kind, method, torch.cat(values).cpu().double()))
+    if energies:
+        found += _normalised(model, torch.cat(energies).cpu().double(), annealing, train, progress)
     return found
+
+
+def _normalised(
+    model: Model, energies: Tensor, annealing: Annealing, train: Tensor, progress: Progress | None
+) -> list[LogLikelihood]:
+    """-F(x) - log Z, with log Z summed exactly where it can be and else estimated from both sides."""
+    if isinstance(model, Enumerates):
+        log_z = exact_log_z(model)
+        if log_z is not None:
+            method = "free energy, and log Z summed over all configurations of one layer"
+            return [LogLikelihood("exact", "exact", method, -energies - log_z, facts={"log_z": log_z})]
+    if not isinstance(model, Anneals):
+        return []
+    half = None if progress is None else lambda share: progress(share / 2)
+    rest = None if progress is None else lambda share: progress((1 + share) / 2)
+    how = f"{annealing.chains} chains, {annealing.temperatures:,} temperatures ({annealing.schedule})"
+    forward = ais(model, annealing.betas, annealing.chains, half)
+    few = train.repeat(-(-annealing.chains // len(train)), *[1] * (train.ndim - 1))[: annealing.chains]
+    reverse = reverse_ais(model, annealing.betas, model.settle(few, annealing.sweeps), rest)
+    settled = f"from training examples after {annealing.sweeps:,} sweeps"
+    return [
+        _with_log_z("ais", f"annealed importance sampling, {how}; flatters on average", energies, forward),
+        _with_log_z("reverse_ais", f"the same in reverse, {how}, {settled}", energies, reverse),
+    ]
+
+
+def _with_log_z(name: str, method: str, energies: Tensor, log_z: LogZ) -> LogLikelihood:
+    spread = 3 * log_z.stderr
+    facts = {
+        "log_z": log_z.value,
+        "log_z_stderr": log_z.stderr,
+        "log_z_interval": [log_z.value - spread, log_z.value + spread],
+        "effective_chains": log_z.ess,
+    }
+    return LogLikelihood(name, "estimate", method, -energies - log_z.value, log_z.stderr, facts)
 
 
 def importance_weighted(model: HasLogWeights, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -109,6 +163,6 @@ def representation(data: DataSpec, represent: Representation) -> str:
 def describe(data: DataSpec, represent: Representation, model: Model) -> str:
     """Of what the model's likelihood is one: two of them compare only where this text is the same."""
     seen = representation(data, represent)
-    if not isinstance(model, HasLogProb | HasLogWeights | HasLogBound):
+    if not isinstance(model, HasLogProb | HasLogWeights | HasLogBound | HasFreeEnergy):
         return f"none; the model saw {seen}"
     return f"{'probability' if model.discrete else 'density'} of {seen}"

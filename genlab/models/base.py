@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from genlab.config import family_of
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
@@ -36,7 +37,7 @@ class Model(nn.Module, ABC):
     def __init__(self, data: DataSpec, optimizer: Recipe | None) -> None:
         """Refuses, before any training, data that the family cannot model and optimizers that it cannot take."""
         super().__init__()
-        family = type(self).__name__.lower()
+        family = family_of(type(self).__name__)
         if data.support not in self.supports:
             raise GenlabError(
                 f"model={family} cannot model {data.support} data (dataset={data.name}), only "
@@ -186,6 +187,96 @@ class HasLogBound(Protocol):
 
     def log_bound(self, x: Tensor) -> Tensor:
         """An unbiased estimate of a lower bound on log p(x) in nats, shape (n,)."""
+        ...
+
+
+@runtime_checkable
+class HasFreeEnergy(Protocol):
+    """The likelihood is known up to a constant: p(x) = exp(-F(x))/Z."""
+
+    discrete: bool
+    """Whether it is the probability of discrete data, or else a density."""
+
+    def free_energy(self, x: Tensor) -> Tensor:
+        """F(x) in nats, shape (n,)."""
+        ...
+
+
+@runtime_checkable
+class Anneals(HasFreeEnergy, Protocol):
+    """There is a path of distributions p_beta from one that is known, at beta = 0, to the model at beta = 1."""
+
+    @property
+    def log_z_base(self) -> float:
+        """log Z at beta = 0."""
+        ...
+
+    def base_draws(self, n: int) -> Tensor:
+        """Exact draws at beta = 0, states of the model's own of shape (n, ...)."""
+        ...
+
+    def settle(self, x: Tensor, sweeps: int) -> Tensor:
+        """States of chains at beta = 1 after so many transitions from examples x."""
+        ...
+
+    def anneal(self, v: Tensor, beta: float, following: float) -> tuple[Tensor, Tensor]:
+        """log p*_following(v) - log p*_beta(v), (n,) in float64, and v after a transition that leaves p_following as it is.
+
+        May overwrite v.
+        """
+        ...
+
+
+@runtime_checkable
+class Enumerates(HasFreeEnergy, Protocol):
+    """Z is a sum over the configurations of binary units."""
+
+    def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
+        """Numbers of units, each with the function of configurations (n, units) that gives the log of the rest of the sum."""
+        ...
+
+
+@runtime_checkable
+class Walks(HasFreeEnergy, Protocol):
+    """Its samples are states of a Markov chain that can start anywhere."""
+
+    def walk(self, x: Tensor | int, steps: int, mean: bool = False) -> Iterator[Tensor]:
+        """States (n, *shape) after each of so many transitions from examples x, or of so many chains from noise."""
+        ...
+
+
+@runtime_checkable
+class Inpaints(Protocol):
+    def inpaint_loop(self, x: Tensor, known: Tensor) -> Iterator[Tensor]:
+        """States (n, *shape) of chains that leave x where `known`, of shape `shape`, is true; the last one is the answer."""
+        ...
+
+
+@runtime_checkable
+class HasFilters(Protocol):
+    def filters(self) -> Tensor:
+        """What each hidden unit looks for in the data, (hidden, *shape)."""
+        ...
+
+
+@runtime_checkable
+class HasFantasies(Protocol):
+    def fantasies(self) -> Tensor | None:
+        """Chains that the training keeps, as examples (n, *shape); None where it keeps none."""
+        ...
+
+
+@runtime_checkable
+class HasActivations(Protocol):
+    def activations(self, x: Tensor) -> Tensor:
+        """Probabilities of binary hidden units given x, (n, hidden)."""
+        ...
+
+
+@runtime_checkable
+class Monitors(Protocol):
+    def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
+        """Scalars of the present state, from a few examples of each split: too dear for every update, but not for the log."""
         ...
 
 

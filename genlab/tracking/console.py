@@ -93,6 +93,39 @@ class ProgressReport:
             )
 
 
+class ShareReport:
+    """Progress of one long computation that tells the share it has done; says nothing of what ends at once."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._next = time.perf_counter() + PLAIN_INTERVAL
+        self._bar = None
+        if console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f}%"),
+            )
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+            self._task = self._bar.add_task(title, total=1.0, visible=False)
+
+    def __enter__(self) -> "ShareReport":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def __call__(self, share: float) -> None:
+        if self._bar:
+            self._bar.update(self._task, completed=share, visible=True)
+        elif time.perf_counter() >= self._next:
+            self._next = time.perf_counter() + PLAIN_INTERVAL
+            console.print(f"{self.title}  {100 * share:.0f} %")
+
+
 def preview(images: "Tensor", columns: int) -> Text:
     """Images (n, 1, H, W) in [0, 1] as characters: half blocks in a terminal, shades of ASCII elsewhere."""
     n, _, height, width = images.shape

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary, SummaryMetadata
 from tensorboard.compat.proto.tensor_pb2 import TensorProto
 from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.types_pb2 import DT_STRING
@@ -21,6 +22,7 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
 from tensorboard.summary.writer.record_writer import RecordWriter
+from torch import Tensor
 
 
 class EventWriter:
@@ -53,6 +55,26 @@ class EventWriter:
         """Show a PNG of `size` (height, width)."""
         image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=encoded)
         self._summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+    def histogram(self, tag: str, values: Tensor, step: int, bins: int = 60, most: int = 100_000) -> None:
+        """Distribution of finite `values`, of evenly spaced ones where there are more than `most`."""
+        flat = values.detach().flatten()
+        flat = flat[:: -(-len(flat) // most)].cpu().double()
+        low, high = float(flat.min()), float(flat.max())
+        if high == low:
+            low, high = low - 0.5, high + 0.5
+        counts = torch.histc(flat, bins, low, high)
+        edges = torch.linspace(low, high, bins + 1, dtype=torch.float64)[1:]
+        histogram = HistogramProto(
+            min=low,
+            max=high,
+            num=len(flat),
+            sum=float(flat.sum()),
+            sum_squares=float(flat.square().sum()),
+            bucket_limit=edges.tolist(),
+            bucket=counts.tolist(),
+        )
+        self._summary(Summary(value=[Summary.Value(tag=tag, histo=histogram)]), step)
 
     def text(self, tag: str, markdown: str) -> None:
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))

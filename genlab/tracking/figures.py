@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -36,6 +37,25 @@ def grid(images: Tensor, columns: int, data: DataSpec) -> Picture:
         y, x = GAP + (i // columns) * step_y, GAP + (i % columns) * step_x
         canvas[y : y + height * scale, x : x + width * scale] = tile
     return canvas
+
+
+def filters(weights: Tensor, columns: int, data: DataSpec) -> Picture:
+    """Weights (n, *shape) as images, grey where they are 0; one symmetric range for all, that of 99.5 % of them."""
+    limit = (
+        float(weights.abs().flatten().double().quantile(0.995))
+        if weights.numel() < 10**6
+        else float(weights.abs().max())
+    )
+    spec = replace(data, support="real", low=-max(limit, 1e-12), high=max(limit, 1e-12))
+    return grid(weights, columns, spec)
+
+
+def matrix(values: Tensor) -> Picture:
+    """Numbers (rows, columns) in [0, 1] as grey levels, each a square of several pixels: rows are examples, columns units."""
+    scale = max(1, 800 // max(values.shape))
+    tiles = (values.detach().float().cpu().clamp(0, 1) * 255).round().byte()
+    tiles = tiles.repeat_interleave(scale, 0).repeat_interleave(scale, 1)
+    return np.ascontiguousarray(tiles.unsqueeze(2).expand(-1, -1, 3).numpy())
 
 
 def pairs(originals: Tensor, reconstructions: Tensor, columns: int, data: DataSpec) -> Picture:

@@ -1,11 +1,13 @@
 """The log of a run: metrics.jsonl and TensorBoard with the same names, and pictures in samples/ and TensorBoard."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
 import yaml
+from torch import Tensor
 
+from genlab.config import family_of
 from genlab.tracking.events import EventWriter
 from genlab.tracking.figures import Picture, png
 from genlab.tracking.run_folder import RunFolder
@@ -39,6 +41,10 @@ class Tracker:
         for file in (f"{name}_{seen:010d}.png", f"{name}.png"):
             (self.run.samples / file).write_bytes(encoded)
 
+    def histograms(self, parameters: Iterable[tuple[str, Tensor]], seen: int) -> None:
+        for name, values in parameters:
+            self.events.histogram(f"parameters/{name}", values, seen)
+
     def flush(self) -> None:
         self.events.flush()
 
@@ -64,7 +70,7 @@ def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bo
         if isinstance(value, Mapping):
             flat |= hyperparameters(value, name + ".")
         elif key == "_target_":
-            flat[prefix.rstrip(".")] = str(value).rpartition(".")[2].lower()
+            flat[prefix.rstrip(".")] = family_of(str(value).rpartition(".")[2])
         elif isinstance(value, bool | int | float | str):
             flat[name] = value
         else:
