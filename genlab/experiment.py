@@ -108,7 +108,13 @@ def open_model(run: RunFolder, device: Device, which: str) -> tuple[Model, dict[
     """The trained model of a run on `device`, and its checkpoint (`which` is last or best). Needs no data."""
     state = checkpoint.load(run.checkpoints / f"{which}.pt")
     model = make_model(state["config"], DataSpec.from_state_dict(state["data"]))
-    model.load_state_dict(state["model"])
+    try:
+        model.load_state_dict(state["model"])
+    except (RuntimeError, IndexError) as error:
+        reason = str(error).splitlines()[0].rstrip(":")
+        raise GenlabError(
+            f"run={run.path}: its checkpoint does not fit this version of genlab ({reason}); train again"
+        ) from None
     device.place(model)
     model.eval()
     return model, state

@@ -10,8 +10,8 @@ from genlab.metrics.chains import autocorrelation_time, r_hat
 from genlab.metrics.measure import Measure
 from genlab.models.base import Model, Walks
 
-CHAINS = 20  # of each kind
-STEPS = 200  # the first half of them is thrown away
+CHAINS = 10  # of each kind
+STEPS = 100  # the first half of them is thrown away
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ Create = Callable[[list[Any]], Optimizer]
 
 def sgd(*, lr: Rate, weight_decay: NonNegative) -> Create:
     """Stochastic gradient descent, theta <- theta - lr g."""
-    return partial(torch.optim.SGD, lr=lr, weight_decay=weight_decay, fused=True)
+    return partial(torch.optim.SGD, lr=lr, weight_decay=weight_decay)
 
 
 def momentum(*, lr: Rate, momentum: Momentum, weight_decay: NonNegative) -> Create:

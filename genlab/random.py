@@ -51,8 +51,8 @@ def bernoulli(p: Tensor, *, scale: float = 1.0, out: Tensor | None = None) -> Te
     Floats of the type of p, and float32 for integers.
 
     torch.bernoulli takes most of a Gibbs sweep on a CPU. There, four draws are made of one random 64-bit number: u of 16 bits is
-    compared with 2^16 p - delta, where one delta in [0, 1) serves the whole call. Averaged over delta a draw is 1 with the
-    probability p to within 2^-24, as floats have it; that draws share delta correlates them by less than 2^-32.
+    compared with 2^16 p - delta, where one delta in (0, 1) serves the whole call. Averaged over delta a draw is 1 with the
+    probability p to within 2^-24; that draws share delta correlates them by less than 2^-32.
     """
     if out is None:
         out = torch.empty(p.shape, dtype=p.dtype if p.is_floating_point() else torch.float32, device=p.device)
@@ -60,7 +60,7 @@ def bernoulli(p: Tensor, *, scale: float = 1.0, out: Tensor | None = None) -> Te
         return torch.lt(torch.rand(p.shape, dtype=out.dtype, device=p.device), p * scale, out=out)
     n = p.numel()
     bits = torch.empty(n // 4 + 1, dtype=torch.int64).random_(-(2**63), None)
-    delta = ((int(bits[-1]) >> 56 & 255) + 0.5) / 256  # of bits that no draw uses
+    delta = ((int(bits[-1]) >> 56 & 127) + 0.5) / 128  # of bits that no draw uses; 2^15 + delta is a float32
     u = bits.view(torch.int16)[:n].view(p.shape)  # -32768..32767
-    torch.mul(p, 2**16 * scale, out=out).sub_(2**15 + delta)
+    torch.add(torch.tensor(-(2**15 + delta)), p, alpha=2**16 * scale, out=out)
     return torch.lt(u, out, out=out)

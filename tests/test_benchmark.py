@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from genlab.models.base import GenerativeModel, Metrics, Model
 from genlab.speed.figures import Benchmark, Plan
 from genlab.speed.profiling import breakdown, classify, place
 from genlab.speed.stepping import Updates, count_flops
+from tests.benchmarks.__main__ import FAMILIES, rounds_of
+from tests.benchmarks.ais import TEMPERATURES, Estimates
+from tests.benchmarks.contest import Contest, table
 from tests.processes import assert_refused, call, files, info, strict_json
 from tests.support import adam_recipe, configure, small_data
 
@@ -263,3 +267,37 @@ def test_the_parts_of_an_update_add_up_to_it() -> None:
 def test_flops_are_counted_by_the_formula_of_a_product() -> None:
     assert count_flops(lambda: torch.ones(3, 4) @ torch.ones(4, 5)) == 2 * 3 * 4 * 5
     assert count_flops(lambda: torch.ones(3, 4).exp()) == 0
+
+
+def test_a_contest_compares_its_loops_within_a_round() -> None:
+    """Also with a row that is faster than genlab's, and with something else than images."""
+    assert set(FAMILIES) >= {"ais", "rbm", "vae"}
+    called: list[str] = []
+
+    def loop(name: str, seconds: float, count: int) -> dict[str, float]:
+        called.append(name)
+        return {name: seconds * count}
+
+    rows = {"genlab": 0.02, "products": 0.01}
+    loops = {name: partial(loop, name, seconds) for name, seconds in rows.items()}
+    contest = Contest(
+        title="", images=100, loops=loops, about=dict.fromkeys((*rows, "no such row"), ""), unit="temperatures"
+    )
+    rounds = rounds_of(contest, 100, 2)
+    assert called == ["genlab", "products"] * 2 + [
+        "products",
+        "genlab",
+    ]  # the warm-up, then another first in each round
+    found = table(contest, 100, rounds)
+    cells = {str(column.header): list(column.cells) for column in found.columns}
+    assert cells["loop"] == ["genlab", "products"]
+    assert cells["temperatures/s"] == ["50", "100"]
+    assert cells["time / genlab"] == ["1.00", "0.50"]
+
+
+def test_estimates_of_log_z_that_differ_end_the_contest() -> None:
+    estimates = Estimates()
+    estimates.add("genlab", TEMPERATURES, 500.0, 0.2)
+    estimates.add("textbook", TEMPERATURES, 502.0, 0.2)
+    with pytest.raises(AssertionError, match=r"510\.0 by textbook"):
+        estimates.add("textbook", TEMPERATURES, 510.0, 0.2)

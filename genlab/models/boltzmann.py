@@ -28,7 +28,7 @@ parameters: what a large rate scatters about, they lie in the middle of.
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,9 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 class BoltzmannMachine(GenerativeModel):
     """W: (visible, hidden); a: (visible,); b: (hidden,). Visible units are the D components of x, then one for each class."""
+
+    sees_units: ClassVar[bool]
+    """Whether u(v) = v."""
 
     mu: Tensor
     lam: Tensor
@@ -95,7 +98,7 @@ class BoltzmannMachine(GenerativeModel):
         if average:
             for name, parameter in self.named_parameters():
                 self.register_buffer(f"average_{name}", parameter.detach().clone())
-        self.averaged_at = 0.0  # share of the training
+        self.averaged_at, self.not_averaged = 0.0, 0  # share of the training, and updates since
         self.negative: Negative = (
             Contrastive(k)
             if negative == "cd"
@@ -241,22 +244,26 @@ class BoltzmannMachine(GenerativeModel):
 
         The last two rows of u and h are scratch: the outer products that centre the statistics join the matrix product.
         """
-        u_mean, h_mean = u[:n].mean(0), h[:n].mean(0)
-        du, dh = u_mean - u[n : n + m].mean(0), h_mean - h[n : n + m].mean(0)
+        share = self.scratch(
+            "share", n + m
+        )  # products with it are averages: of the data, and of the data minus the model
+        share[:n], share[n:] = 1 / n, -1 / m
+        h_mean = share[:n] @ h[:n]
+        du, dh = share @ u[: n + m], share @ h[: n + m]
         metrics = {
             "hidden_activity": h_mean.mean(),
             "visible_gap": du.square().mean().sqrt_(),
             "hidden_gap": dh.square().mean().sqrt_(),
         }
         h[n : n + m].mul_(-n / m)
-        if self.centred:
-            u[-2], u[-1] = self.mu, du
-            torch.mul(dh, -n, out=h[-2])
-            torch.mul(self.lam, -n, out=h[-1])
         if self.sparsity:  # gradient of sparsity/2 sum_j (<h_j>_data - target)^2
             push = self.sparsity * (h_mean - self.sparsity_target) * h[:n] * (1 - h[:n])
             h[:n].sub_(push)
             dh = dh - push.mean(0)
+        if self.centred:
+            u[-2], u[-1] = self.mu, du
+            torch.mul(dh, -n, out=h[-2])
+            torch.mul(self.lam, -n, out=h[-1])
         rows = n + m + 2 if self.centred else n + m
         gradient = self.gradient_of(self.W)
         torch.addmm(gradient, u[:rows].t(), h[:rows], beta=0, alpha=-1 / n, out=gradient)
@@ -264,8 +271,9 @@ class BoltzmannMachine(GenerativeModel):
         torch.neg(du, out=self.gradient_of(self.a))
         torch.neg(dh, out=self.gradient_of(self.b))
         if self.centred:
-            self.gradient_of(self.a).addmv_(gradient, self.lam, alpha=-1)
-            self.gradient_of(self.b).addmv_(gradient.t(), self.mu, alpha=-1)
+            # gradient lambda and mu gradient, by way of the few rows that made the gradient
+            self.gradient_of(self.a).addmv_(u[:rows].t(), h[:rows] @ self.lam, alpha=1 / n)
+            self.gradient_of(self.b).addmv_(h[:rows].t(), u[:rows] @ self.mu, alpha=1 / n)
             self.lam.lerp_(h_mean, 0.01)
         return metrics
 
@@ -284,17 +292,18 @@ class BoltzmannMachine(GenerativeModel):
     def _average(self, progress: float) -> None:
         """Move the averages; they look back over the share `average` of the training, and at its start over all of it."""
         step = progress - self.averaged_at
-        if self.average and step >= self.average / 300:
+        self.not_averaged += 1
+        if self.average and step >= self.average / 300 and self.not_averaged >= 4:
             weight = min(1.0, step / min(self.average, progress))
             for name, parameter in self.named_parameters():
                 getattr(self, f"average_{name}").lerp_(parameter, weight)
-            self.averaged_at = progress
+            self.averaged_at, self.not_averaged = progress, 0
 
     def get_extra_state(self) -> Tensor:
-        return torch.tensor(self.averaged_at, dtype=torch.float64)
+        return torch.tensor([self.averaged_at, self.not_averaged], dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.averaged_at = float(state)
+        self.averaged_at, self.not_averaged = float(state[0]), int(state[1])
 
     # What can be asked of a trained machine.
 

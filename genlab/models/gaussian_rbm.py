@@ -40,6 +40,7 @@ class GaussianRBM(BoltzmannMachine):
 
     supports = frozenset({"unit", "real"})
     discrete = False
+    sees_units = False
 
     def __init__(
         self,

@@ -103,7 +103,7 @@ def _classes(machine: "BoltzmannMachine", n: int, labels: list[int] | int) -> Te
     wanted = [labels] if isinstance(labels, int) else list(labels)
     if not machine.label_units:
         raise GenlabError(f"labels={labels}: this model has no classes; train with model.conditional=true")
-    if not wanted or max(wanted) >= machine.label_units:
+    if not wanted or not 0 <= min(wanted) <= max(wanted) < machine.label_units:
         raise GenlabError(f"labels={labels}: classes are 0 to {machine.label_units - 1}")
     classes = torch.tensor(wanted, device=machine.device).repeat(-(-n // len(wanted)))[:n]
     return F.one_hot(classes, machine.label_units).to(machine.W.dtype)

@@ -45,7 +45,7 @@ class Negative(nn.Module, ABC):
 
 def sweeps(machine: "BoltzmannMachine", k: int, h: Tensor, u: Tensor, p: Tensor) -> Tensor:
     """k sweeps from hidden units h, which are overwritten; as in `Negative.forward`."""
-    v = machine.scratch("v", *u.shape)
+    v = u if machine.sees_units else machine.scratch("v", *u.shape)
     for i in range(k):
         machine.visible_input(h, out=v)
         if machine.mean_field:

@@ -30,6 +30,7 @@ class RBM(BoltzmannMachine):
 
     supports = frozenset({"binary"})
     discrete = True
+    sees_units = True
 
     def _make_visible_layer(self) -> None:
         mean, d = self.data.mean.flatten(), self.data.dim
@@ -47,7 +48,7 @@ class RBM(BoltzmannMachine):
         return v[:, : self.data.dim].reshape(-1, *self.data.shape)
 
     def inputs(self, v: Tensor, out: Tensor | None = None) -> Tensor:
-        return v if out is None else out.copy_(v)
+        return v if out is None or out is v else out.copy_(v)
 
     def visible_energy(self, v: Tensor) -> Tensor:
         return -(v @ self.theta("a"))

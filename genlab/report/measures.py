@@ -55,6 +55,10 @@ DEFINITIONS = {
     "error_rate": Definition(CLASSIFICATION, "error rate", "", "lower"),
     "nll": Definition(CLASSIFICATION, "NLL", "nats", "lower"),
     "calibration_error": Definition(CLASSIFICATION, "calibration error", "", "lower"),
+    "pseudo_log_likelihood": Definition(OTHER, "pseudo-likelihood", "nats", "higher"),
+    "free_energy": Definition(OTHER, "free energy", "nats"),
+    "r_hat": Definition(OTHER, "R-hat"),
+    "autocorrelation_time": Definition(OTHER, "autocorrelation time", "steps"),
     "parameters": Definition(COST, "parameters"),
     "training_seconds": Definition(COST, "training", "s"),
     "training_examples": Definition(COST, "training", "examples"),
@@ -97,7 +101,7 @@ def _estimator(name: str, unit: str) -> str:
     short = (
         f"IW bound, k = {k}"
         if head == "iw"
-        else {"elbo": "ELBO", "ais": "AIS", "": ""}.get(name, name.replace("_", " "))
+        else {"elbo": "ELBO", "ais": "AIS", "reverse_ais": "reverse AIS", "": ""}.get(name, name.replace("_", " "))
     )
     if unit == "nats":
         return short if short and name != "exact" else "log-likelihood"

@@ -20,7 +20,7 @@ from tests import benchmarks
 from tests.benchmarks.contest import Contest, Options, Seconds, table
 
 FAMILIES = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name not in ("__main__", "contest"))
-WARM_UP = 1280  # images
+WARM_UP = 1280  # images, or what else a contest counts
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
@@ -48,7 +48,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("families", nargs="*", metavar="family", help=f"of {', '.join(FAMILIES)}; all by default")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, help="training images a loop sees; by default one epoch")
+    parser.add_argument(
+        "--images", type=int, help="training images, or what else is counted, of a loop; by default one epoch"
+    )
     parser.add_argument("--threads", type=int, help="of every loop; by default one a core")
     parser.add_argument("--workers", type=int, default=0, help="num_workers of every DataLoader")
     arguments = parser.parse_args()
@@ -76,11 +78,14 @@ def main() -> int:
             console.print(line, markup=False)
         rounds = rounds_of(contest, images, arguments.rounds)
         assert torch.get_num_threads() == threads, "no loop may change the number of threads"
-        console.print(f"\n{contest.title}; {images:,} images, median of {arguments.rounds} rounds", markup=False)
+        console.print(
+            f"\n{contest.title}; {images:,} {contest.unit}, median of {arguments.rounds} rounds", markup=False
+        )
         console.print(table(contest, images, rounds))
-        for text, (longer, shorter) in contest.shares.items():
-            shares = [100 * (r[longer] / r[shorter] - 1) for r in rounds]
-            console.print(f"{text}: {median(shares):.1f} % ({min(shares):.1f} to {max(shares):.1f})", markup=False)
+        shares = {text: [100 * (r[a] / r[b] - 1) for r in rounds] for text, (a, b) in contest.shares.items()}
+        shares |= {text: [100 * r[b] / r[a] for r in rounds] for text, (a, b) in contest.limits.items()}
+        for text, found in shares.items():
+            console.print(f"{text}: {median(found):.1f} % ({min(found):.1f} to {max(found):.1f})", markup=False)
     return 0
 
 

@@ -3,6 +3,7 @@
 A family is a file in this folder with a function `contest(options) -> Contest`; the runner finds it by its name. A loop
 is called with a number of training images, trains afresh on about as many, and returns seconds: those of its row of the
 table, and of further rows that it can tell (genlab with and without its evaluation). What it prepares is not counted.
+A contest about something else than training says in `unit` what it counts in the place of images.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ class Options:
 class Contest:
     title: str
     images: int
-    """Training images of one epoch."""
+    """Training images of one epoch, or as many of `unit` as a loop is called with."""
     loops: Mapping[str, Callable[[int], Seconds]]
     """Name of the loop -> the loop."""
     about: Mapping[str, str]
@@ -35,6 +36,9 @@ class Contest:
     """Lines about loops that cannot run here."""
     shares: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Text -> two entries of one loop's seconds; the text tells how much longer the first one is."""
+    limits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Text -> two rows; the text tells what share of the second one's rate, which cannot be had in full, the first one has."""
+    unit: str = "images"
 
 
 def table(contest: Contest, images: int, rounds: Sequence[Seconds]) -> Table:
@@ -43,7 +47,8 @@ def table(contest: Contest, images: int, rounds: Sequence[Seconds]) -> Table:
     What other users of a shared machine take away only ever adds to a time, so each loop's shortest is shown too.
     """
     found = Table(box=None, pad_edge=False)
-    for column in ("loop", "seconds", "images/s", "time / genlab", "least to most", "shortest", "shortest / genlab's"):
+    rate = f"{contest.unit}/s"
+    for column in ("loop", "seconds", rate, "time / genlab", "least to most", "shortest", "shortest / genlab's"):
         found.add_column(column, justify="left" if column == "loop" else "right", no_wrap=True)
     found.add_column("what it does")
     for row, about in contest.about.items():
