@@ -15,13 +15,15 @@ from tests.machines import deviation, log_p_visible, p_value, rbm, states, visib
 RARE, FAR = 1e-4, 4.5
 
 
-@pytest.mark.parametrize("sampler", ["annealed", "gibbs", "chains"])
+@pytest.mark.parametrize("sampler", ["annealed", "gibbs", "chains", "tempered"])
 def test_samples_follow_the_distribution_and_that_of_a_class(sampler: str) -> None:
     machine = rbm(3, 3, 3, negative="pcd", chains=6000)
     p = log_p_visible(machine).exp().reshape(8, 3)
     torch.manual_seed(0)
     drawn = machine.sample(6000, sampler=sampler, steps=60, mean=False)
     assert p_value(drawn, states(3), p.sum(1)) > RARE
+    if sampler == "tempered":
+        return
     drawn = machine.sample(6000, sampler=sampler, steps=60, labels=[1, 2], mean=False)
     for y in (1, 2):
         assert p_value(drawn[y - 1 :: 2], states(3), p[:, y] / p[:, y].sum()) > RARE
@@ -50,6 +52,7 @@ def test_inpainting_keeps_what_is_known_and_draws_the_rest_given_it(classes: int
         (3, {"labels": [0, -1]}, "labels=.*: classes are 0 to 2"),
         (3, {"labels": []}, "labels=.*: classes are 0 to 2"),
         (0, {"labels": 1}, "labels=1: .*model.conditional=true"),
+        (3, {"sampler": "tempered", "labels": 1}, "labels=1: .*set sampler=annealed"),
         (0, {"sampler": "chain"}, "sampler=chain: .*chains"),
         (0, {"sampler": "chains"}, "sampler=chains: .*model.negative=cd; set sampler=annealed"),
     ],

@@ -89,6 +89,16 @@ TRAIN = {
     "model=ae optimizer=lbfgs model.noise=0.1": ("model.noise=0.1", "lbfgs"),
     "dataset.binarize=dynamic dataset.dequantize=true": ("dataset.dequantize=true", "dataset.binarize=none"),
     "model.network=conv model.hidden=[8,8,8,8,8]": ("model.hidden", "fewer"),
+    "model=rbm dataset.binarize=none": ("model=rbm cannot model unit data", "set dataset.binarize=dynamic"),
+    "model=gaussian_rbm dataset.binarize=dynamic": (
+        "model=gaussian_rbm cannot model binary",
+        "set dataset.binarize=none",
+    ),
+    "model=rbm model.negative=pdc": ("model.negative=pdc", "did you mean 'pcd'?"),
+    "model=rbm model.hidden=[500]": ("model.hidden", "integer"),
+    "model=rbm model.k=0": ("model.k=0", "greater than 0"),
+    "model=rbm model.latent_dim=3": ("model.latent_dim is not a key",),
+    "model=rbm optimizer=lbfgs": ("optimizer=lbfgs", "model=rbm"),
     # data that are not there
     "dataset=array": ("dataset.path", ".npy"),
     "dataset=array dataset.path=nowhere.npy": ("dataset.path=nowhere.npy",),
@@ -136,6 +146,7 @@ COMMANDS = {
     "--nothing": ("--nothing",),
     "list modles": ("modles", "did you mean 'models'?"),
     "list everything": ("everything", "models"),
+    "evaluate ais.shedule=even": ("ais.shedule", "did you mean 'ais.schedule'?"),
     "resume": ("RUN",),
     "resume nowhere": ("run=nowhere",),
     "resume latest": ("run=latest", "genlab train"),
@@ -309,6 +320,20 @@ SAMPLE = {
 def test_a_mistake_in_sampling(mistake: str, run: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert_refused(call(["sample", f"run={run}", *mistake.split(" ")], capsys), *SAMPLE[mistake])
     assert leftovers(here) == []
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ("ais.temperatures=1", ("ais.temperatures=1", "greater than or equal to 2")),
+        ("ais.schedule=evenly", ("ais.schedule=evenly", "did you mean 'even'?")),
+        ("ais=null", ("ais=null",)),
+    ],
+)
+def test_a_mistake_in_evaluating(
+    mistake: str, words: tuple[str, ...], run: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert_refused(call(["evaluate", f"run={run}", mistake], capsys), *words)
 
 
 def test_a_sweep_over_a_name_that_does_not_exist_leaves_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from genlab.data.batches import in_order
 from genlab.evaluation.evaluate import Settings, evaluate
+from genlab.likelihood.estimate import log_likelihoods
+from genlab.likelihood.partition import Annealing
 from tests.support import FEW_CHAINS, configure, records, start
 
 pytestmark = [
@@ -29,6 +33,26 @@ def test_vae_on_mnist_reaches_the_elbo_that_readme_states(tmp_path: Path) -> Non
 def test_classifiers_reach_the_accuracy_that_readme_states(experiment: str, accuracy: float, tmp_path: Path) -> None:
     start(tmp_path, configure(f"experiment={experiment}")).fit()
     assert records(tmp_path)[-1]["test/accuracy"] > accuracy
+
+
+def test_longer_chains_and_persistent_ones_make_better_boltzmann_machines(tmp_path: Path) -> None:
+    """The order of Salakhutdinov & Murray 2008 after 5 epochs; log Z from both sides, which agree where chains mix."""
+    annealing = Annealing(chains=100, temperatures=3000, schedule="salakhutdinov", sweeps=300)
+    found = {}
+    for name in ("cd1", "cd3", "cd25", "best"):
+        loop = start(tmp_path / name, configure(f"experiment=rbm_mnist_{name}", "train.epochs=5"))
+        loop.fit()
+        torch.manual_seed(0)
+        test, train = (
+            in_order(split, loop.dataset.represent, batch_size=500, device=loop.where)
+            for split in (loop.dataset.test, loop.dataset.train)
+        )
+        ais, reverse = log_likelihoods(loop.model.eval(), test, 1, annealing, next(train).x)
+        found[name] = ais.mean.value
+        if name == "best":
+            assert abs(ais.mean.value - reverse.mean.value) < 3
+    assert found["cd1"] < found["cd3"] < found["cd25"]
+    assert found["best"] > -105
 
 
 def test_the_yardstick_orders_real_images_a_vae_and_independent_pixels(tmp_path: Path) -> None:

@@ -109,6 +109,14 @@ def show(evaluation: Evaluation, folder: Path) -> None:
             table.add_row(f"  {name}", _text(entry.value, entry.stderr), *others, _unit(entry))
     console.print(table)
     console.print(f"  likelihood   {facts['representation']}", markup=False)
+    for found in facts.get("likelihoods", []):
+        if "effective_chains" in found:
+            low, high = found["log_z_interval"]
+            console.print(
+                f"  log Z        {found['log_z']:,.2f} by {found['name']}, within 3 standard errors {low:,.2f} to {high:,.2f}; "
+                f"{found['effective_chains']:.0f} chains count",
+                markup=False,
+            )
     for diagnosis in evaluation.diagnoses:
         console.print(f"  diagnosis    {diagnosis}", style="yellow", markup=False)
     if not evaluation.diagnoses:

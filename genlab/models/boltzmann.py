@@ -41,8 +41,7 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models import gibbs
 from genlab.models.base import GenerativeModel, Metrics
-from genlab.models.gibbs import softplus
-from genlab.models.negative_phase import Contrastive, Negative, Persistent, Tempered
+from genlab.models.negative_phase import Contrastive, Negative, Persistent, Tempered, softplus
 from genlab.optimizers import Recipe
 
 Count = Annotated[int, Field(gt=0)]
@@ -237,16 +236,14 @@ class BoltzmannMachine(GenerativeModel):
             self.update(optimizer)
             self.after_update()
             self._average(batch.progress)
-            yield metrics
+            yield metrics | self.negative.metrics
 
     def write_gradients(self, u: Tensor, h: Tensor, n: int, m: int, v: Tensor, v_model: Tensor) -> Metrics:
         """Gradients of -log p from u and p(h|v), of the data in the first n rows and of the model in the next m.
 
         The last two rows of u and h are scratch: the outer products that centre the statistics join the matrix product.
         """
-        share = self.scratch(
-            "share", n + m
-        )  # products with it are averages: of the data, and of the data minus the model
+        share = self.scratch("share", n + m)  # times the rows, it averages: the data, and the data minus the model
         share[:n], share[n:] = 1 / n, -1 / m
         h_mean = share[:n] @ h[:n]
         du, dh = share @ u[: n + m], share @ h[: n + m]

@@ -16,19 +16,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.errors import GenlabError, did_you_mean
+from genlab.models.negative_phase import Tempered, softplus
 from genlab.random import bernoulli
 
 if TYPE_CHECKING:
     from genlab.models.boltzmann import BoltzmannMachine
 
-STEPS = {"annealed": 200, "gibbs": 1000, "chains": 100}
+STEPS = {"annealed": 200, "gibbs": 1000, "chains": 100, "tempered": 200}
 """Sampler -> its sweeps, unless others are asked for."""
+TEMPERATURES = 10  # of tempered sampling
 RISING = 0.8  # of the sweeps of an annealed chain; the rest are at beta = 1
-
-
-def softplus(z: Tensor) -> Tensor:
-    """log(1 + exp(z)) without torch's shortcut at z = 20, which is 2e-9 off."""
-    return F.softplus(z, threshold=40)
 
 
 def sweep(machine: "BoltzmannMachine", v: Tensor, beta: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -80,12 +77,18 @@ def sample(
     """States of n chains.
 
     `annealed` starts at the base distribution and raises beta to 1 over the first four fifths of its sweeps; `gibbs` starts
-    there too and runs at beta = 1; `chains` goes on from the chains of the training. `labels` holds the classes of a
+    there too and runs at beta = 1; `chains` goes on from the chains of the training; `tempered` runs at ten temperatures at
+    once, which exchange their states, and shows those at beta = 1. `labels` holds the classes of a
     conditional machine fixed, in turns where there are several. Raises GenlabError where the machine cannot do that.
     """
     if sampler not in STEPS:
         raise GenlabError(f"sampler={sampler}: {did_you_mean(sampler, STEPS)}")
     held = None if labels is None else (slice(machine.data.dim, None), _classes(machine, n, labels))
+    if sampler == "tempered":
+        if held is not None:
+            raise GenlabError(f"labels={labels}: tempered chains hold no classes; set sampler=annealed")
+        yield from tempered(machine, n, steps or STEPS[sampler], mean)
+        return
     betas = [1.0] * (steps or STEPS[sampler])
     if sampler == "annealed":
         betas = annealed(len(betas))
@@ -97,6 +100,15 @@ def sample(
     else:
         v = machine.base_draws(n)
     yield from chains(machine, v, betas, mean=mean, held=held)
+
+
+def tempered(machine: "BoltzmannMachine", n: int, steps: int, mean: bool) -> Iterator[Tensor]:
+    """Parallel tempering from noise: n chains at each of the temperatures."""
+    levels = Tempered(machine, 1, n, TEMPERATURES).to(machine.device, machine.W.dtype)
+    u, h = machine.scratch("u_cold", n, len(machine.a)), machine.scratch("h_cold", n, machine.hidden)
+    for _ in range(steps):
+        v = levels(machine, h, u, h)
+        yield machine.restore(machine.mean_visible(machine.visible_input(bernoulli(h))) if mean else v)
 
 
 def _classes(machine: "BoltzmannMachine", n: int, labels: list[int] | int) -> Tensor:

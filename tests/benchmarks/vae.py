@@ -94,6 +94,7 @@ def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
         laps = Laps(CPU)
         laps.watch(loop, "evaluate", "evaluation")
         laps.watch(loop, "_next", "updates")
+        laps.watch(loop, "_show", "pictures")
         start = time.perf_counter()
         with unseen():
             loop.fit()
@@ -102,6 +103,7 @@ def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
         "genlab": total - sum(laps.seconds["evaluation"]),
         "genlab + evaluation": total,
         "inside the model's loop": sum(laps.seconds["updates"]),
+        "pictures": sum(laps.seconds["pictures"]),
     }
 
 
