@@ -62,7 +62,7 @@ def gaussian(
     mean, std = torch.linspace(-1, 3, visible), torch.linspace(0.5, 2.5, visible)
     data = DataSpec("test", (visible,), "real", None, classes or None, -9.0, 9.0, mean, std)
     torch.manual_seed(seed)
-    options = KEYS | {"sigma": 0.7, "learn_sigma": True} | keys
+    options = KEYS | {"sigma": 0.7, "learn_sigma": True, "least_sigma": 0.01} | keys
     machine = GaussianRBM(data, adam_recipe(), hidden=hidden, conditional=classes > 0, **options).double()
     scatter(machine, strength, seed)
     with torch.no_grad():

@@ -10,7 +10,7 @@ Gaussians with the means a + W h, and with the hidden units summed over
 x here is the data in units of their standard deviations about their means (one unit for all pixels of an image);
 likelihoods are stated in the units of the data. `sigma` is where sigma_i starts; with `learn_sigma` log sigma_i^2 is learned
 along its gradient, the average over data minus that over the model of ((x_i - a_i)^2/2 - x_i (W h)_i) / sigma_i^2, and stays
-above 0.01 units. What it shares with the binary machine is in boltzmann.py. Held-out data are judged without Z by score
+above `least_sigma`. What it shares with the binary machine is in boltzmann.py. Held-out data are judged without Z by score
 matching (Hyvarinen 2005),
 
     J = sum_i [ (d_i log p)^2 / 2 + d_i^2 log p ],
@@ -30,8 +30,6 @@ from genlab.models.base import Metrics
 from genlab.models.boltzmann import BoltzmannMachine, Count, NonNegative, Share
 from genlab.optimizers import Recipe
 
-LEAST_LOG_VAR = 2 * math.log(0.01)
-
 
 class GaussianRBM(BoltzmannMachine):
     shift: Tensor
@@ -48,8 +46,9 @@ class GaussianRBM(BoltzmannMachine):
         optimizer: Recipe,
         *,
         hidden: Count | None,
-        sigma: Annotated[float, Field(gt=0.01)],
+        sigma: Annotated[float, Field(gt=0)],
         learn_sigma: bool,
+        least_sigma: Annotated[float, Field(gt=0)],
         negative: Literal["cd", "pcd", "tempered"],
         k: Count,
         chains: Count,
@@ -61,7 +60,7 @@ class GaussianRBM(BoltzmannMachine):
         sparsity_target: Annotated[float, Field(gt=0, lt=1)],
         conditional: bool,
     ) -> None:
-        self.sigma, self.learn_sigma = sigma, learn_sigma
+        self.sigma, self.learn_sigma, self.least_sigma = sigma, learn_sigma, least_sigma
         super().__init__(
             data,
             optimizer,
@@ -164,7 +163,7 @@ class GaussianRBM(BoltzmannMachine):
 
     def after_update(self) -> None:
         if self.learn_sigma:
-            self.log_var.clamp_(min=LEAST_LOG_VAR)
+            self.log_var.clamp_(min=2 * math.log(self.least_sigma))
 
     def held_out_loss(self, v: Tensor) -> Metrics:
         """J of score matching, the x taken in its units of training."""
