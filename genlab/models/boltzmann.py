@@ -368,7 +368,7 @@ class BoltzmannMachine(GenerativeModel):
     def sample_loop(
         self,
         n: int,
-        sampler: str = "annealed",
+        sampler: str | None = None,
         steps: int | None = None,
         labels: list[int] | int | None = None,
         mean: bool | None = None,

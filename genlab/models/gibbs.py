@@ -22,7 +22,7 @@ from genlab.random import bernoulli
 if TYPE_CHECKING:
     from genlab.models.boltzmann import BoltzmannMachine
 
-STEPS = {"annealed": 200, "gibbs": 1000, "chains": 100, "tempered": 200}
+STEPS = {"annealed": 200, "gibbs": 1000, "chains": 200, "tempered": 200}
 """Sampler -> its sweeps, unless others are asked for."""
 TEMPERATURES = 10  # of tempered sampling
 RISING = 0.8  # of the sweeps of an annealed chain; the rest are at beta = 1
@@ -72,15 +72,25 @@ def annealed(sweeps: int) -> list[float]:
 
 @torch.no_grad()
 def sample(
-    machine: "BoltzmannMachine", n: int, sampler: str, steps: int | None, labels: list[int] | int | None, mean: bool
+    machine: "BoltzmannMachine",
+    n: int,
+    sampler: str | None,
+    steps: int | None,
+    labels: list[int] | int | None,
+    mean: bool,
 ) -> Iterator[Tensor]:
     """States of n chains.
 
     `annealed` starts at the base distribution and raises beta to 1 over the first four fifths of its sweeps; `gibbs` starts
-    there too and runs at beta = 1; `chains` goes on from the chains of the training; `tempered` runs at ten temperatures at
-    once, which exchange their states, and shows those at beta = 1. `labels` holds the classes of a
-    conditional machine fixed, in turns where there are several. Raises GenlabError where the machine cannot do that.
+    there too and runs at beta = 1; `tempered` runs at ten temperatures at once, which exchange their states, and shows those
+    at beta = 1; `chains` goes on from chains of the training, drawn at random. These have found in a whole training what no
+    short annealing finds, and are the default where they persist and no class is held; samples from one of them are the
+    more alike the fewer sweeps lie between. `labels` holds the classes of a conditional machine fixed, in turns where there
+    are several. Raises GenlabError where the machine cannot do that.
     """
+    kept = machine.negative.fantasies()
+    if sampler is None:
+        sampler = "annealed" if kept is None or labels is not None else "chains"
     if sampler not in STEPS:
         raise GenlabError(f"sampler={sampler}: {did_you_mean(sampler, STEPS)}")
     held = None if labels is None else (slice(machine.data.dim, None), _classes(machine, n, labels))
@@ -93,10 +103,9 @@ def sample(
     if sampler == "annealed":
         betas = annealed(len(betas))
     if sampler == "chains":
-        h = machine.negative.fantasies()
-        if h is None:
+        if kept is None:
             raise GenlabError("sampler=chains: no chains persist with model.negative=cd; set sampler=annealed")
-        v = machine.draw_visible(machine.visible_input(h[torch.randint(len(h), (n,), device=h.device)]))
+        v = machine.draw_visible(machine.visible_input(kept[torch.randint(len(kept), (n,), device=kept.device)]))
     else:
         v = machine.base_draws(n)
     yield from chains(machine, v, betas, mean=mean, held=held)
