@@ -226,17 +226,22 @@ class BoltzmannMachine(GenerativeModel):
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         (optimizer,) = self.optimizers.values()
         for batch in batches:
-            n, m = len(batch.x), self.negative.chains or len(batch.x)
-            # The units of both phases lie in one array each, so that one product gives both their statistics.
-            u_both, h_both = self.scratch("u", n + m + 2, len(self.a)), self.scratch("h", n + m + 2, self.hidden)
-            v = self.visible(batch.x, batch.y)
-            h = self.hidden_input(self.inputs(v, out=u_both[:n]), out=h_both[:n]).sigmoid_()  # positive phase
-            v_model = self.negative(self, h, u_both[n : n + m], h_both[n : n + m])  # negative phase
-            metrics = self.write_gradients(u_both, h_both, n, m, v, v_model)
-            self.update(optimizer)
-            self.after_update()
-            self._average(batch.progress)
+            with torch.autocast(self.device.type, enabled=False):  # differences of means: bf16 would round them away
+                metrics = self.phases(batch)
+                self.update(optimizer)
+                self.after_update()
+                self._average(batch.progress)
             yield metrics | self.negative.metrics
+
+    def phases(self, batch: Batch) -> Metrics:
+        """Positive phase, negative phase, gradients."""
+        n, m = len(batch.x), self.negative.chains or len(batch.x)
+        # The units of both phases lie in one array each, so that one product gives both their statistics.
+        u, h = self.scratch("u", n + m + 2, len(self.a)), self.scratch("h", n + m + 2, self.hidden)
+        v = self.visible(batch.x, batch.y)
+        h_data = self.hidden_input(self.inputs(v, out=u[:n]), out=h[:n]).sigmoid_()
+        v_model = self.negative(self, h_data, u[n : n + m], h[n : n + m])
+        return self.write_gradients(u, h, n, m, v, v_model)
 
     def write_gradients(self, u: Tensor, h: Tensor, n: int, m: int, v: Tensor, v_model: Tensor) -> Metrics:
         """Gradients of -log p from u and p(h|v), of the data in the first n rows and of the model in the next m.
