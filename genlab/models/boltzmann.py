@@ -150,8 +150,11 @@ class BoltzmannMachine(GenerativeModel):
         """E[v|h], (n, visible)."""
 
     @abstractmethod
-    def held_out_loss(self, v: Tensor) -> Metrics:
-        """What falls as the model improves and needs no Z: `loss` and whatever goes with it; (n,) each."""
+    def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
+        """What falls as the model improves and needs no Z: `loss` and whatever goes with it; (n,) each.
+
+        `effort` is how dear an estimate may be, in units of what an evaluation spends.
+        """
 
     @abstractmethod
     def log_sum_visible(self, y: Tensor) -> Tensor:
@@ -325,7 +328,7 @@ class BoltzmannMachine(GenerativeModel):
         found = {"free_energy": free_energy}
         if held_out is not None:
             found["free_energy_gap"] = free_energy - self.free_energy(held_out).mean()
-        judged = self.held_out_loss(self.with_classes(train if held_out is None else held_out))
+        judged = self.held_out_loss(self.with_classes(train if held_out is None else held_out), effort=0.1)
         return found | {name: values.mean() for name, values in judged.items() if name != "loss"}
 
     @torch.no_grad()

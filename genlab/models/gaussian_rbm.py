@@ -165,7 +165,7 @@ class GaussianRBM(BoltzmannMachine):
         if self.learn_sigma:
             self.log_var.clamp_(min=2 * math.log(self.least_sigma))
 
-    def held_out_loss(self, v: Tensor) -> Metrics:
+    def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
         """J of score matching, the x taken in its units of training."""
         d, variance = self.data.dim, self.variance
         h = torch.sigmoid(self.hidden_input(self.inputs(v)))

@@ -82,9 +82,9 @@ class RBM(BoltzmannMachine):
     def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
         return [*super().sides(), (self.data.dim, lambda x: -self.free_energy(x))]
 
-    def held_out_loss(self, v: Tensor) -> Metrics:
+    def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
         """Minus the pseudo-likelihood, its sum estimated from as many components as are cheap (all, where the data are small)."""
-        some = min(self.data.dim, max(1, CHEAP // (len(v) * self.hidden)))
+        some = min(self.data.dim, max(1, int(effort * CHEAP) // (len(v) * self.hidden)))
         chosen = torch.randperm(self.data.dim, device=v.device)[:some]
         pseudo = self.data.dim * self.log_conditionals(v, chosen).mean(1)
         return {"loss": -pseudo, "pseudo_log_likelihood": pseudo}
