@@ -79,13 +79,18 @@ def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bo
 
 
 def _layout(values: Mapping[str, float]) -> dict[str, dict[str, list[str]]]:
-    """Each training term beside the same term on held-out data; then the optimizers; then the throughput."""
+    """Each training term beside the same one on held-out data; what the model tells of itself; optimizers; throughput."""
     terms = [name.removeprefix("train/") for name in values if name.startswith("train/")]
     optimizer = [name for name in values if name.startswith("optimizer/")]
-    return {
+    monitored = [name.removeprefix("monitor/") for name in values if name.startswith("monitor/")]
+    if monitored:
+        monitored += ["r_hat", "autocorrelation_time"]  # which come less often than the first record
+    layout = {
         "Terms: training and validation": {
             term: [f"train/{term}$", f"eval/{term}$", f"test/{term}$"] for term in terms
         },
+        "State of the model": {name: [f"monitor/{name}$"] for name in dict.fromkeys(monitored)},
         "Optimizer": {name.removeprefix("optimizer/"): [name + "$"] for name in optimizer},
         "Throughput": {"images per second": ["throughput/images_per_second$"]},
     }
+    return {category: charts for category, charts in layout.items() if charts}
