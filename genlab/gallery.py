@@ -21,13 +21,16 @@ from genlab.models.base import (
     HasActivations,
     HasFantasies,
     HasFilters,
+    HasLevels,
+    HasSpectrum,
     Inpaints,
     Model,
     Reconstructs,
+    SamplesExPost,
     Walks,
 )
 from genlab.sampling import draw, film
-from genlab.tracking.charts import confusion, reliability_diagram
+from genlab.tracking.charts import confusion, labelled, reliability_diagram, spectrum
 from genlab.tracking.figures import Picture, filters, grid, latent_scatter, matrix, pairs, scatter
 
 COLUMNS = 10
@@ -81,7 +84,23 @@ def inner_life(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
         found["filters"] = filters(model.filters()[: COLUMNS**2], COLUMNS, data)
     if isinstance(model, HasActivations):
         found["activations"] = matrix(model.activations(held_out(dataset, COLUMNS**2, seed, model.device).x))
+    if isinstance(model, HasSpectrum):
+        found |= principal_axes(model, dataset, seed)
     model.train(training)
+    return found
+
+
+@torch.no_grad()
+def principal_axes(model: Model, dataset: Dataset | None, seed: int) -> dict[str, Picture]:
+    """Variances along the axes, and test images above what 1, 2, 4, 8, ... of them keep."""
+    assert isinstance(model, HasSpectrum)
+    data, q = model.data, model.latent_dim
+    found = {"spectrum": spectrum(*model.spectrum(), data.dim)}
+    if dataset is not None and data.is_image:
+        numbers = [2**k for k in range(q.bit_length()) if 2**k < q] + [q]
+        x = held_out(dataset, COLUMNS, seed, model.device).x
+        rows = grid(torch.cat([x, *(model.reconstruct_with(x, k) for k in numbers)]), len(x), data)
+        found["reconstructions_by_components"] = labelled(rows, ["data", *(f"q = {k}" for k in numbers)])
     return found
 
 
@@ -135,6 +154,12 @@ def interpolation(model: Decodes, start: Tensor, end: Tensor, steps: int = 10) -
     return model.decode(codes.flatten(0, 1))
 
 
+def axes_of(model: Model, codes: Tensor) -> list[int]:
+    """The latent axes worth a walk: principal ones in their order, others by the spread of the `codes` (n, latent_dim)."""
+    order = torch.arange(codes.shape[1]) if isinstance(model, HasSpectrum) else codes.std(0).argsort(descending=True)
+    return [int(j) for j in order[:COLUMNS]]
+
+
 @torch.no_grad()
 def traversal(model: Decodes, code: Tensor, codes: Tensor, dimensions: list[int], steps: int = 11) -> Tensor:
     """`code` (latent_dim,) with one dimension moved from -3 to 3 standard deviations of `codes` about their mean, decoded.
@@ -149,12 +174,16 @@ def traversal(model: Decodes, code: Tensor, codes: Tensor, dimensions: list[int]
 
 
 @torch.no_grad()
-def manifold(model: Decodes, side: int, device: torch.device) -> Tensor:
-    """Decoded lattice of a two-dimensional latent space, equally spaced in probability under N(0, I): (side^2, *shape)."""
+def manifold(model: Decodes, side: int, device: torch.device, codes: Tensor | None = None) -> Tensor:
+    """Decoded lattice of a two-dimensional latent space, equally spaced in probability under N(0, I): (side^2, *shape).
+
+    For a family without a prior, under the normal distribution with mean and standard deviations of its `codes` (n, 2).
+    """
     quantiles = [NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)]
     axis = torch.tensor(quantiles, device=device)
     h2, h1 = torch.meshgrid(axis.flip(0), axis, indexing="ij")
-    return model.decode(torch.stack([h1, h2], dim=-1).flatten(0, 1))
+    lattice = torch.stack([h1, h2], dim=-1).flatten(0, 1)
+    return model.decode(lattice if codes is None else codes.mean(0) + codes.std(0) * lattice)
 
 
 @torch.no_grad()
@@ -179,6 +208,22 @@ def walks(model: Walks, x: Tensor) -> Tensor:
     at = [1, 2, 5, 10, 20, 50, 100, 200, 500][: COLUMNS - 1]
     states = [x] + [state for i, state in enumerate(model.walk(x, at[-1], mean=True), 1) if i in at]
     return torch.stack(states, dim=1).flatten(0, 1)
+
+
+@torch.no_grad()
+def hierarchies(model: HasLevels, rows: int = 3) -> dict[str, tuple[Tensor, list[str]]]:
+    """What each level decides: rows of samples that share some levels' noise and differ in the rest, with their captions."""
+    found = {}
+    for below, name in ((True, "levels_above_resampled"), (False, "levels_below_resampled")):
+        images, captions = [], []
+        for kept in range(1, len(model.levels)):
+            drawn = range(kept + 1, len(model.levels) + 1) if below else range(1, kept + 1)
+            for _ in range(rows):
+                images.append(model.hierarchy(COLUMNS, kept, below=below))
+                captions.append("new h" + ",".join(map(str, drawn)))
+        if images:
+            found[name] = torch.cat(images), captions
+    return found
 
 
 @torch.no_grad()
@@ -211,6 +256,11 @@ def portfolio(
         pictures |= classification(model, dataset, seed)
     if isinstance(model, Reconstructs) and dataset is not None:
         pictures["reconstructions"] = reconstructions(model, dataset, seed)
+    if isinstance(model, HasSpectrum):
+        pictures |= principal_axes(model, dataset, seed)
+        arrays["variances"] = model.spectrum()[0].cpu().numpy()
+    if isinstance(model, HasFilters) and isinstance(model, HasSpectrum) and data.is_image:
+        pictures["filters"] = filters(model.filters()[: COLUMNS**2], COLUMNS, data)
     if test is not None and data.is_image:
         with random.seeded(seed, "chains", device=model.device):
             found = {}
@@ -220,12 +270,19 @@ def portfolio(
                 found["chain_from_data"] = walks(model, test.x[:COLUMNS])
         pictures |= {name: grid(images, COLUMNS, data) for name, images in found.items()}
         arrays |= {name: images.cpu().numpy() for name, images in found.items()}
+    if isinstance(model, HasLevels) and data.is_image:
+        with random.seeded(seed, "levels", device=model.device):
+            shown = hierarchies(model)
+        pictures |= {
+            name: labelled(grid(images, COLUMNS, data), captions) for name, (images, captions) in shown.items()
+        }
+        arrays |= {name: images.cpu().numpy() for name, (images, _) in shown.items()}
     x = test.x if test is not None else samples.to(model.device) if samples is not None else None
     if x is not None and isinstance(model, Encodes) and isinstance(model, Decodes) and data.is_image:
         codes = model.encode(x)
         rows = min(8, len(codes) // 2)
         lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS)
-        dimensions = codes.std(0).argsort(descending=True)[:COLUMNS].tolist()
+        dimensions = axes_of(model, codes)
         moved = traversal(model, codes[0], codes, dimensions)
         for name, images, columns in (
             ("interpolation", lines, COLUMNS),
@@ -237,5 +294,6 @@ def portfolio(
         if model.latent_dim == 2:
             pictures["latent"] = latent_scatter(codes, None if test is None else test.y)
             if isinstance(model, GenerativeModel):
-                pictures["manifold"] = grid(manifold(model, 20, model.device), 20, data)
+                own = codes if isinstance(model, SamplesExPost) else None
+                pictures["manifold"] = grid(manifold(model, 20, model.device, own), 20, data)
     return pictures, arrays

@@ -54,6 +54,7 @@ class Loop:
             examples=examples,
             seed=self.seed,
             device=self.where,
+            cut_last=model.closed_form,
         )
         self.every = training.cadence(len(dataset.train), examples)
         self.window: list[Metrics] = []

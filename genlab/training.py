@@ -20,6 +20,8 @@ class Preferred:
     binarize: Binarize
     schedule: Schedule
     lr: dict[str, float]
+    epochs: Positive | None = None
+    """In the place of `examples`: passes over the training split. Runs older than this key have none."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class Training:
         if self.epochs is not None and self.examples is not None:
             raise GenlabError(f"train.epochs={self.epochs} and train.examples={self.examples}: set one of the two")
 
-    def total(self, epoch: int, default: int) -> int:
-        """Length in examples, where an epoch has `epoch` of them. Raises GenlabError where one batch is longer than that."""
+    def total(self, epoch: int, default: int, cut: bool = False) -> int:
+        """Length in examples, where an epoch has `epoch` of them. Raises GenlabError where one batch is longer than that,
+        unless the last batch is `cut` to what remains.
+        """
         total = self.epochs * epoch if self.epochs is not None else self.examples or default
-        if self.batch_size > total:
+        if self.batch_size > total and not cut:
             raise GenlabError(
                 f"train.batch_size={self.batch_size}: the whole training sees {total:,} examples; set a smaller batch"
             )

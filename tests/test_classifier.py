@@ -71,6 +71,10 @@ def test_a_linear_classifier_finds_the_posterior_of_two_gaussians() -> None:
         dropout=0.0,
         label_smoothing=0.0,
         shift=0,
+        start=None,
+        reset=False,
+        frozen=False,
+        trunk=None,
     )
     chosen = torch.Generator().manual_seed(1)
     stream = (Batch(x[i], y[i], 0.0) for i in (torch.randint(n, (500,), generator=chosen) for _ in range(400)))
@@ -99,6 +103,7 @@ def test_shifted_images_are_the_originals_moved_by_whole_pixels() -> None:
 def test_data_without_labels_and_unequal_recurrent_layers_are_refused() -> None:
     recipe = adam_recipe()
     options = {"activation": "relu", "dropout": 0.0, "label_smoothing": 0.0, "shift": 0}
+    options |= {"start": None, "reset": False, "frozen": False, "trunk": None}
     with pytest.raises(GenlabError, match=r"model=classifier needs labels, and dataset=test has none; add labels"):
         Classifier(spec_of(torch.randn(50, 3)), recipe, network="auto", hidden=None, **options)  # type: ignore[arg-type]
     with pytest.raises(GenlabError, match=r"model.network=cnn: .* vectors of 3 numbers; set model.network=ffnn"):

@@ -63,7 +63,7 @@ def test_a_rate_that_a_model_prefers_stays_with_its_optimizer() -> None:
         ("model.beta=-1", r"model\.beta=-1: should be greater than or equal to 0"),
         ("model.kl_warmup=1.5", r"model\.kl_warmup=1\.5: should be less than 1"),
         ("model.likelihood=bernouli", r"model\.likelihood=bernouli: did you mean 'bernoulli'\?"),
-        ("model.network=resnet", r"model\.network=resnet: choose one of: auto, conv, mlp"),
+        ("model.network=transformer", r"model\.network=transformer: choose one of: auto, conv, mlp, resnet"),
         ("+model.latentdim=3", r"model\.latentdim is not a key of model; did you mean 'latent_dim'\?"),
         ("optimizer.lr=-0.1", r"optimizer\.lr=-0\.1: should be greater than 0"),
         ("optimizer.betas=[0.9]", r"optimizer\.betas=\[0\.9\]: .*at least 2"),

@@ -735,7 +735,7 @@ def test_configurations_hold_the_keys_of_their_loader_and_of_prepare(path: Path)
     assert path.read_text().startswith("# ")
     assert path.stem == name
     official_test = name not in ("digits", "array", "image_folder")
-    assert config.keys() == loader.keys() | {"binarize", "dequantize", "validation"} | (
+    assert config.keys() == loader.keys() | {"binarize", "dequantize", "validation", "labelled", "exclude"} | (
         set() if official_test else {"test"}
     )
     assert all(p.default is inspect.Parameter.empty and p.kind is p.KEYWORD_ONLY for p in loader.values())

@@ -9,6 +9,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
+from genlab.errors import GenlabError
 from genlab.models.vae import VAE, gaussian_kl
 from tests.support import adam_recipe, spec_of
 
@@ -23,6 +24,12 @@ def build(data: DataSpec, **keys: object) -> VAE:
         "mc_samples": 1,
         "beta": 1.0,
         "kl_warmup": 0.0,
+        "prior": "normal",
+        "components": 4,
+        "conditional": False,
+        "k": 1,
+        "capacity": None,
+        "free_bits": 0.0,
     }
     torch.manual_seed(0)
     return VAE(data, adam_recipe(), **(defaults | keys))  # type: ignore[arg-type]
@@ -170,3 +177,132 @@ def test_untrained_decoder_starts_at_the_best_model_that_ignores_h() -> None:
     with torch.no_grad():
         vae.decoder.last.weight.zero_()
     torch.testing.assert_close(vae.sample(1)[0], data.mean.clamp(0.005, 0.995))
+
+
+@pytest.mark.parametrize(("beta", "active"), [(1.0, 3), (3.2, 2), (6.0, 1), (12.0, 0)])
+def test_a_linear_beta_vae_switches_off_the_units_that_cost_more_than_they_explain(beta: float, active: int) -> None:
+    """With x = W h + noise of variance s2, only directions whose eigenvalue exceeds beta s2 are worth their KL (Lucas 2019)."""
+    x = correlated(4000, [2.9, 1.4, 0.6, 0.06, 0.04])
+    s2 = 0.3
+    vae = build(spec_of(x), latent_dim=4, beta=beta)
+    with torch.no_grad():
+        vae.observation.log_sigma.fill_(0.5 * math.log(s2))  # type: ignore[operator]
+    vae.observation.log_sigma.requires_grad_(False)
+    u = (x - vae.data.mean) / vae.data.std
+    eigenvalues = torch.linalg.eigvalsh(u.T @ u / len(u))
+    assert int((eigenvalues > beta * s2).sum()) == active
+    for step in range(800):
+        for group in vae.optimizers["vae"].param_groups:
+            group["lr"] = 0.02 * (1 - step / 800)
+        reconstruction, kl = vae.elbo_terms(x, mc_samples=1)
+        vae.descend(vae.optimizers["vae"], (beta * kl - reconstruction).mean())
+    # Of a linear model any rotation of h is as good for the likelihood, so units are counted by the rank of the code.
+    with torch.no_grad():
+        codes = vae.posterior(x)[0]
+    spread = torch.linalg.eigvalsh(codes.T.cov())
+    expected = (1 - beta * s2 / eigenvalues.flip(0)).clamp_min(0)[:4]  # Var of E[h|x] along each axis at the optimum
+    torch.testing.assert_close(spread.flip(0), expected, atol=0.05, rtol=0)
+    assert int((spread > 0.05).sum()) == active
+
+
+def test_importance_weighted_training_has_the_gradient_of_the_bound() -> None:
+    """Against sum_i w_i/sum(w) d log w_i, the form of Burda et al. 2016, from the same draws."""
+    vae, x, _ = linear_gaussian()
+    vae.k = 5
+    assert isinstance(vae.encoder.last, torch.nn.Linear)
+    vae.encoder.last.bias.data += 0.5  # with the exact posterior all weights would be equal
+    weight = vae.decoder.last.weight
+    torch.manual_seed(3)
+    log_w = vae.log_ratios(x[:20], 5)
+    (mine,) = torch.autograd.grad((log_w.logsumexp(0) - math.log(5)).mean(), weight, retain_graph=True)
+    weights = log_w.detach().softmax(0)
+    (theirs,) = torch.autograd.grad((weights * log_w).sum(0).mean(), weight)
+    torch.testing.assert_close(mine, theirs)
+    before = weight.detach().clone()
+    torch.manual_seed(3)
+    metrics = next(iter(vae.train_loop([Batch(x[:20], None, 0.0)])))
+    torch.testing.assert_close(metrics["iw_bound"], (log_w.logsumexp(0) - math.log(5)).mean().detach())
+    assert metrics["elbo"] < metrics["iw_bound"]
+    assert not torch.equal(before, weight)
+
+
+def test_capacity_and_free_bits_price_the_kl_term() -> None:
+    x = correlated(500, [2.0, 0.6, 0.4])
+    kl = torch.tensor([[0.5, 0.05], [0.7, 0.01]])
+    assert build(spec_of(x), free_bits=0.1).price(kl, 1.0).item() == pytest.approx(0.6 + 0.1)
+    tight = build(spec_of(x), capacity=2.0, beta=5.0)
+    assert tight.price(kl, 1.0).item() == pytest.approx(5 * (2 - 0.63))
+    assert tight.price(kl, 0.25).item() == pytest.approx(5 * (0.63 - 0.5))
+
+
+@pytest.mark.parametrize("prior", ["mixture", "vamp"])
+def test_a_mixture_prior_is_normalised_and_its_kl_is_that_of_monte_carlo(prior: str) -> None:
+    x = correlated(500, [2.0, 0.6, 0.4])
+    vae = build(spec_of(x), latent_dim=1, prior=prior, components=3)
+    with torch.no_grad():
+        vae.prior.sample(5)
+        h = torch.linspace(-12, 12, 20_001).unsqueeze(1)
+        total = vae.prior.log_prob(h).exp().sum() * 24 / 20_000
+        draws = vae.prior.sample(200_000).squeeze(1)
+        weights = vae.prior.log_prob(h).exp() * 24 / 20_000
+        mean, second = (weights * h.squeeze(1)).sum(), (weights * h.squeeze(1).square()).sum()
+    assert total.item() == pytest.approx(1, abs=1e-4)
+    error = float((second - mean.square()).sqrt()) / 200_000**0.5
+    assert abs(float(draws.mean() - mean)) < 5 * error
+    assert float(draws.square().mean()) == pytest.approx(float(second), rel=0.03)
+    # log w = log p(x|h) + log p(h) - log q(h|x) averages to the ELBO that the terms give, by other draws.
+    with torch.no_grad():
+        log_w = vae.log_weights(x[:10], 20_000)
+        reconstruction, kl = vae.elbo_terms(x[:10], 20_000)
+    stderr = log_w.std(0) / 20_000**0.5
+    assert bool(((log_w.mean(0) - (reconstruction - kl)).abs() < 7 * stderr + 1e-3).all())
+
+
+def test_a_conditional_vae_bounds_p_of_x_summed_over_classes() -> None:
+    """Two linear-Gaussian decoders, one a class: log p(x) = log of the mean of two known densities."""
+    torch.manual_seed(0)
+    y = torch.randint(2, (400,))
+    x = torch.randn(400, 2) * 0.3 + torch.where(y == 0, -1.0, 1.0).unsqueeze(1)
+    vae = build(spec_of(x, classes=2, y=y), latent_dim=1, conditional=True)
+    with torch.no_grad():  # x = shift + scale * (w h + b + c_y + noise)
+        vae.decoder.last.weight.copy_(torch.tensor([[0.4, -0.8, 0.8], [0.2, -0.7, 0.7]]))
+        vae.observation.log_sigma.fill_(math.log(0.5))  # type: ignore[operator]
+        w, b = vae.decoder.last.weight, vae.decoder.last.bias
+        assert b is not None
+        scale = torch.diag(vae.scale)
+        covariance = scale @ (w[:, :1] @ w[:, :1].T + 0.25 * torch.eye(2)) @ scale
+        parts = [
+            MultivariateNormal(vae.shift + vae.scale * (b + w[:, 1 + k]), covariance).log_prob(x[:50]) for k in (0, 1)
+        ]
+        exact = torch.stack(parts).logsumexp(0) - math.log(2)
+        torch.testing.assert_close(vae.classify(x[:50]).exp().sum(1), torch.ones(50))
+        bound = vae.log_weights(x[:50], 20_000).logsumexp(0) - math.log(20_000)
+    torch.testing.assert_close(bound, exact, atol=0.12, rtol=0)
+    assert abs((bound - exact).mean().item()) < 0.02
+
+
+def test_a_conditional_vae_learns_classes_and_samples_them() -> None:
+    torch.manual_seed(0)
+    y = torch.randint(2, (600,))
+    x = torch.randn(600, 2) * 0.2 + torch.where(y == 0, -1.0, 1.0).unsqueeze(1)
+    vae = build(spec_of(x, classes=2, y=y), latent_dim=1, hidden=[16], conditional=True)
+    for group in vae.optimizers["vae"].param_groups:
+        group["lr"] = 0.01
+    list(vae.train_loop([Batch(x, y, 0.0)] * 300))
+    assert (vae.classify(x).argmax(1) == y).float().mean() > 0.97
+    assert vae.sample(50, labels=0).mean() < -0.5 < 0.5 < vae.sample(50, labels=[1]).mean()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"k": 5, "beta": 2.0}, r"model.beta=2.0: .*model.k=5.*set model.beta=1.0"),
+        ({"k": 5, "capacity": 3.0}, r"model.capacity=3.0: .*set model.capacity=null"),
+        ({"free_bits": 0.1, "capacity": 3.0}, r"set one of the two"),
+        ({"free_bits": 0.1, "prior": "vamp"}, r"model.prior=vamp has no KL each"),
+        ({"conditional": True}, r"model.conditional=true needs labels"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(GenlabError, match=message):
+        build(spec_of(correlated(100, [2.0, 0.6, 0.4])), **keys)

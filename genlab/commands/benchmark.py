@@ -55,6 +55,7 @@ def benchmark(config: dict[str, Any], folder: Path) -> float:
 
     from genlab.config import check
     from genlab.experiment import check_experiment, make_dataset, make_model
+    from genlab.pretraining import settle
     from genlab.random import derive
     from genlab.speed.figures import Benchmark, Plan
     from genlab.tracking.console import console
@@ -68,6 +69,7 @@ def benchmark(config: dict[str, Any], folder: Path) -> float:
     (keys,) = check(section, "benchmark", Plan)
     plan = Plan(**keys)
     parts = check_experiment(experiment)
+    experiment = settle(experiment)
     if (folder / "run.json").exists():
         raise GenlabError(f"hydra.run.dir={folder} holds a run already; name another folder")
     where = parts.device.prepare()

@@ -128,6 +128,7 @@ def assemble(
     from genlab.report.pictures import galleries
     from genlab.report.rows import make_rows
     from genlab.report.runs import Failure
+    from genlab.report.sweeps import draw_sweeps
     from genlab.report.tables import make_tables, overview
 
     grouped = make_rows(runs)
@@ -146,6 +147,7 @@ def assemble(
         overview=overview(rows, metrics),
         tables=tables,
         measures=draw_measures(tables, figures),
+        sweeps=draw_sweeps(rows, grouped.differences, tables, figures),
         curves=draw_curves(make_panels(rows), figures),
         cost=draw_cost(rows, make_tables(rows), figures),
         legend=draw_legend(rows, figures),

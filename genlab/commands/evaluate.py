@@ -28,6 +28,8 @@ def keys(
     checkpoint: Literal["last", "best"],
     samples: str | None,
     latent: Literal["pca", "tsne", "umap"],
+    anomaly: str | None,
+    noise: Annotated[float, Field(ge=0)] | None,
     sampler: str | None,
     steps: Annotated[int, Field(gt=0)] | None,
     labels: list[Annotated[int, Field(ge=0)]] | int | None,
@@ -44,8 +46,13 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     from genlab.likelihood.partition import Annealing
 
     (ais,) = check(config["ais"], "ais", Annealing)
+    if config["samples"] is not None and config["anomaly"] is not None:
+        raise GenlabError(
+            f"anomaly={config['anomaly']} judges the model and samples={config['samples']} need none; set one of the two"
+        )
     if config["latent"] == "umap":
         require_umap()
+    from genlab.evaluation.denoising import noise_of
     from genlab.evaluation.evaluate import Settings, evaluate
     from genlab.evaluation.report import show, write
     from genlab.experiment import make_dataset, make_device, open_model
@@ -59,14 +66,25 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     options = {key: config[key] for key in ("sampler", "steps", "labels") if config[key] is not None}
     refuse_options(model, options)
     given = None if config["samples"] is None else read_samples(Path(config["samples"]).expanduser(), model.data)
-    dataset = make_dataset(state["config"]).to(model.device)
+    whole = {**state["config"]["dataset"], "labelled": None}  # the yardsticks are those of the whole data set
+    dataset = make_dataset({**state["config"], "dataset": whole}).to(model.device)
     console.print(
         f"{type(model).__name__} of {run.path}, {config['checkpoint']} checkpoint: {len(dataset.test):,} test examples of "
         f"{dataset.spec.name}" + ("" if given is None else f", samples from {config['samples']}"),
         markup=False,
     )
-    settings = Settings(config["n"], config["seed"], config["k"], Annealing(**ais), config["latent"], options)
-    with ShareReport("log Z by annealed importance sampling") as progress:
+    settings = Settings(
+        config["n"],
+        config["seed"],
+        config["k"],
+        Annealing(**ais),
+        config["latent"],
+        options,
+        noise=config["noise"],
+        anomalies=None if given is not None else find_anomalies(config["anomaly"], dataset, whole.get("root")),
+    )
+    noise_of(dataset.spec, config["noise"])
+    with ShareReport(waiting_for(model, config["k"])) as progress:
         evaluation = evaluate(model, dataset, settings, run.info().get("cost", {}), given, progress)
     evaluation.facts |= {
         "run": str(run.path),
@@ -84,6 +102,17 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     show(evaluation, target)
 
 
+def waiting_for(model: Any, k: int) -> str:
+    """What takes long in an evaluation of `model`."""
+    from genlab.models.base import HasLogWeights
+
+    return (
+        f"importance-weighted bound with k = {k:,}"
+        if isinstance(model, HasLogWeights)
+        else "log Z by annealed importance sampling"
+    )
+
+
 def _headline(entries: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     """The figures that a sweep's table shows first."""
     first = [name for name in ("fid", "coverage", "accuracy") if name in entries]
@@ -93,6 +122,18 @@ def _headline(entries: dict[str, Any]) -> dict[str, dict[str, float | None]]:
         for name in [*likelihood, *first, *entries]
         if entries[name].stderr is not None and isfinite(entries[name].stderr) and isfinite(entries[name].value)
     }
+
+
+def find_anomalies(word: str | None, dataset: Any, root: str | None) -> Any:
+    """The data set that anomaly= names; where it names none, the classes that the training left out, if any."""
+    from genlab.data.named import read_named
+    from genlab.evaluation.anomaly import of_excluded, of_other_data
+
+    if word == "excluded" or (word is None and dataset.anomalies is not None):
+        return of_excluded(dataset)
+    if word is None:
+        return None
+    return of_other_data("anomaly", word, read_named("anomaly", word, dataset.spec, root, "excluded"), dataset)
 
 
 def require_umap() -> None:

@@ -13,7 +13,7 @@ from genlab.errors import GenlabError, InterruptedRun
 from genlab.experiment import Parts
 from genlab.gallery import COLUMNS
 from genlab.loop import Loop
-from genlab.models.base import GenerativeModel, Model, Reconstructs
+from genlab.models.base import GenerativeModel, Model, Reconstructs, Remarks
 from genlab.random import derive
 from genlab.sampling import draw
 from genlab.tracking.console import console, preview, summary
@@ -115,6 +115,8 @@ def _show(run: RunFolder, model: Model, dataset: Dataset, loop: Loop, results: d
             f"validation loss was {loop.best:.4g} at {loop.best_at:,} examples and is {loop.validation_loss:.4g} now: "
             "train for less long, or take that state with checkpoint=best"
         )
+    if isinstance(model, Remarks) and (remarks := model.remarks()):
+        facts["remark"] = "; ".join(remarks)
     summary(
         f"{type(model).__name__} on {data.name}: test split, {len(dataset.test):,} examples",
         {name.removeprefix("test/"): value for name, value in results.items()},

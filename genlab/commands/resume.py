@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
 def resume(name: str, overrides: list[str]) -> None:
     from genlab.commands.fit import fit
     from genlab.experiment import check_experiment, make_dataset, make_model, read_config
+    from genlab.pretraining import inherit
     from genlab.tracking.run_folder import find_run
 
     run = find_run(name)
@@ -41,6 +42,8 @@ def resume(name: str, overrides: list[str]) -> None:
     where = parts.device.prepare()
     dataset = make_dataset(config).to(where)
     model = make_model(config, dataset.spec)
+    if not run.last.exists():  # stopped before its first checkpoint
+        inherit(model, config)
     fit(run, config, parts, dataset, model)
 
 

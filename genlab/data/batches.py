@@ -27,7 +27,8 @@ class Batch:
 class Batches:
     """`examples` training examples in full batches; which ones is a function of (seed, position) alone.
 
-    The position `seen` counts examples handed out. It is all there is to save.
+    With `cut_last` the last batch holds no more than what remains, so that the examples handed out are exactly `examples`, and
+    in one epoch each is handed out once. The position `seen` counts examples handed out. It is all there is to save.
     """
 
     def __init__(
@@ -39,8 +40,9 @@ class Batches:
         examples: int,
         seed: int,
         device: torch.device,
+        cut_last: bool = False,
     ) -> None:
-        self.data, self.represent = data, represent
+        self.data, self.represent, self.cut_last = data, represent, cut_last
         self.batch_size, self.examples, self.seed, self.device = batch_size, examples, seed, device
         self.seen = 0
         self._orders: dict[int, Tensor] = {}
@@ -48,7 +50,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         while self.seen < self.examples:
             index, progress = self._indices(self.seen), self.seen / self.examples
-            self.seen += self.batch_size
+            self.seen += len(index)
             if isinstance(self.data.x, Prefetching) and self.seen < self.examples:
                 self.data.x.prefetch(self._indices(self.seen))
             stored = self.data.take(index).to(self.device, non_blocking=True)
@@ -73,11 +75,12 @@ class Batches:
         return self._orders[epoch]
 
     def _indices(self, position: int) -> Tensor:
+        size = min(self.batch_size, self.examples - position) if self.cut_last else self.batch_size
         epoch, start = divmod(position, len(self.data))
-        index = self._permutation(epoch)[start : start + self.batch_size]
-        while len(index) < self.batch_size:  # the batch runs on into the next epoch
+        index = self._permutation(epoch)[start : start + size]
+        while len(index) < size:  # the batch runs on into the next epoch
             epoch += 1
-            index = torch.cat([index, self._permutation(epoch)[: self.batch_size - len(index)]])
+            index = torch.cat([index, self._permutation(epoch)[: size - len(index)]])
         return index
 
     def state_dict(self) -> dict[str, int]:

@@ -1,13 +1,14 @@
 """From what a loader found to what a run uses: splits, representation and specification, the same for every source."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Protocol, runtime_checkable
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from genlab.data.labels import UNLABELLED, keep_labels
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
 from genlab.random import bernoulli
@@ -41,7 +42,7 @@ class Examples:
     x: Store
     """Integer grey values 0..levels-1 (uint8), or float32; (N, *shape)."""
     y: Tensor | None
-    """Class of each example, int64, shape (N,)."""
+    """Class of each example, int64, shape (N,); -1 for one without where others have one."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -58,6 +59,12 @@ class Examples:
         """The same examples with whatever is in memory on `device`."""
         x = self.x.to(device) if isinstance(self.x, Tensor) else self.x
         return Examples(x, None if self.y is None else self.y.to(device))
+
+    def labelled(self) -> "Examples":
+        """Those of known class."""
+        if self.y is None or bool((self.y != UNLABELLED).all()):
+            return self
+        return self.subset((self.y != UNLABELLED).nonzero().squeeze(1))
 
 
 @dataclass(frozen=True)
@@ -127,20 +134,44 @@ class Dataset:
     train: Examples
     validation: Examples | None
     test: Examples
+    anomalies: Examples | None = None
+    """Examples of the classes that were left out of all three splits; None where none were."""
 
     def to(self, device: torch.device) -> "Dataset":
         validation = None if self.validation is None else self.validation.to(device)
-        return Dataset(self.spec, self.represent, self.train.to(device), validation, self.test.to(device))
+        anomalies = None if self.anomalies is None else self.anomalies.to(device)
+        train, test = self.train.to(device), self.test.to(device)
+        return Dataset(self.spec, self.represent, train, validation, test, anomalies)
+
+    def labelled_only(self) -> "Dataset":
+        """The same data, specification included, without the training examples of unknown class."""
+        return replace(self, train=self.train.labelled())
 
 
 Share = Annotated[int | float, Field(ge=0)]
 
 
-def prepare(raw: Raw, *, binarize: Binarize, dequantize: bool, validation: Share, test: Share | None = None) -> Dataset:
+def prepare(
+    raw: Raw,
+    *,
+    binarize: Binarize,
+    dequantize: bool,
+    validation: Share,
+    test: Share | None = None,
+    labelled: Annotated[int, Field(gt=0)] | None = None,
+    exclude: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None,
+) -> Dataset:
     """Set validation (and, where the source has no test split, test) examples aside and fix the representation.
 
-    `validation` and `test` are a number of examples (at least 1), or a share of those at hand (below 1).
+    `validation` and `test` are a number of examples (at least 1), or a share of those at hand (below 1). Of the training
+    split `labelled` examples keep their labels (labels.py); None for all.
+
+    The classes `exclude` are in none of the splits, and the others keep their numbers: `spec.classes` counts all of them. What is
+    left out of the test split (of all examples, where the source has no test split of its own) becomes the anomalies.
     """
+    anomalies = None
+    if exclude is not None:
+        raw, anomalies = leave_out(raw, exclude)
     train = raw.train
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(len(train), generator=generator)
@@ -157,6 +188,10 @@ def prepare(raw: Raw, *, binarize: Binarize, dequantize: bool, validation: Share
     n_validation = _count("validation", validation, len(order))
     validate = train.subset(order[:n_validation].sort().values) if n_validation else None
     train = train.subset(order[n_validation:].sort().values)
+    if labelled is not None:
+        if train.y is None:
+            raise GenlabError(f"dataset.labelled={labelled}: {raw.name} has no labels; set dataset.labelled=null")
+        train = Examples(train.x, keep_labels(train.y, labelled, SPLIT_SEED, raw.name))
 
     if binarize != "none" and dequantize:
         raise GenlabError(
@@ -165,7 +200,31 @@ def prepare(raw: Raw, *, binarize: Binarize, dequantize: bool, validation: Share
     if dequantize and raw.levels is None:
         raise GenlabError("dataset.dequantize=true: these data are continuous already; set dataset.dequantize=false")
     represent = Representation(raw.levels, binarize, dequantize)
-    return Dataset(_specify(raw, train, represent), represent, train, validate, held_out)
+    return Dataset(_specify(raw, train, represent), represent, train, validate, held_out, anomalies)
+
+
+def leave_out(raw: Raw, classes: list[int]) -> tuple[Raw, Examples]:
+    """`raw` without the examples of `classes`, and those that were in its test split (in all of it, where it has none).
+
+    Raises GenlabError where there are no such classes, or no others.
+    """
+    key = f"dataset.exclude={classes}".replace(" ", "")
+    if raw.train.y is None or raw.classes is None:
+        raise GenlabError(f"{key}: {raw.name} has no labels; set dataset.exclude=null")
+    known = set(raw.train.y.unique().tolist()) - {UNLABELLED}
+    for number in classes:
+        if number not in known:
+            raise GenlabError(f"{key}: {raw.name} has no class {number}; its classes are 0 to {raw.classes - 1}")
+    if known <= set(classes):
+        raise GenlabError(f"{key}: these are all classes of {raw.name}; leave some to train on")
+
+    def part(examples: Examples, out: bool) -> Examples:
+        assert examples.y is not None, "a test split has labels where the training split has them"
+        return examples.subset((torch.isin(examples.y, torch.tensor(classes)) == out).nonzero().squeeze(1))
+
+    held_out = raw.train if raw.test is None else raw.test
+    test = None if raw.test is None else part(raw.test, out=False)
+    return replace(raw, train=part(raw.train, out=False), test=test), part(held_out, out=True)
 
 
 def _count(key: str, share: int | float, available: int) -> int:

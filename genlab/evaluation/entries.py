@@ -9,7 +9,18 @@ from genlab.metrics.measure import Measure
 Kind = Literal["exact", "lower bound", "estimate", "statistic", "cost"]
 """Of a likelihood: exact, lower bound or estimate. Else a statistic of finite samples, or a cost."""
 Group = Literal[
-    "likelihood", "sample quality", "diversity", "memorisation", "reconstruction", "classification", "family", "cost"
+    "likelihood",
+    "sample quality",
+    "diversity",
+    "memorisation",
+    "reconstruction",
+    "denoising",
+    "compression",
+    "codes",
+    "anomaly",
+    "classification",
+    "family",
+    "cost",
 ]
 GROUPS: tuple[Group, ...] = get_args(Group)
 """In the order in which tables show them."""
@@ -28,7 +39,8 @@ class Entry:
     real: Measure | None = None
     """The same of real examples in the place of the generated: the floor, or the ceiling, that no model passes."""
     baseline: Measure | None = None
-    """The same of the model whose components are independent: what a model must surpass to have learned anything."""
+    """What a model must surpass to have learned anything: the same of the model whose components are independent; of denoising,
+    of the noisy examples themselves; of codes, of as many principal components."""
 
     def as_dict(self) -> dict[str, Any]:
         """Fit for strict JSON: what is not finite becomes null."""

@@ -11,14 +11,16 @@ from torch import Tensor
 from genlab.data.source import Dataset
 from genlab.diagnoses import Diagnosis
 from genlab.evaluation import pictures
+from genlab.evaluation.anomaly import Anomalies
 from genlab.evaluation.cost import costs, network_evaluations, sampling_costs, timed_draw
 from genlab.evaluation.entries import Entries
 from genlab.evaluation.generated import LEAST, Reference, judge
 from genlab.evaluation.held_out import HeldOut, examine, likelihood_of
+from genlab.evaluation.uses import Uses, put_to_use
 from genlab.features import feature_space
 from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import confusion_matrix
-from genlab.models.base import GenerativeModel, Model
+from genlab.models.base import GenerativeModel, Model, Remarks, SamplesExPost
 from genlab.tracking.figures import Picture
 
 
@@ -35,6 +37,10 @@ class Settings:
     """How codes are laid out in a plane."""
     options: dict[str, Any]
     """Arguments of the family's sample_loop."""
+    noise: float | None = None
+    """Level of the noise that is to be removed from test examples; None for the usual one, 0 for none."""
+    anomalies: Anomalies | None = None
+    """What should be told from the test split."""
 
 
 @dataclass
@@ -67,11 +73,19 @@ def evaluate(
         held_out = examine(model, dataset, settings.seed, settings.k, settings.annealing, progress)
     entries, found = dict(held_out.entries), list(held_out.diagnoses)
     shown = {} if given is not None else pictures.classification(held_out)
+    uses = Uses()
+    if given is None:
+        noise, anomalies = settings.noise, settings.anomalies
+        uses = put_to_use(model, dataset, held_out, settings.seed, noise=noise, anomalies=anomalies, k=settings.k)
+        entries |= uses.entries
+        found += uses.diagnoses
+        shown |= uses.pictures
     facts: dict[str, Any] = {
         "data": dataset.spec.name,
         "test_examples": len(dataset.test),
         "representation": likelihood_of(model, dataset),
         "seed": settings.seed,
+        **uses.facts,
     }
     samples = given
     drawing = 0.0
@@ -82,6 +96,8 @@ def evaluate(
         drawing = time.perf_counter() - start
         entries |= sampling_costs(rate, network_evaluations(model, settings.seed, **options))
         facts |= {"sampling": options}
+        if isinstance(model, SamplesExPost):
+            facts["ex_post"] = model.ex_post
     if samples is not None:
         space = feature_space(dataset, model.device)
         reference = Reference(dataset, space, len(samples), settings.seed)
@@ -95,6 +111,7 @@ def evaluate(
     if given is None:
         shown |= pictures.latent_geometry(model, dataset, held_out, settings.latent, settings.seed)
         entries |= costs(model, noted)
+        facts["remarks"] = model.remarks() if isinstance(model, Remarks) else []
         if held_out.log_p is not None and held_out.classes is not None:
             predictions = held_out.log_p.argmax(1)
             facts["confusion"] = confusion_matrix(held_out.classes, predictions, held_out.log_p.shape[1]).tolist()

@@ -1,5 +1,6 @@
 """What a trained model makes of the test split: its family's own measures, likelihood, reconstruction, classification, codes."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from genlab import diagnoses
 from genlab.data.batches import Batch, in_order
-from genlab.data.source import Dataset
+from genlab.data.source import Dataset, Examples
 from genlab.diagnoses import Diagnosis
 from genlab.evaluation.baseline import independent_log_likelihood
 from genlab.evaluation.entries import Better, Entries, Entry, Group, entry
@@ -29,6 +30,9 @@ FAMILY: dict[str, tuple[str, Better, bool]] = {
     "elbo": ("nats", "higher", True),
     "reconstruction": ("nats", None, False),
     "kl": ("nats", None, False),
+    "iw_bound": ("nats", "higher", True),
+    "bound": ("nats", "higher", True),
+    "prior": ("nats", None, False),
     "nll": ("nats", "lower", False),
     "free_energy": ("nats", None, False),
     "pseudo_log_likelihood": ("nats", "higher", False),
@@ -71,7 +75,7 @@ def examine(
     if isinstance(model, Classifies):
         _classification(found, model, dataset, seed)
     if isinstance(model, Encodes):
-        batches = list(_batches(dataset, model, seed, limit=CODES))
+        batches = list(held_out_batches(dataset, model, seed, limit=CODES))
         found.codes = torch.cat([model.encode(batch.x).cpu() for batch in batches])
         if batches[0].y is not None:
             found.labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
@@ -81,7 +85,7 @@ def examine(
     return found
 
 
-def _batches(dataset: Dataset, model: Model, seed: int, limit: int | None = None) -> Iterator[Batch]:
+def held_out_batches(dataset: Dataset, model: Model, seed: int, limit: int | None = None) -> Iterator[Batch]:
     """The test split, or its first `limit` examples, with the same draws of its representation each time."""
     stream = in_order(dataset.test, dataset.represent, batch_size=BATCH, device=model.device, limit=limit)
     for number in count():
@@ -92,16 +96,24 @@ def _batches(dataset: Dataset, model: Model, seed: int, limit: int | None = None
         yield batch
 
 
+def evenly(examples: Examples, most: int) -> Examples:
+    """At most so many examples, evenly spaced."""
+    if len(examples) <= most:
+        return examples
+    index = torch.arange(most) * len(examples) // most
+    return examples.subset(index.to(examples.x.device) if isinstance(examples.x, Tensor) else index)
+
+
 def _family(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
     collected: dict[str, list[Tensor]] = {}
     with seeded(seed, "evaluate family", device=model.device):
-        for batch in _batches(dataset, model, seed):
+        for batch in held_out_batches(dataset, model, seed):
             for name, values in model.evaluate(batch).items():
                 collected.setdefault(name, []).append(values.cpu())
     for name, parts in collected.items():
         if name in ("loss", "mse"):  # the first is another's negative, the second is the reconstruction error below
             continue
-        unit, better, bound = FAMILY.get(name, ("", None, False))
+        unit, better, bound = FAMILY.get(name.rstrip("0123456789").rstrip("_"), ("", None, False))
         group: Group = "classification" if isinstance(model, Classifies) else "family"
         values = torch.cat(parts)
         bad = diagnoses.not_finite(values, f"{name} over the test split")
@@ -115,10 +127,11 @@ def _likelihood(
 ) -> None:
     with seeded(seed, "likelihood", device=model.device):
         train = next(in_order(dataset.train, dataset.represent, batch_size=annealing.chains, device=model.device)).x
-        found.likelihoods = log_likelihoods(model, _batches(dataset, model, seed), k, annealing, train, progress)
+        batches = held_out_batches(dataset, model, seed)
+        found.likelihoods = log_likelihoods(model, batches, k, annealing, train, progress, len(dataset.test))
     if not found.likelihoods:
         return
-    x = torch.cat([batch.x.cpu() for batch in _batches(dataset, model, seed, limit=MOST_BASELINE)])
+    x = torch.cat([batch.x.cpu() for batch in held_out_batches(dataset, model, seed, limit=MOST_BASELINE)])
     independent = independent_log_likelihood(dataset, x, bool(getattr(model, "discrete", False)))
     baseline = None if independent is None else mean(independent)
     for likelihood in found.likelihoods:
@@ -148,7 +161,7 @@ def _reconstruction(found: HeldOut, model: Model, dataset: Dataset, seed: int) -
     assert isinstance(model, Reconstructs)
     errors, constant, made, seen = [], [], [], []
     centre = dataset.spec.mean.to(model.device)
-    for number, batch in enumerate(_batches(dataset, model, seed)):
+    for number, batch in enumerate(held_out_batches(dataset, model, seed)):
         restored = model.reconstruct(batch.x)
         errors.append((restored - batch.x).square().flatten(1).sum(1).cpu())
         constant.append((centre - batch.x).square().flatten(1).sum(1).cpu())
@@ -175,7 +188,7 @@ def _reconstruction(found: HeldOut, model: Model, dataset: Dataset, seed: int) -
 def _classification(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
     assert isinstance(model, Classifies)
     answers, truths = [], []
-    for batch in _batches(dataset, model, seed):
+    for batch in held_out_batches(dataset, model, seed):
         assert batch.y is not None
         answers.append(model.classify(batch.x).cpu())
         truths.append(batch.y.cpu())
@@ -184,6 +197,8 @@ def _classification(found: HeldOut, model: Model, dataset: Dataset, seed: int) -
     right = predictions == labels
     found.log_p, found.classes = log_p, labels
     for k, measure in enumerate(accuracy_by_class(labels, predictions, model.classes)):
+        if math.isnan(measure.value):  # dataset.exclude: there are no examples of this class
+            continue
         found.entries[f"accuracy_class_{k}"] = entry("classification", measure, "share", "higher")
     found.entries["calibration_error"] = entry("classification", _calibration(top, right), "share", "lower")
 

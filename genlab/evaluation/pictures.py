@@ -9,8 +9,17 @@ from genlab.data.source import Dataset
 from genlab.errors import GenlabError
 from genlab.evaluation.generated import Judgement
 from genlab.evaluation.held_out import HeldOut
-from genlab.gallery import COLUMNS, classification_charts, held_out, interpolation, reconstructions, traversal
-from genlab.models.base import Decodes, Encodes, Model, Reconstructs
+from genlab.gallery import (
+    COLUMNS,
+    axes_of,
+    classification_charts,
+    held_out,
+    interpolation,
+    principal_axes,
+    reconstructions,
+    traversal,
+)
+from genlab.models.base import Decodes, Encodes, HasSpectrum, Model, Reconstructs
 from genlab.tracking.charts import class_bars
 from genlab.tracking.figures import Picture, grid, latent_scatter, pairs, scatter
 
@@ -48,6 +57,8 @@ def latent_geometry(model: Model, dataset: Dataset, found: HeldOut, kind: Map, s
     shown = {}
     if isinstance(model, Reconstructs):
         shown["reconstructions"] = reconstructions(model, dataset, seed)
+    if isinstance(model, HasSpectrum):
+        shown |= principal_axes(model, dataset, seed)
     if found.codes is None or not isinstance(model, Encodes):
         return shown
     plane, axes, note = project(found.codes, kind, seed)
@@ -58,7 +69,7 @@ def latent_geometry(model: Model, dataset: Dataset, found: HeldOut, kind: Map, s
         codes = model.encode(x)
         rows = min(8, len(codes) // 2)
         lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS)
-        dimensions = codes.std(0).argsort(descending=True)[:COLUMNS].tolist()
+        dimensions = axes_of(model, codes)
         walks = traversal(model, codes[0], codes, dimensions)
         shown["interpolation"] = grid(lines, COLUMNS, dataset.spec)
         shown["traversal"] = grid(walks, len(walks) // len(dimensions), dataset.spec)

@@ -94,7 +94,7 @@ def show(evaluation: Evaluation, folder: Path) -> None:
     table = Table(title=", ".join(protocol), title_justify="left", box=None, pad_edge=False)
     beside = [
         (name, attribute)
-        for name, attribute in (("real against real", "real"), ("independent parts", "baseline"))
+        for name, attribute in (("real against real", "real"), ("baseline", "baseline"))
         if any(getattr(entry, attribute) is not None for entry in evaluation.entries.values())
     ]
     table.add_column("measure", no_wrap=True)
@@ -117,6 +117,19 @@ def show(evaluation: Evaluation, folder: Path) -> None:
                 f"{found['effective_chains']:.0f} chains count",
                 markup=False,
             )
+    if any(entry.baseline is not None for entry in evaluation.entries.values()):
+        special = {"denoising": "of denoising the noisy examples", "codes": "of codes as many principal components"}
+        present = {entry.group for entry in evaluation.entries.values()}
+        of_others = "".join(f"; {text}" for group, text in special.items() if group in present)
+        console.print(f"  baseline     components independent of each other{of_others}", markup=False)
+    if "denoising" in facts:
+        console.print(f"  denoising    {facts['denoising']['kind']}", markup=False)
+    if "anomaly" in facts:
+        _show_anomalies(facts["anomaly"])
+    if "ex_post" in facts:
+        console.print(f"  sampling     ex post, from a {facts['ex_post']}: no part of the model", markup=False)
+    for remark in facts.get("remarks", []):
+        console.print(f"  remark       {remark}", style="yellow", markup=False)
     for diagnosis in evaluation.diagnoses:
         console.print(f"  diagnosis    {diagnosis}", style="yellow", markup=False)
     if not evaluation.diagnoses:
@@ -126,6 +139,20 @@ def show(evaluation: Evaluation, folder: Path) -> None:
         f"  time         {seconds['total']:,.1f} s, of which sampling {seconds['sampling']:,.1f} s", markup=False
     )
     console.print(f"  written      {folder / 'metrics.json'}, {folder / 'evaluation'}/", markup=False)
+
+
+def _show_anomalies(facts: dict[str, Any]) -> None:
+    against, normal, anomalous = facts["against"], facts["normal"], facts["anomalous"]
+    console.print(f"  anomalies    {against}: {anomalous:,} against {normal:,} test examples", markup=False)
+    if not facts["scores"]:
+        console.print("               the model has no score that would rank them", markup=False)
+    for name, found in facts["scores"].items():
+        low, high = found["interval_95"]
+        console.print(
+            f"               {name}: AUROC {found['auroc']:.4f}, 95 % interval {low:.4f} to {high:.4f}; where 95 % are found, "
+            f"{100 * found['false_positives_at_95']:.1f} % of the normal are taken for anomalous",
+            markup=False,
+        )
 
 
 def _unit(entry: Entry) -> str:

@@ -42,6 +42,10 @@ def blank(data: DataSpec) -> Classifier:
         dropout=0.0,
         label_smoothing=0.0,
         shift=1,
+        start=None,
+        reset=False,
+        frozen=False,
+        trunk=None,
     )
 
 

@@ -4,9 +4,19 @@ Encoder f and decoder g mirror each other around the bottleneck h. With x~ = g(f
 
     mean squared error    ||x - x~||^2    or    cross-entropy    -sum_j [x_j log x~_j + (1 - x_j) log(1 - x~_j)],
 
-summed over components and averaged over examples. `noise` > 0 makes it a denoising autoencoder (Vincent et al. 2008): the
-encoder sees x + noise * eps and must restore x. `sparsity` > 0 adds sparsity * sum_k |h_k|. With no hidden layers and an
-identity output it is linear, and its optimum spans the subspace of the leading principal components.
+summed over components and averaged over examples. With no hidden layers and an identity output it is linear, and its optimum
+spans the subspace of the leading principal components. What keeps an overcomplete one (more codes than components) from the
+identity is a penalty or noise:
+
+    denoising (Vincent et al. 2008)     `noise`: the encoder sees x + noise * eps and must restore x
+    sparse                              `sparsity` * sum_k |h_k|
+    contractive (Rifai et al. 2011)     `contraction` * ||dh/dx||_F^2, estimated by one random projection, ||v^T dh/dx||^2 with
+                                        v_k = -1 or 1: unbiased, as E[v v^T] = I (Hutchinson 1990)
+
+The last two shrink the code, and a free decoder can undo that by its scale; `tied` weights, each layer of the decoder the
+transpose of its mirror image in the encoder with a bias of its own, cannot.
+
+It has no prior. Samples are decoded from a density fitted to the codes of the training data afterwards (codes.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +30,11 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import Metrics, Model
-from genlab.networks.autoencoding import Network, encoder_and_decoder, start_at
-from genlab.networks.mlp import Activation
+from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.codes import Codes, Density
+from genlab.networks.autoencoding import Decoder, Network, encoder_and_decoder, start_at
+from genlab.networks.mlp import MLP, Activation
+from genlab.networks.tied import TiedDecoder
 from genlab.optimizers import Recipe
 
 Output = Literal["auto", "sigmoid", "relu", "leaky_relu", "identity"]
@@ -34,8 +46,8 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-class AE(Model):
-    """Feed-forward or convolutional autoencoder. It defines no distribution, so it reconstructs but does not sample."""
+class AE(GenerativeModel):
+    """Feed-forward or convolutional autoencoder. It defines no distribution of its own: its samples are made ex post."""
 
     shift: Tensor
     scale: Tensor
@@ -56,25 +68,28 @@ class AE(Model):
         loss: Literal["mse", "bce"],
         noise: Annotated[float, Field(ge=0)],
         sparsity: Annotated[float, Field(ge=0)],
+        contraction: Annotated[float, Field(ge=0)],
+        tied: bool,
+        density: Density,
+        components: Annotated[int, Field(gt=0)],
     ) -> None:
         super().__init__(data, optimizer)
         if output == "auto":
             output = "identity" if data.support == "real" else "sigmoid"
         refuse_misfit(data, output, loss)
-        if noise > 0 and optimizer.needs_closure:
-            raise GenlabError(f"model.noise={noise}: optimizer=lbfgs needs a loss without noise; set model.noise=0")
-        self.latent_dim, self.output, self.criterion, self.noise, self.sparsity = (
-            latent_dim,
-            output,
-            loss,
-            noise,
-            sparsity,
-        )
+        for key, weight in (("noise", noise), ("contraction", contraction)):
+            if weight > 0 and optimizer.needs_closure:
+                raise GenlabError(
+                    f"model.{key}={weight}: optimizer=lbfgs needs a loss without noise; set model.{key}=0"
+                )
+        self.latent_dim, self.output, self.criterion = latent_dim, output, loss
+        self.noise, self.sparsity, self.contraction = noise, sparsity, contraction
         # Real data are seen in units of their overall spread: one factor for all components, which leaves PCA unchanged.
         scale = data.std.square().mean().sqrt().clamp_min(1e-12) if data.support == "real" else torch.ones(())
         shift = data.mean if output == "identity" and data.support == "real" else torch.zeros_like(data.mean)
         self.register_buffer("shift", shift)
         self.register_buffer("scale", scale)
+        self.decoder: Decoder | TiedDecoder
         self.encoder, self.decoder = encoder_and_decoder(
             data,
             network,
@@ -85,6 +100,14 @@ class AE(Model):
             outputs=1,
             activation=activation,
         )
+        if tied:
+            if not isinstance(self.encoder, MLP):
+                raise GenlabError(
+                    f"model.tied=true: only feed-forward layers mirror each other, and model.network={network} takes others for "
+                    f"dataset={data.name}; set model.network=mlp or model.tied=false"
+                )
+            self.decoder = TiedDecoder(self.encoder, data.shape, activation)
+        self.codes = Codes(latent_dim, density, components)
         start_at(
             self.decoder, data.mean.clamp(0.005, 0.995).logit() if output == "sigmoid" else (data.mean - shift) / scale
         )
@@ -94,20 +117,45 @@ class AE(Model):
         optimizer = self.optimizers["ae"]
         for batch in batches:
             terms: Metrics = {}
+            seen_codes: list[Tensor] = []
 
-            def loss(x: Tensor = batch.x, terms: Metrics = terms) -> Tensor:
+            def loss(x: Tensor = batch.x, terms: Metrics = terms, codes: list[Tensor] = seen_codes) -> Tensor:
                 seen = x + self.noise * torch.randn_like(x) if self.noise else x
-                h = self.code(seen)
+                h, penalties = self.penalised_code(seen)
                 error = self.error(self.decoder(h).float(), x).mean()
+                codes[:] = [h.detach()]
                 terms["reconstruction_error"] = error.detach()
-                if not self.sparsity:
-                    return error
-                penalty = self.sparsity * h.abs().sum(1).mean()
-                terms["sparsity_penalty"] = penalty.detach()
-                return error + penalty
+                for name, penalty in penalties.items():
+                    terms[name] = penalty.detach().mean()
+                return error + sum(penalty.mean() for penalty in penalties.values())
 
             value = self.descend(optimizer, loss)
+            with torch.no_grad():
+                self.codes.remember(self.code(batch.x) if self.noise else seen_codes[0])
             yield {"loss": value, **terms}
+
+    def penalised_code(self, x: Tensor) -> tuple[Tensor, Metrics]:
+        """h = f(x), shape (n, latent_dim), and its penalties with their weights, each of shape (n,)."""
+        penalties: Metrics = {}
+        if self.contraction:
+            h, squares = self.code_and_jacobian(x)
+            penalties["contraction_penalty"] = self.contraction * squares
+        else:
+            h = self.code(x)
+        if self.sparsity:
+            penalties["sparsity_penalty"] = self.sparsity * h.abs().sum(1)
+        return h, penalties
+
+    def code_and_jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """h = f(x) (n, latent_dim), and an unbiased estimate of ||dh/dx||_F^2 (n,) from one projection an example."""
+        trains = torch.is_grad_enabled()
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            # Not through a call: what torch.compile makes of an encoder cannot be differentiated twice.
+            h: Tensor = self.encoder.forward((x - self.shift) / self.scale).float()
+            v = torch.randint(2, h.shape, device=h.device).mul_(2).sub_(1).to(h.dtype)
+            (projection,) = torch.autograd.grad(h, x, v, create_graph=trains)
+        return h, projection.square().flatten(1).sum(1)
 
     def code(self, x: Tensor) -> Tensor:
         """h = f(x), shape (n, latent_dim)."""
@@ -126,11 +174,21 @@ class AE(Model):
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
-        h = self.code(batch.x)
+        h, penalties = self.penalised_code(batch.x)
         out = self.decoder(h).float()
         error = self.error(out, batch.x)
         mse = (batch.x - self.restore(out)).square().flatten(1).sum(1)
-        return {"loss": error + self.sparsity * h.abs().sum(1), "reconstruction_error": error, "mse": mse}
+        return {"loss": error + sum(penalties.values()), "reconstruction_error": error, "mse": mse}
+
+    @property
+    def ex_post(self) -> str:
+        """The density of codes that samples come from."""
+        return self.codes.describe()
+
+    @torch.no_grad()
+    def sample_loop(self, n: int) -> Iterator[Tensor]:
+        """g(h) with h from the density fitted to the codes of training examples, which is no part of the model."""
+        yield self.decode(self.codes.sample(n))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from genlab.config import family_of
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
+from genlab.networks.pretrained import Trunk
 from genlab.optimizers import Recipe
 
 Metrics = dict[str, Tensor]
@@ -30,6 +31,10 @@ class Model(nn.Module, ABC):
     """Whether the loss of a batch is a function of the parameters alone, as a line search (L-BFGS) needs."""
     needs_labels: ClassVar[bool] = False
     """Whether every training example must come with its class."""
+    closed_form: ClassVar[bool] = False
+    """Whether the fit is a sum over examples and no descent: then each counts once, and the last batch is cut to what remains."""
+    uses_unlabelled: ClassVar[bool] = False
+    """Whether a family that is told classes also trains on examples without, y = -1 (dataset.labelled)."""
 
     data: DataSpec
     optimizers: dict[str, Optimizer]
@@ -146,6 +151,25 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class HasRate(Protocol):
+    """Its codes are discrete, so that each has a length in bits."""
+
+    def rate_bits(self, x: Tensor) -> Tensor:
+        """Bits that the code of each of x takes, shape (n,)."""
+        ...
+
+
+@runtime_checkable
+class Pretrains(Protocol):
+    def trunk(self) -> Trunk:
+        """Layers from examples to features that a classifier may start from.
+
+        A family with an `encoder` that sees (x - shift) / scale needs no such method: its last hidden layer is taken.
+        """
+        ...
+
+
+@runtime_checkable
 class Decodes(Protocol):
     latent_dim: int
 
@@ -256,6 +280,49 @@ class Inpaints(Protocol):
 class HasFilters(Protocol):
     def filters(self) -> Tensor:
         """What each hidden unit looks for in the data, (hidden, *shape)."""
+        ...
+
+
+@runtime_checkable
+class HasSpectrum(Protocol):
+    """Its latent axes are principal components, in the order of the variance along them."""
+
+    latent_dim: int
+
+    def spectrum(self) -> tuple[Tensor, float]:
+        """Variance of the training data along each latent axis, (latent_dim,), and summed over all of space."""
+        ...
+
+    def reconstruct_with(self, x: Tensor, components: int) -> Tensor:
+        """What the first so many components keep of x, same shape and support."""
+        ...
+
+
+@runtime_checkable
+class SamplesExPost(Protocol):
+    """It is no model of p(x): samples are decoded from a density that was fitted to the codes afterwards."""
+
+    @property
+    def ex_post(self) -> str:
+        """That density, in words."""
+        ...
+
+
+@runtime_checkable
+class Remarks(Protocol):
+    def remarks(self) -> list[str]:
+        """What one must know to read its figures, a line each; empty where all is as it should be."""
+        ...
+
+
+@runtime_checkable
+class HasLevels(Protocol):
+    """A chain of latent levels, of which level 1 is next to the data."""
+
+    levels: list[int]
+
+    def hierarchy(self, n: int, kept: int, *, below: bool) -> Tensor:
+        """n samples that share the noise of levels 1..kept (`below`), or of those above, while the others are drawn anew."""
         ...
 
 

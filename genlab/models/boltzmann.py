@@ -38,10 +38,11 @@ from torch import Tensor, nn
 from genlab.config import family_of
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.errors import GenlabError
 from genlab.models import gibbs
 from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.labels import classes_of
 from genlab.models.negative_phase import Contrastive, Negative, Persistent, Tempered, softplus
+from genlab.networks.pretrained import Trunk, affine
 from genlab.optimizers import Recipe
 
 Count = Annotated[int, Field(gt=0)]
@@ -76,13 +77,9 @@ class BoltzmannMachine(GenerativeModel):
         conditional: bool,
     ) -> None:
         super().__init__(data, optimizer)
-        if conditional and data.classes is None:
-            raise GenlabError(
-                f"model.conditional=true needs labels, and dataset={data.name} has none; set model.conditional=false"
-            )
         self.hidden = hidden or min(500, max(16, 2 * data.dim))
         self.latent_dim = self.hidden
-        self.label_units = data.classes or 0 if conditional else 0
+        self.label_units = classes_of(data, conditional)
         if conditional:
             self.classes = self.label_units
         self.mean_field, self.centred, self.average = mean_field, centred, average
@@ -341,6 +338,14 @@ class BoltzmannMachine(GenerativeModel):
         to_classes = self.theta("W")[self.data.dim :]
         parts = [p[:, k : k + 1] * torch.sigmoid(z + to_classes[k]) for k in range(self.label_units)]
         return torch.stack(parts).sum(0)
+
+    @torch.no_grad()
+    def trunk(self) -> Trunk:
+        """p(h = 1|x) as a layer of sigmoid units; those of classes, where there are any, are left at 0."""
+        d, x = self.data.dim, torch.zeros(1, *self.data.shape, device=self.device)
+        low, high = (self.inputs(self.visible(at))[0, :d].reshape(self.data.shape) for at in (x, x + 1))
+        scale = 1 / (high - low)  # u(x) is affine in x
+        return Trunk(affine(self.theta("W")[:d], self.theta("b"), nn.Sigmoid()), -low * scale, scale, self.data.shape)
 
     def activations(self, x: Tensor) -> Tensor:
         return self.encode(x)

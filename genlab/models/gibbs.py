@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.errors import GenlabError, did_you_mean
+from genlab.models.labels import wanted_classes
 from genlab.models.negative_phase import Tempered, softplus
 from genlab.random import bernoulli
 
@@ -93,7 +93,11 @@ def sample(
         sampler = "annealed" if kept is None or labels is not None else "chains"
     if sampler not in STEPS:
         raise GenlabError(f"sampler={sampler}: {did_you_mean(sampler, STEPS)}")
-    held = None if labels is None else (slice(machine.data.dim, None), _classes(machine, n, labels))
+    held = (
+        None
+        if labels is None
+        else (slice(machine.data.dim, None), wanted_classes(labels, n, machine.label_units).to(machine.W))
+    )
     if sampler == "tempered":
         if held is not None:
             raise GenlabError(f"labels={labels}: tempered chains hold no classes; set sampler=annealed")
@@ -118,16 +122,6 @@ def tempered(machine: "BoltzmannMachine", n: int, steps: int, mean: bool) -> Ite
     for _ in range(steps):
         v = levels(machine, h, u, h)
         yield machine.restore(machine.mean_visible(machine.visible_input(bernoulli(h))) if mean else v)
-
-
-def _classes(machine: "BoltzmannMachine", n: int, labels: list[int] | int) -> Tensor:
-    wanted = [labels] if isinstance(labels, int) else list(labels)
-    if not machine.label_units:
-        raise GenlabError(f"labels={labels}: this model has no classes; train with model.conditional=true")
-    if not wanted or not 0 <= min(wanted) <= max(wanted) < machine.label_units:
-        raise GenlabError(f"labels={labels}: classes are 0 to {machine.label_units - 1}")
-    classes = torch.tensor(wanted, device=machine.device).repeat(-(-n // len(wanted)))[:n]
-    return F.one_hot(classes, machine.label_units).to(machine.W.dtype)
 
 
 @torch.no_grad()

@@ -10,8 +10,10 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.conv import ConvDecoder, ConvEncoder
 from genlab.networks.mlp import MLP, Activation
+from genlab.networks.resnet import ResDecoder, ResEncoder
+from genlab.networks.tied import TiedDecoder
 
-Network = Literal["auto", "mlp", "conv"]
+Network = Literal["auto", "mlp", "conv", "resnet"]
 
 CONV_WIDTHS = [32, 64, 128]
 
@@ -33,6 +35,9 @@ class VectorDecoder(nn.Module):
         return self.mlp.last
 
 
+Decoder = VectorDecoder | ConvDecoder | ResDecoder
+
+
 def encoder_and_decoder(
     data: DataSpec,
     network: Network,
@@ -43,36 +48,56 @@ def encoder_and_decoder(
     latent_dim: int,
     outputs: int,
     activation: Activation,
-) -> tuple[nn.Module, VectorDecoder | ConvDecoder]:
+    classes: int = 0,
+) -> tuple[nn.Module, Decoder]:
     """An encoder (n, *shape) -> (n, code) and the mirrored decoder (n, latent_dim) -> (n, outputs*C, ...).
 
     `auto` takes convolutions for colour pictures and for those larger than 32x32, and an MLP otherwise. `hidden` are the
-    widths of the MLP's layers or the channels of the convolutions, from the data to the code; None for the default.
+    widths of the MLP's layers or the channels of the convolutions, from the data to the code; None for the default. Both
+    take examples and codes joined `with_classes` where `classes` > 0.
     """
     if network == "auto":
         network = "conv" if data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32) else "mlp"
-    if network == "conv":
+    if network in ("conv", "resnet"):
         if not data.is_image:
             raise GenlabError(
-                f"model.network=conv: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp"
+                f"model.network={network}: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp"
             )
         widths = list(hidden or CONV_WIDTHS)
         if min(data.shape[1:]) < 2 ** (len(widths) - 1):
             raise GenlabError(f"model.hidden={widths}: each entry halves the sides of {data.shape[1:]}; name fewer")
         output_shape = (outputs * data.shape[0], *data.shape[1:])
+        input_shape = (data.shape[0] + classes, *data.shape[1:])
+        if network == "resnet":
+            return (
+                ResEncoder(input_shape, widths, code, activation),
+                ResDecoder(latent_dim + classes, widths, output_shape, activation),
+            )
         return (
-            ConvEncoder(data.shape, widths, code, activation),
-            ConvDecoder(latent_dim, widths, output_shape, activation),
+            ConvEncoder(input_shape, widths, code, activation),
+            ConvDecoder(latent_dim + classes, widths, output_shape, activation),
         )
     widths = list(default_hidden if hidden is None else hidden)
     return (
-        MLP([data.dim, *widths, code], activation),
-        VectorDecoder([latent_dim, *reversed(widths), outputs * data.dim], outputs, data.shape, activation),
+        MLP([data.dim + classes, *widths, code], activation),
+        VectorDecoder([latent_dim + classes, *reversed(widths), outputs * data.dim], outputs, data.shape, activation),
     )
 
 
+def with_classes(x: Tensor, y: Tensor | None, network: nn.Module) -> Tensor:
+    """Examples or codes x joined with one-hot classes y (n, classes) as `network` takes them; x itself where y is None.
+
+    Classes are planes beside an image's channels for convolutions, and numbers after the others for everything else.
+    """
+    if y is None:
+        return x
+    if isinstance(network, ConvEncoder | ResEncoder):
+        return torch.cat([x, y[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+    return torch.cat([x.flatten(1), y], 1)
+
+
 @torch.no_grad()
-def start_at(decoder: VectorDecoder | ConvDecoder, out: Tensor) -> None:
+def start_at(decoder: Decoder | TiedDecoder, out: Tensor) -> None:
     """Set the last bias so that the untrained decoder puts out `out`, of shape (outputs*C, ...), on average."""
     bias = decoder.last.bias
     assert bias is not None

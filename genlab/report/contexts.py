@@ -5,14 +5,27 @@ Measures of samples belong to a feature network and a number of samples. Where t
 data as they are stored, the representation in which a model was trained does not divide them, and is shown beside them.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from genlab.report.measures import COST, DIVERSITY, MEMORISATION, QUALITY, TRAINING
-from genlab.report.runs import Run
+from genlab.report.measures import (
+    ANOMALY,
+    CODES,
+    COST,
+    DENOISING,
+    DIVERSITY,
+    LIKELIHOOD,
+    MEMORISATION,
+    QUALITY,
+    TRAINING,
+)
+from genlab.report.runs import Run, section
 
 OVERVIEW = "Overview"
 FROM_SAMPLES = (QUALITY, DIVERSITY, MEMORISATION)
+OF_EXAMPLES = (CODES, ANOMALY)
+"""Shares of examples put right: comparable whatever representation of these examples a model saw."""
 NAMES = {"samples": "number of samples", "features": "feature network", "dataset": "data set", "hardware": "device"}
 
 
@@ -26,6 +39,8 @@ class Context:
     features: str = ""
     samples: str = ""
     hardware: str = ""
+    task: str = ""
+    """What was to be removed, or told from the test split."""
 
     def __str__(self) -> str:
         named = {"split": "{} split", "features": "features: {}", "samples": "{} samples", "hardware": "on {}"}
@@ -44,6 +59,13 @@ def context(run: Run, group: str) -> Context:
         return Context(run.dataset, "test", run.prepared)
     split = str(evaluation.get("split") or "test")
     representation = str(evaluation.get("representation") or run.prepared)
+    if group != LIKELIHOOD:  # the data that the model saw, whichever likelihood of them it has
+        representation = re.sub(r"^(density of|probability of|none; the model saw) ", "", representation)
+    if group in OF_EXAMPLES:
+        against = section(evaluation, "anomaly").get("against")
+        return Context(run.dataset, split, task=f"against {against}" if against and group == ANOMALY else "")
+    if group == DENOISING:
+        return Context(run.dataset, split, representation, task=str(section(evaluation, "denoising").get("kind") or ""))
     if group not in FROM_SAMPLES:
         return Context(run.dataset, split, representation)
     as_stored = "reference_examples" in evaluation  # then samples were judged against unchanged test examples

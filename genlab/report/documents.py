@@ -25,7 +25,7 @@ def markdown(tables: Sequence[MetricTable], title: str) -> str:
                 marked = {"best": "**{}**", "tie": "{} ≈"}
                 texts = [marked.get(mark, "{}").format(text) for text, mark in zip(texts, line.marks, strict=True)]
                 seen = [escape_markdown(line.representation)] if more else []
-                lines.append(_markdown_line([escape_markdown(line.row.label), *seen, str(line.seeds), *texts]))
+                lines.append(_markdown_line([escape_markdown(line.label), *seen, str(line.seeds), *texts]))
             for reference in table.references:
                 texts = [plain(rounded(cell.value, cell.error) if cell else None) for cell in reference.cells]
                 lines.append(_markdown_line([f"*{reference.label}*", *("" for _ in more), "", *texts]))
@@ -60,7 +60,7 @@ def tex(tables: Sequence[MetricTable], title: str) -> str:
                 latex(rounded(c.value, c.error) if c else None, m) for c, m in zip(line.cells, line.marks, strict=True)
             ]
             seen = [escape_latex(line.representation)] if more else []
-            lines.append(f"    {' & '.join([escape_latex(line.row.label), *seen, str(line.seeds), *texts])} \\\\")
+            lines.append(f"    {' & '.join([escape_latex(line.label), *seen, str(line.seeds), *texts])} \\\\")
         if table.references:
             lines.append("    \\midrule")
         for reference in table.references:
@@ -85,6 +85,7 @@ SPECIAL = {
     '"': r"\textquotedbl{}",
     "±": r"$\pm$",
     "≈": r"$\approx$",
+    "†": r"$\dagger$",
     "…": r"\dots{}",
     "—": "---",
     **{sign: "\\" + sign for sign in "{}$&#%_"},

@@ -7,8 +7,10 @@ from typing import Any
 
 LIKELIHOOD, QUALITY, DIVERSITY, MEMORISATION = "Likelihood", "Sample quality", "Diversity", "Memorisation"
 RECONSTRUCTION, CLASSIFICATION, COST = "Reconstruction", "Classification", "Cost"
+DENOISING, COMPRESSION, CODES, ANOMALY = "Denoising", "Compression", "Codes", "Anomaly detection"
 OTHER, TRAINING = "Of the family itself", "At the end of training"
-GROUPS = (LIKELIHOOD, QUALITY, DIVERSITY, MEMORISATION, RECONSTRUCTION, CLASSIFICATION, OTHER, COST, TRAINING)
+GROUPS: tuple[str, ...] = (LIKELIHOOD, QUALITY, DIVERSITY, MEMORISATION, RECONSTRUCTION, DENOISING, COMPRESSION)
+GROUPS += (CODES, ANOMALY, CLASSIFICATION, OTHER, COST, TRAINING)
 
 ABOUT = {
     LIKELIHOOD: "Per test example. An exact value, a lower bound and an estimate are different quantities: each kind of each "
@@ -18,6 +20,12 @@ ABOUT = {
     DIVERSITY: "How much of the data the samples reach.",
     MEMORISATION: "A model that repeats its training set has samples closer to training than to test examples. Not ranked.",
     RECONSTRUCTION: "Held-out examples, encoded and decoded.",
+    DENOISING: "Held-out examples to which noise was added, encoded and decoded, against the clean ones.",
+    COMPRESSION: "The rate of a code, in bits, buys its distortion, and no column is better alone: not ranked. The ratio is that "
+    "of the bits of an example as it is stored to those of its code: its rate, or 32 bits a number where no rate is known.",
+    CODES: "What codes keep of held-out examples: classes, from 5 nearest neighbours and from logistic regression on 5,000 "
+    "training codes, and which examples are neighbours.",
+    ANOMALY: "The probability that an anomalous example scores higher than one of the test split: 0.5 says nothing.",
     CLASSIFICATION: "Held-out labels.",
     COST: "Depends on the machine and on what else it was doing. Not ranked.",
     OTHER: "What a family defines for itself, on the test split.",
@@ -51,6 +59,15 @@ DEFINITIONS = {
     "nearest_train_distance": Definition(MEMORISATION, "distance to train"),
     "nearest_test_distance": Definition(MEMORISATION, "distance to test"),
     "reconstruction_mse": Definition(RECONSTRUCTION, "squared error", "", "lower"),
+    "denoising_mse": Definition(DENOISING, "squared error", "", "lower"),
+    "denoising_psnr": Definition(DENOISING, "PSNR", "dB", "higher"),
+    "code_numbers": Definition(COMPRESSION, "numbers in a code"),
+    "rate": Definition(COMPRESSION, "rate", "bits"),
+    "compression_ratio": Definition(COMPRESSION, "ratio"),
+    "distortion": Definition(COMPRESSION, "distortion"),
+    "knn_accuracy": Definition(CODES, "5 neighbours", "", "higher"),
+    "linear_accuracy": Definition(CODES, "logistic regression", "", "higher"),
+    "trustworthiness": Definition(CODES, "trustworthiness", "", "higher"),
     "accuracy": Definition(CLASSIFICATION, "accuracy", "", "higher"),
     "error_rate": Definition(CLASSIFICATION, "error rate", "", "lower"),
     "nll": Definition(CLASSIFICATION, "NLL", "nats", "lower"),
@@ -66,10 +83,12 @@ DEFINITIONS = {
     "network_evaluations": Definition(COST, "network evaluations"),
     "peak_memory_mb": Definition(COST, "peak memory", "MB"),
 }
-GIVEN = {group.lower(): group for group in GROUPS} | {"family": OTHER}
+GIVEN = {group.lower(): group for group in GROUPS} | {"family": OTHER, "anomaly": ANOMALY}
 """What metrics.json calls a group -> its name here."""
 LONGEST_UNIT = 13  # characters
-TERM_UNITS = dict.fromkeys(("elbo", "log_likelihood", "log likelihood", "kl", "reconstruction"), "nats")
+TERM_UNITS = dict.fromkeys(
+    ("elbo", "bound", "log_likelihood", "log likelihood", "kl", "prior", "reconstruction"), "nats"
+)
 FROM_COST = {"seconds": "training_seconds", "parameters": "parameters", "peak_memory_mb": "peak_memory_mb"}
 """What run.json calls a cost -> what metrics.json calls it."""
 
@@ -80,7 +99,7 @@ def definition(name: str) -> Definition:
         return DEFINITIONS[name]
     words = name.removeprefix("test/").replace("_", " ")
     if name.startswith("test/"):
-        kind = "lower bound" if words == "elbo" else ""
+        kind = "lower bound" if words in ("elbo", "bound") else ""
         return Definition(TRAINING, words, TERM_UNITS.get(words, ""), kind=kind)
     for start, unit, better in (("log_likelihood", "nats", "higher"), ("bits_per_dim", "bits/dim", "lower")):
         if name.startswith(start):
@@ -89,6 +108,8 @@ def definition(name: str) -> Definition:
         if name.startswith(family + "_"):
             known = DEFINITIONS[family]
             return Definition(known.group, words.replace(family, known.label), known.unit, known.better)
+    if name.startswith("auroc_"):
+        return Definition(ANOMALY, f"AUROC, {words.removeprefix('auroc ')}", "", "higher")
     for prefix, group in (("nearest_", MEMORISATION), ("reconstruction_", RECONSTRUCTION), ("class_", DIVERSITY)):
         if name.startswith(prefix):
             return Definition(group, words)

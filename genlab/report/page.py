@@ -39,6 +39,7 @@ class Comparison:
     overview: list[MetricTable]
     tables: list[MetricTable]
     measures: list[MetricDrawing]
+    sweeps: list[Drawing]
     curves: list[CurvePair]
     cost: list[Drawing]
     legend: Drawing

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genlab.config import family_of
 from genlab.report.measures import Measure
 from genlab.report.runs import Run, section, show
 
@@ -71,7 +72,7 @@ def make_rows(runs: Sequence[Run]) -> Rows:
     for run in runs:
         groups.setdefault(tuple(sorted(_settings(run).items())), []).append(run)
     members = [_one_a_seed(group, notices) for group in groups.values()]
-    settings = [_settings(group[0]) for group in members]
+    settings = _name_starts([_settings(group[0]) for group in members], members)
     labels = _labels(settings)
     rows = [Row(k + 1, labels[k], members[k], settings[k]) for k in range(len(members))]
     return Rows(rows, differences(settings), notices)
@@ -100,11 +101,27 @@ def _settings(run: Run) -> dict[str, str]:
         flat[name] = run.choices[name]
     train, preferred = section(run.config, "train"), section(run.config, "preferred")
     if train and train.get("epochs") is None and train.get("examples") is None and "examples" in preferred:
-        train = {**train, "examples": preferred["examples"]}
+        length = "examples" if preferred.get("epochs") is None else "epochs"
+        train = {**train, length: preferred[length]}
     config = {**run.config, "train": train, "preferred": {}, "seed": None}
     flat |= {key: value for key, value in _flatten(config, "") if not key.endswith(("_target_", "dataset.root"))}
     flat.pop("seed")
-    return flat
+    return {key: value for key, value in flat.items() if not key.startswith("model.trunk")}  # model.start says it
+
+
+def _name_starts(settings: Sequence[dict[str, str]], members: Sequence[Sequence[Run]]) -> list[dict[str, str]]:
+    """The run that a model started from, by its family; with its folder where rows started from several of one family."""
+    families: dict[str, str] = {}
+    for flat, (run, *_) in zip(settings, members, strict=True):
+        trunk = section(section(run.config, "model"), "trunk")
+        if trunk:
+            families[flat["model.start"]] = family_of(str(section(trunk, "model").get("_target_")).rpartition(".")[2])
+    alone = {path for path, family in families.items() if list(families.values()).count(family) == 1}
+    names = {path: family if path in alone else f"{family} {path}" for path, family in families.items()}
+    return [
+        {key: names.get(value, value) if key == "model.start" else value for key, value in flat.items()}
+        for flat in settings
+    ]
 
 
 def _flatten(config: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
@@ -140,13 +157,13 @@ def _labels(settings: Sequence[Mapping[str, str]]) -> list[str]:
         alike = [k for k, other in enumerate(heads) if other == head]
         varied = differences([settings[k] for k in alike])
         for k in alike if len(alike) > 1 else []:
-            parts = [f"{_short(key, varied)}={settings[k].get(key, '')}" for key in varied]
+            parts = [f"{short(key, varied)}={settings[k].get(key, '')}" for key in varied]
             label = ", ".join([head, *parts[:SHORTEST_NAMES]])
             labels[k] = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
     return _distinct(labels)
 
 
-def _short(key: str, keys: Sequence[str]) -> str:
+def short(key: str, keys: Sequence[str]) -> str:
     """The last part of a key where that is clear."""
     last = key.rpartition(".")[2]
     return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key

@@ -78,6 +78,11 @@ class Run:
         return f"{found.get('name') or 'unnamed'}{f' ({mark})' if mark else ''}"
 
     @property
+    def ex_post(self) -> str:
+        """The density that samples come from, where it was fitted afterwards and is no part of the model."""
+        return str(self.evaluation.get("ex_post") or "")
+
+    @property
     def hardware(self) -> str:
         device = section(self.info, "device")
         threads = device.get("threads")

@@ -7,11 +7,14 @@ that of the best are marked `tie`. Values without an error are not ranked, nor i
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from genlab.report.contexts import FROM_SAMPLES, OVERVIEW, Context, context, differing
+from genlab.report.contexts import FROM_SAMPLES, OF_EXAMPLES, OVERVIEW, Context, context, differing
 from genlab.report.measures import (
     ABOUT,
+    ANOMALY,
     CLASSIFICATION,
+    CODES,
     COST,
+    DENOISING,
     DIVERSITY,
     GROUPS,
     LIKELIHOOD,
@@ -25,7 +28,8 @@ from genlab.report.measures import (
 from genlab.report.rows import Cell, Row, aggregate, cells
 from genlab.report.runs import Run
 
-RANKED = (LIKELIHOOD, QUALITY, DIVERSITY, RECONSTRUCTION, CLASSIFICATION, OTHER)
+RANKED = (LIKELIHOOD, QUALITY, DIVERSITY, RECONSTRUCTION, DENOISING, CODES, ANOMALY, CLASSIFICATION, OTHER)
+BASELINES = {DENOISING: "noisy examples (baseline)", CODES: "principal components (baseline)"}
 STANDARD_ERRORS = 2.0
 HEADLINE = ("fid", "coverage", "reconstruction_mse", "accuracy", "calibration_error", "training_seconds")
 MARKS = (
@@ -53,6 +57,12 @@ class Line:
     cells: list[Cell | None]
     marks: list[str]
     seeds: int
+    ex_post: str = ""
+    """What the samples of the row come from, where that is no part of its model."""
+
+    @property
+    def label(self) -> str:
+        return self.row.label + (" †" if self.ex_post else "")
 
 
 @dataclass(frozen=True)
@@ -151,27 +161,45 @@ def _table(group: str, where: Context, rows: Sequence[Row], names: Sequence[str]
         for j, c in enumerate(columns)
     ]
     seen = [", ".join(dict.fromkeys(run.prepared for run in row.runs)) for row in members]
-    apart = group in (OVERVIEW, *FROM_SAMPLES) and not where.representation
+    apart = group in (OVERVIEW, *FROM_SAMPLES, *OF_EXAMPLES) and not where.representation
     shown = apart and len(set(seen)) > 1
     lines = [
-        Line(row, seen[i] if shown else "", values, [marks[j][i] for j in range(len(columns))], _most(values))
+        Line(
+            row,
+            seen[i] if shown else "",
+            values,
+            [marks[j][i] for j in range(len(columns))],
+            _most(values),
+            _ex_post(row) if any(c.group in FROM_SAMPLES and v for c, v in zip(columns, values, strict=True)) else "",
+        )
         for i, (row, values) in enumerate(table)
     ]
     alone = [column if not what else None for column, what in zip(columns, mixed, strict=True)]
-    references = _references(members, alone, here)
+    references = _references(members, alone, here, group)
     remarks = []
     for what in dict.fromkeys(filter(None, mixed)):
         labels = ", ".join(
             dict.fromkeys(c.label for c, w in zip(columns, mixed, strict=True) if w == what and c.group in RANKED)
         )
         remarks += [f"Not ranked: {labels}, because the rows differ in {what}."] if labels else []
+    if group in OF_EXAMPLES and shown:
+        remarks.append("The models saw the same examples in different representations.")
     if group in FROM_SAMPLES and shown:
         remarks.append(
             "The models saw the data in different representations; all samples are judged against the data as stored."
         )
+    remarks += [
+        f"† {line.row.label}: no generative model; its samples are decoded from a {line.ex_post}, afterwards."
+        for line in lines
+        if line.ex_post
+    ]
     return MetricTable(
         group, where, columns, lines, references, remarks, seen[0] if apart and not shown and seen else ""
     )
+
+
+def _ex_post(row: Row) -> str:
+    return ", ".join(dict.fromkeys(run.ex_post for run in row.runs if run.ex_post))
 
 
 def _most(values: Sequence[Cell | None]) -> int:
@@ -207,10 +235,13 @@ def _rank(column: Sequence[Cell | None], head: Column) -> list[str]:
     return marks
 
 
-def _references(rows: Sequence[Row], columns: Sequence[Column | None], here: Callable[[Run], bool]) -> list[Reference]:
+def _references(
+    rows: Sequence[Row], columns: Sequence[Column | None], here: Callable[[Run], bool], group: str
+) -> list[Reference]:
     """Floor and baseline; dashes in a column (None) whose rows would each need their own."""
     references = []
-    for label, field in (("real against real (limit)", "real"), ("independent pixels (baseline)", "baseline")):
+    baseline = BASELINES.get(group, "independent pixels (baseline)")
+    for label, field in (("real against real (limit)", "real"), (baseline, "baseline")):
         values: list[Cell | None] = []
         for column in columns:
             if column is None:
@@ -218,6 +249,8 @@ def _references(rows: Sequence[Row], columns: Sequence[Column | None], here: Cal
                 continue
             pairs = [getattr(m, field) for row in rows for m in cells(row, column.name, here) if m.kind == column.kind]
             found = [Measure(*pair) for pair in dict.fromkeys(pairs) if pair is not None]
+            if group in OF_EXAMPLES and _distinguishable(found):  # codes of several sizes, or several representations
+                found = []
             cell = aggregate(found)
             if cell and len(found) > 1:  # measured anew by each run: one number with the error of one measurement
                 errors = [m.stderr for m in found if m.stderr is not None]
@@ -226,3 +259,10 @@ def _references(rows: Sequence[Row], columns: Sequence[Column | None], here: Cal
         if any(values):
             references.append(Reference(label, values))
     return references
+
+
+def _distinguishable(found: Sequence[Measure]) -> bool:
+    """Whether two of the values lie apart by more than their errors explain."""
+    return any(
+        abs(a.value - b.value) > STANDARD_ERRORS * ((a.stderr or 0.0) + (b.stderr or 0.0)) for a in found for b in found
+    )

@@ -50,7 +50,7 @@ def _table(metrics: MetricTable, count: int) -> Table:
         cells = [plain(rounded(cell.value, cell.error) if cell else None) for cell in line.cells[:count]]
         marked = [STYLES[mark].format(text) for text, mark in zip(cells, line.marks, strict=False)]
         seen = [escape(line.representation)] if metrics.shows_representation else []
-        table.add_row(escape(line.row.label), *seen, str(line.seeds), *marked)
+        table.add_row(escape(line.label), *seen, str(line.seeds), *marked)
     for reference in metrics.references:
         cells = [plain(rounded(cell.value, cell.error) if cell else None) for cell in reference.cells[:count]]
         seen = [""] if metrics.shows_representation else []

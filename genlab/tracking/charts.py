@@ -1,4 +1,4 @@
-"""Charts of a classification and of the classes of what was generated. Arrays in, pictures out."""
+"""Charts of a classification, of the classes of what was generated and of a spectrum. Arrays in, pictures out."""
 
 from collections.abc import Callable
 from typing import Any
@@ -92,3 +92,65 @@ def class_bars(generated: Tensor, real: Tensor, n: int) -> Picture:
         axes.legend()
 
     return drawn(paint, (6.5, 3.6))
+
+
+def spectrum(variances: Tensor, total: float, components: int) -> Picture:
+    """Variances along the principal axes (q,) on a logarithmic scale, and the share of `total` that the first of them explain.
+
+    `components` is the dimension of space; the variance that is left, spread evenly over the other axes, is the dashed line.
+    """
+    import matplotlib as mpl
+
+    from genlab.report.style import COLOURS, FAINT, SETTINGS
+
+    kept = variances.detach().double().cpu().clamp_min(0).numpy()
+    q, total = len(kept), max(total, 1e-300)
+    share = np.concatenate([[0.0], kept.cumsum() / total])
+    number = np.arange(1, q + 1)
+    style = {"marker": "o", "markersize": 3.5 if q <= 64 else 0, "linewidth": 1.2}
+    positive = kept > 1e-12 * total
+
+    def paint(figure: Any) -> None:
+        top, bottom = figure.subplots(2, 1, sharex=True)
+        top.semilogy(number[positive], kept[positive], color=COLOURS[0], **style)
+        rest = total - kept.sum()
+        if components > q and rest > 1e-9 * total:
+            noise = rest / (components - q)
+            top.axhline(noise, color=FAINT, linestyle="--", linewidth=1)
+            top.text(q + 0.4, noise, f"σ² = {noise:.3g}", ha="right", va="bottom", fontsize=8)
+        top.set_ylabel("variance λᵢ along axis i")
+        bottom.plot(np.arange(q + 1), 100 * share, color=COLOURS[1], **style)
+        for line in (50, 90):
+            reached = np.flatnonzero(share >= line / 100)
+            if len(reached) and reached[0] > 1:
+                bottom.plot([0, reached[0], reached[0]], [line, line, 0], color=FAINT, linestyle=":", linewidth=1)
+                bottom.text(reached[0], 2, f" {reached[0]}", fontsize=8)
+        beside = {"xytext": (0, 6), "textcoords": "offset points", "ha": "right", "fontsize": 8}
+        bottom.annotate(f"{100 * share[-1]:.1f} %", (q, 100 * share[-1]), **beside)
+        bottom.set_ylim(0, 112)
+        bottom.set_yticks(range(0, 101, 20))
+        bottom.set_xlim(0, q + 0.5)
+        bottom.set_xlabel("number of principal axes i")
+        bottom.set_ylabel("variance explained (%)")
+        bottom.xaxis.get_major_locator().set_params(integer=True)
+
+    with mpl.rc_context({**SETTINGS, "text.parse_math": True}):  # the logarithmic ticks are mathematics
+        return drawn(paint, (4.2, 4.6), dpi=150)
+
+
+def labelled(picture: Picture, labels: list[str]) -> Picture:
+    """A picture of as many rows of equal height as there are labels, each with its label at its left."""
+    dpi = 100
+    height, width = picture.shape[:2]
+    margin = 14 + 7 * max(map(len, labels))
+
+    def paint(figure: Any) -> None:
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((margin / (margin + width), 0, width / (margin + width), 1))
+        axes.imshow(picture, interpolation="nearest", aspect="auto")
+        axes.axis("off")
+        for k, label in enumerate(labels):
+            y = 1 - (k + 0.5) / len(labels)
+            figure.text((margin - 7) / (margin + width), y, label, ha="right", va="center", fontsize=8)
+
+    return drawn(paint, ((margin + width) / dpi, height / dpi), dpi)

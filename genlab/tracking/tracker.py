@@ -75,7 +75,11 @@ def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bo
             flat[name] = value
         else:
             flat[name] = "null" if value is None else str(value)
-    return {name: value for name, value in flat.items() if not name.startswith(("preferred.", "dataset.root"))}
+    return {
+        name: value
+        for name, value in flat.items()
+        if not name.startswith(("preferred.", "dataset.root", "model.trunk"))
+    }
 
 
 def _layout(values: Mapping[str, float]) -> dict[str, dict[str, list[str]]]:

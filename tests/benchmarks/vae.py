@@ -13,7 +13,8 @@ import logging
 import os
 import tempfile
 import time
-from functools import partial
+from collections.abc import Callable, Iterable
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def contest(options: Options) -> Contest:
     else:
         assert isinstance(dataset.train.x, Tensor)
         loops["pythae"] = partial(pythae, dataset.train.x.float() / 255, options.workers)
-    loops["textbook"] = partial(textbook, for_torchvision(config["dataset"]["root"]), options.workers)
+    loops["textbook"] = partial(textbook, config["dataset"]["root"], options.workers)
     return Contest(
         title="VAE 784-512-16 on MNIST, batches of 128",
         images=EPOCH,
@@ -109,7 +110,8 @@ def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
 
 def bare(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
     model = make_model(config, dataset.spec)
-    batches = Batches(dataset.train, dataset.represent, batch_size=BATCH, examples=images, seed=0, device=CPU)
+    size = config["train"]["batch_size"]
+    batches = Batches(dataset.train, dataset.represent, batch_size=size, examples=images, seed=0, device=CPU)
     start = time.perf_counter()
     for _ in model.train_loop(batches):
         pass
@@ -118,25 +120,32 @@ def bare(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
 
 def pythae(x: Tensor, workers: int, images: int) -> Seconds:
     """`x` are the grey values in [0, 1]; pythae's default MLP has the 512 hidden units that are wanted here."""
-    models, trainers, datasets = (
-        importlib.import_module(f"pythae.{part}") for part in ("models", "trainers", "data.datasets")
-    )
+    models = importlib.import_module("pythae.models")
+    model = models.VAE(models.VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="bce"))
+    return pythae_loop(model, x[:images], workers, BATCH, LR, save=True)
+
+
+def pythae_loop(model: Any, x: Tensor, workers: int, batch: int, lr: float, *, save: bool) -> Seconds:
+    """One epoch of pythae's trainer over x (n, *shape). Without `save` it neither copies the best model nor writes files."""
+    trainers, datasets = (importlib.import_module(f"pythae.{part}") for part in ("trainers", "data.datasets"))
     with tempfile.TemporaryDirectory() as folder, Path(os.devnull).open("w") as nowhere:
-        model = models.VAE(models.VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="bce"))
         settings = trainers.BaseTrainerConfig(
             output_dir=folder,
             num_epochs=1,
-            per_device_train_batch_size=BATCH,
+            per_device_train_batch_size=batch,
             train_dataloader_num_workers=workers,
-            learning_rate=LR,
+            learning_rate=lr,
             no_cuda=True,
         )
         # The bar is drawn as for any user, but to where nobody sees it; a dozen lines of its log are left out.
         logging.disable(logging.INFO)
         try:
             with contextlib.redirect_stderr(nowhere), contextlib.redirect_stdout(nowhere):
-                data = datasets.BaseDataset(x[:images], torch.zeros(images))
+                data = datasets.BaseDataset(x, torch.zeros(len(x)))
                 trainer = trainers.BaseTrainer(model, data, training_config=settings)
+                if not save:
+                    trainer.save_model = lambda *_, **__: None
+                    trainer.save_checkpoint = lambda *_, **__: None
                 start = time.perf_counter()
                 trainer.train()
                 return {"pythae": time.perf_counter() - start}
@@ -159,28 +168,40 @@ class TextbookVAE(nn.Module):
         return torch.sigmoid(self.fc4(F.relu(self.fc3(z)))), mu, log_var
 
 
-def textbook(folder: "tempfile.TemporaryDirectory[str]", workers: int, images: int) -> Seconds:
-    """`folder` holds MNIST in torchvision's layout."""
-    from torchvision import datasets, transforms
-
-    data = datasets.MNIST(folder.name, train=True, transform=transforms.ToTensor())
-    loader = torch.utils.data.DataLoader(
-        torch.utils.data.Subset(data, range(images)), batch_size=BATCH, shuffle=True, num_workers=workers
-    )
+def textbook(root: str | None, workers: int, images: int) -> Seconds:
     model = TextbookVAE()
     optimizer = torch.optim.Adam(model.parameters(), lr=LR)
-    total, start = 0.0, time.perf_counter()
-    for x, _ in loader:
+
+    def step(x: Tensor) -> float:
         optimizer.zero_grad()
         restored, mu, log_var = model(x)
         bce = F.binary_cross_entropy(restored, x.view(-1, 784), reduction="sum")
         loss = bce - 0.5 * torch.sum(1 + log_var - mu.pow(2) - log_var.exp())
         loss.backward()
-        total += loss.item()
         optimizer.step()
-    return {"textbook": time.perf_counter() - start}
+        return loss.item()
+
+    return {"textbook": timed(step, loader_of(root, images, BATCH, workers))}
 
 
+def timed(step: Callable[[Tensor], float], loader: Iterable[list[Tensor]]) -> float:
+    """Seconds that the loop of the tutorials takes, which adds up its losses."""
+    total, start = 0.0, time.perf_counter()
+    for x, _ in loader:
+        total += step(x)
+    return time.perf_counter() - start
+
+
+def loader_of(root: str | None, images: int, batch: int, workers: int) -> "torch.utils.data.DataLoader[list[Tensor]]":
+    """torchvision's MNIST, ToTensor and DataLoader over the first `images` training images."""
+    from torchvision import datasets, transforms
+
+    data = datasets.MNIST(for_torchvision(root).name, train=True, transform=transforms.ToTensor())
+    part = torch.utils.data.Subset(data, range(images))
+    return torch.utils.data.DataLoader(part, batch_size=batch, shuffle=True, num_workers=workers)
+
+
+@cache
 def for_torchvision(root: str | None) -> "tempfile.TemporaryDirectory[str]":
     """MNIST as genlab finds it, written as the four IDX files that torchvision.datasets.MNIST reads."""
     folder = tempfile.TemporaryDirectory()

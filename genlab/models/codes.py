@@ -1,0 +1,118 @@
+"""A density of codes, fitted afterwards: how a family without a prior is sampled (Ghosh et al. 2020).
+
+An autoencoder is no model of p(x). But a density fitted to the codes that its encoder gives the training data, and its decoder,
+make samples. The density is a Gaussian, or a mixture of Gaussians with full covariances fitted by expectation-maximisation. It
+is no part of the training, and whoever shows such samples should say so.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Density = Literal["gaussian", "mixture"]
+
+CAPACITY = 10_000
+ENOUGH = 10  # codes for each dimension and for each component, below which a mixture is not fitted
+LEAST_VARIANCE = 1e-5  # added along every axis, in units of the mean variance of the codes
+ITERATIONS = 10  # of expectation-maximisation after k-means: half a second, ten times a run
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """sum_k weights_k N(means_k, factors_k factors_k^T): (K,), (K, q), (K, q, q)."""
+
+    weights: Tensor
+    means: Tensor
+    factors: Tensor
+
+    def sample(self, n: int) -> Tensor:
+        """(n, q), from torch's default generator on its device."""
+        which = torch.multinomial(self.weights, n, replacement=True)
+        eps = torch.randn(n, self.means.shape[1], 1, device=self.means.device)
+        return self.means[which] + (self.factors[which] @ eps).squeeze(2)
+
+
+class Codes(nn.Module):
+    """Remembers the codes of the last 10,000 examples, and draws new ones from a density fitted to them when it is asked."""
+
+    ring: Tensor
+    written: Tensor
+
+    def __init__(self, latent_dim: int, density: Density, components: int) -> None:
+        super().__init__()
+        self.latent_dim, self.density, self.components = latent_dim, density, components
+        self.register_buffer("ring", torch.zeros(CAPACITY, latent_dim))
+        self.register_buffer("written", torch.zeros((), dtype=torch.int64))
+        self._fitted: tuple[tuple[int, float], Mixture] | None = None
+
+    @torch.no_grad()
+    def remember(self, h: Tensor) -> None:
+        """Write codes (n, latent_dim) over the oldest ones."""
+        h = h.detach()[-CAPACITY:]
+        place = (self.written + torch.arange(len(h), device=h.device)) % CAPACITY
+        self.ring.index_copy_(0, place, h.to(self.ring.dtype))
+        self.written += len(h)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """n codes (n, latent_dim); from N(0, I) before anything was remembered."""
+        count = self._count()
+        key = (int(self.written), float(self.ring.double().sum()) if self.ring.device.type != "mps" else 0.0)
+        if self._fitted is None or self._fitted[0] != key:
+            self._fitted = key, _fit(self.ring[:count], self.components if self._is_mixture(count) else 1)
+        return self._fitted[1].sample(n)
+
+    def describe(self) -> str:
+        """The density that `sample` draws from, in words."""
+        count = self._count()
+        if count < 2:
+            return "standard normal density, for want of codes"
+        shape = f"mixture of {self.components} Gaussians" if self._is_mixture(count) else "Gaussian"
+        return f"{shape} fitted to the codes of {count:,} training examples"
+
+    def _count(self) -> int:
+        return min(int(self.written), CAPACITY)
+
+    def _is_mixture(self, count: int) -> bool:
+        return (
+            self.density == "mixture"
+            and self.components > 1
+            and count >= ENOUGH * max(self.latent_dim, self.components)
+        )
+
+
+def _fit(codes: Tensor, components: int) -> Mixture:
+    """The mixture of so many components for codes (n, q); the same for the same codes, and without torch's generators."""
+    x = codes.cpu().double()
+    x = x[x.isfinite().all(1)]
+    q = x.shape[1]
+    mean = x.mean(0) if len(x) > 1 else torch.zeros(q, dtype=torch.float64)
+    scale = x.var(0, correction=0).mean().sqrt().clamp_min(1e-12) if len(x) > 1 else torch.ones(())
+    u = ((x - mean) / scale).numpy()
+    if len(x) < 2:
+        weights, means, covariances = np.ones(1), np.zeros((1, q)), np.eye(q)[None]
+    elif components == 1:
+        weights, means, covariances = (
+            np.ones(1),
+            np.zeros((1, q)),
+            (u.T @ u / len(u))[None] + LEAST_VARIANCE * np.eye(q),
+        )
+    else:
+        from sklearn.mixture import GaussianMixture
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
+
+        mixture = GaussianMixture(components, reg_covar=LEAST_VARIANCE, max_iter=ITERATIONS, random_state=0)
+        # Beside other work, several threads are many times slower at products this small.
+        with warnings.catch_warnings(), threadpool_limits(1):
+            warnings.simplefilter("ignore")  # fewer distinct codes than components; EM that could go on for longer
+            mixture.fit(u.astype(np.float32))
+        weights, means, covariances = (
+            found.astype(np.float64) for found in (mixture.weights_, mixture.means_, mixture.covariances_)
+        )
+    factors = scale * torch.linalg.cholesky(torch.from_numpy(covariances))
+    parts = (torch.from_numpy(weights), mean + scale * torch.from_numpy(means), factors)
+    return Mixture(*(part.float().to(codes.device) for part in parts))

@@ -1,0 +1,140 @@
+"""Mean and leading principal axes of a stream of examples, in one pass over them.
+
+With y = x - s for a fixed shift s near the mean (so that nothing cancels), sums of 1, y and y y^T over n examples give
+
+    m = s + <y>,    S = <y y^T> - <y><y>^T    (the maximum-likelihood covariance, divided by n).
+
+`ExactMoments` keeps all D^2 second moments. `SketchedMoments` keeps D l of them, the products with a fixed random test matrix
+Omega (D, l): S Omega = <y (y^T Omega)> - <y> (<y>^T Omega), from which the Nystroem approximation
+
+    S ~ (S Omega) (Omega^T S Omega)^-1 (S Omega)^T
+
+follows, computed with a small shift of the spectrum that makes it stable (Halko, Martinsson & Tropp 2011; Tropp et al. 2017,
+algorithm 3). It never exceeds S, so its variances are a little too small; their sum over all of space is exact.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Axes:
+    """In float64."""
+
+    mean: Tensor
+    """(D,)"""
+    vectors: Tensor
+    """Orthonormal rows (q, D), in the order of variance; of each the largest entry is positive."""
+    variances: Tensor
+    """Of the examples along them, (q,)."""
+    total: Tensor
+    """Variance summed over all components, scalar."""
+
+
+class Moments(nn.Module, ABC):
+    """Running sums in float64 (float32 on mps, which has no other), as buffers: they travel in the state dict."""
+
+    shift: Tensor
+    count: Tensor
+    first: Tensor
+    squares: Tensor
+
+    def __init__(self, shift: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("shift", shift.flatten().double())
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("first", torch.zeros_like(self.shift))
+        self.register_buffer("squares", torch.zeros((), dtype=torch.float64))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Moments":
+        to_mps = fn(torch.zeros(0)).device.type == "mps"
+        return super()._apply((lambda t: fn(t.float())) if to_mps else fn, recurse)  # type: ignore[no-any-return]
+
+    @final
+    @torch.no_grad()
+    def add(self, x: Tensor) -> None:
+        """Count examples (n, ...) in."""
+        y = x.flatten(1).to(self.first.dtype) - self.shift
+        self.count += len(y)
+        self.first += y.sum(0)
+        self.squares += y.square().sum()
+        self.add_products(y)
+
+    @final
+    @torch.no_grad()
+    def variance(self) -> Tensor:
+        """Of what was counted so far, summed over components; scalar."""
+        return self.squares / self.count - (self.first / self.count).square().sum()
+
+    @final
+    @torch.no_grad()
+    def leading(self, q: int) -> Axes:
+        """The first q principal axes of what was counted so far, at least one example."""
+        n, mean = exact(self.count), exact(self.first) / exact(self.count)
+        vectors, variances = self.spectrum(q, n, mean)
+        largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+        total = exact(self.squares) / n - mean.square().sum()
+        return Axes(exact(self.shift) + mean, vectors * largest.sign(), variances.clamp_min(0), total)
+
+    @abstractmethod
+    def add_products(self, y: Tensor) -> None:
+        """Count in the products of the shifted examples (n, D)."""
+
+    @abstractmethod
+    def spectrum(self, q: int, n: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        """Axes (q, D) and variances (q,), largest first, from sums over n examples of the mean <y> (D,)."""
+
+
+class ExactMoments(Moments):
+    """O(D^2) memory, 2 D^2 operations an example, and one eigenvalue problem of size D."""
+
+    second: Tensor
+
+    def __init__(self, shift: Tensor) -> None:
+        super().__init__(shift)
+        self.register_buffer("second", torch.zeros(len(self.shift), len(self.shift), dtype=torch.float64))
+
+    def add_products(self, y: Tensor) -> None:
+        self.second += y.T @ y
+
+    def spectrum(self, q: int, n: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        variances, vectors = torch.linalg.eigh(exact(self.second) / n - torch.outer(mean, mean))
+        return vectors[:, -q:].flip(1).T.contiguous(), variances[-q:].flip(0)
+
+
+class SketchedMoments(Moments):
+    """O(D l) memory, 4 D l operations an example, and problems of size l only."""
+
+    omega: Tensor
+    sketch: Tensor
+
+    def __init__(self, shift: Tensor, columns: int) -> None:
+        super().__init__(shift)
+        omega, _ = torch.linalg.qr(torch.randn(len(self.shift), columns, dtype=torch.float64))
+        self.register_buffer("omega", omega)
+        self.register_buffer("sketch", torch.zeros_like(omega))
+
+    def add_products(self, y: Tensor) -> None:
+        self.sketch += y.T @ (y @ self.omega)
+
+    def spectrum(self, q: int, n: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+        omega = exact(self.omega)
+        y = exact(self.sketch) / n - torch.outer(mean, mean @ omega)
+        step = (len(y) * torch.finfo(y.dtype).eps * y.norm()).clamp_min(1e-280)
+        y = y + step * omega
+        core = omega.T @ y
+        lower = torch.linalg.cholesky((core + core.T) / 2)
+        vectors, roots, _ = torch.linalg.svd(
+            torch.linalg.solve_triangular(lower, y.T, upper=False).T, full_matrices=False
+        )
+        return vectors[:, :q].T.contiguous(), roots[:q].square() - step
+
+
+def exact(t: Tensor) -> Tensor:
+    """In float64, on the CPU where the device has none."""
+    return t.cpu().double() if t.device.type == "mps" else t.double()

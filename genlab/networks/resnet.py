@@ -1,0 +1,83 @@
+"""Convolutional residual encoder and decoder (He et al. 2016, with the activation before each convolution).
+
+Each width halves (or doubles) the sides by one strided convolution, followed by a residual block x + g(x) whose last
+convolution starts at 0: every block is the identity at first, so depth costs no stability and no normalisation is needed.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from genlab.networks.mlp import ACTIVATIONS, Activation
+
+
+class Residual(nn.Module):
+    """x + conv(act(conv(act(x)))), 3x3: (n, width, H, W) -> the same."""
+
+    def __init__(self, width: int, activation: Activation) -> None:
+        super().__init__()
+        last = nn.Conv2d(width, width, 3, padding=1)
+        nn.init.zeros_(last.weight)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
+        act = ACTIVATIONS[activation]
+        self.layers = nn.Sequential(act(), nn.Conv2d(width, width, 3, padding=1), act(), last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.layers(x)
+        return out
+
+
+def _halve(side: int) -> int:
+    return (side + 1) // 2
+
+
+class ResEncoder(nn.Module):
+    """(n, C, H, W) -> (n, n_out)."""
+
+    def __init__(self, shape: tuple[int, ...], widths: Sequence[int], n_out: int, activation: Activation) -> None:
+        super().__init__()
+        channels, height, width = shape
+        layers: list[nn.Module] = []
+        for n in widths:
+            layers += [nn.Conv2d(channels, n, 3, stride=2, padding=1), Residual(n, activation)]
+            channels, height, width = n, _halve(height), _halve(width)
+        layers += [ACTIVATIONS[activation](), nn.Flatten(), nn.Linear(channels * height * width, n_out)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+class ResDecoder(nn.Module):
+    """The mirror image of `ResEncoder`: (n, n_in) -> (n, C, H, W)."""
+
+    def __init__(self, n_in: int, widths: Sequence[int], shape: tuple[int, ...], activation: Activation) -> None:
+        super().__init__()
+        channels, height, width = shape
+        sides = [(height, width)]
+        for _ in widths:
+            sides.append((_halve(sides[-1][0]), _halve(sides[-1][1])))
+        first, (h, w) = widths[-1], sides[-1]
+        layers: list[nn.Module] = [nn.Linear(n_in, first * h * w), nn.Unflatten(1, (first, h, w))]
+        outputs = [*reversed(widths[:-1]), channels]
+        for before, after, (h, w) in zip(reversed(widths), outputs, reversed(sides[:-1]), strict=True):
+            # A side of 2k-1 and one of 2k both halve to k; the padding says which of them to return to.
+            padding = (1 - h % 2, 1 - w % 2)
+            layers += [
+                Residual(before, activation),
+                ACTIVATIONS[activation](),
+                nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=padding),
+            ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, h: Tensor) -> Tensor:
+        out: Tensor = self.layers(h)
+        return out
+
+    @property
+    def last(self) -> nn.ConvTranspose2d:
+        layer = self.layers[-1]
+        assert isinstance(layer, nn.ConvTranspose2d)
+        return layer
