@@ -16,7 +16,7 @@ from genlab.data.batches import Batch
 from genlab.data.digits import digits
 from genlab.data.source import Dataset, Examples, Raw, prepare
 from genlab.errors import GenlabError
-from genlab.evaluation.anomaly import Anomalies, detect, of_excluded, of_other_data
+from genlab.evaluation.anomaly import Anomalies, detect, odds_against, of_excluded, of_other_data
 from genlab.experiment import make_dataset, make_model
 from genlab.metrics.measure import Measure, bootstrap
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, midranks, roc
@@ -201,7 +201,9 @@ def shifted(by: float) -> tuple[Dataset, Anomalies]:
     generator = torch.Generator().manual_seed(0)
     dataset = dataset_of(torch.randn(4000, 3, generator=generator))
     strange = torch.randn(1000, 3, generator=generator) * torch.tensor([1.0, 1.0, 1.0]) + torch.tensor([by, 0.0, 0.0])
-    return dataset, of_other_data("anomaly", "shifted", Raw("shifted", Examples(strange, None), None, None, None), dataset)
+    return dataset, of_other_data(
+        "anomaly", "shifted", Raw("shifted", Examples(strange, None), None, None, None), dataset
+    )
 
 
 def test_every_score_that_a_model_allows_is_the_one_that_its_name_says() -> None:
@@ -229,6 +231,11 @@ def test_every_score_that_a_model_allows_is_the_one_that_its_name_says() -> None
     assert baseline.value == pytest.approx(found.entries["auroc_likelihood"].value, abs=0.01), "the same normal density"
     assert found.facts["normal"] == 800
     assert found.facts["anomalous"] == 1000
+
+
+def test_odds_against_the_likeliest_class_stay_finite_where_its_probability_rounds_to_1() -> None:
+    log_p = torch.tensor([[0.0, -40.0, -90.0], [math.log(0.5), math.log(0.3), math.log(0.2)]])
+    assert torch.allclose(odds_against(log_p), torch.tensor([-40.0, 0.0]), atol=1e-6)
 
 
 def test_the_same_distribution_cannot_be_told_apart() -> None:

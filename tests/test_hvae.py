@@ -130,13 +130,15 @@ def test_the_hierarchy_keeps_what_it_says() -> None:
     assert torch.equal(*model.hierarchy(2, 0, below=False)), "nothing is drawn anew"
 
 
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"hidden": [[5]]}, r"model.hidden=\[\[5\]\]: one list of widths for each of the 2 model.levels"),
-        ({"k": 5, "kl_warmup": 0.1}, r"model.kl_warmup=0.1: .*set model.kl_warmup=0.0"),
-    ],
-)
-def test_mistakes(keys: dict[str, object], message: str) -> None:
-    with pytest.raises(GenlabError, match=message):
-        build(**keys)
+def test_a_mistake_in_the_widths_is_named() -> None:
+    with pytest.raises(GenlabError, match=r"model.hidden=\[\[5\]\]: one list of widths for each of the 2 model.levels"):
+        build(hidden=[[5]])
+
+
+@pytest.mark.parametrize(("k", "progress", "weight"), [(1, 0.1, 0.2), (1, 0.7, 1.0), (5, 0.1, 0.2)])
+def test_the_warm_up_weighs_the_kl_terms(k: int, progress: float, weight: float) -> None:
+    model, x = build(k=k, kl_warmup=0.5), points()[:64]
+    (metrics,) = model.train_loop([Batch(x, None, progress)])
+    torch.testing.assert_close(
+        metrics["loss"], weight * (metrics["kl_1"] + metrics["kl_2"]) - metrics["reconstruction"]
+    )

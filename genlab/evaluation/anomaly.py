@@ -6,7 +6,7 @@ Every score that the model allows is taken of the test split and of the anomalie
     likelihood        -log p(x)                                             where it is known
     free_energy       F(x) = -log p(x) - log Z                              where it is known up to a constant
     reconstruction    ||x - x~||^2                                          an autoencoder of any kind
-    max_probability   -max_k log p(y_k|x)  (Hendrycks & Gimpel 2017)        a classifier
+    max_probability   log (1 - p)/p,  p = max_k p(y_k|x)                    a classifier (Hendrycks & Gimpel 2017)
 
 and judged by the area under its ROC curve. Beside each stands what independent components reach: minus the log-likelihood
 of a model that knows the marginals of the components only (of reconstruction, the distance from the mean). A likelihood
@@ -45,6 +45,12 @@ Score = Callable[[Model, Tensor, int], Tensor]
 """Of a model, examples (n, *shape) and the number of draws: (n,), larger for what is stranger."""
 
 
+def odds_against(log_p: Tensor) -> Tensor:
+    """log (1 - p)/p of the largest probability p, from log p (n, classes): finite where 1 - p rounds to 0."""
+    top, index = log_p.max(1)
+    return log_p.scatter(1, index.unsqueeze(1), -torch.inf).logsumexp(1) - top
+
+
 class Scored(NamedTuple):
     capability: type
     score: Score
@@ -70,7 +76,9 @@ SCORES: dict[str, Scored] = {
         "reconstruction error",
     ),
     "max_probability": Scored(
-        Classifies, lambda model, x, _: -cast(Classifies, model).classify(x).max(1).values, "−max log p(y|x)"
+        Classifies,
+        lambda model, x, _: odds_against(cast(Classifies, model).classify(x)),
+        "log odds against the likeliest class",
     ),
 }
 """In the order of preference: by the first that a model has its strangest examples are picked."""

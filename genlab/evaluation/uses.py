@@ -80,15 +80,16 @@ def compression(model: Model, dataset: Dataset, held_out: HeldOut, seed: int) ->
     numbers = held_out.codes[0].numel()
     stored = bits_of(dataset) * dataset.spec.dim
     rate = _rate(model, dataset, held_out, seed)
-    size = stored / (numbers * BITS_OF_A_NUMBER if rate is None else max(rate.value, 1e-12))
-    entries: Entries = {"code_numbers": Entry("compression", numbers, None, "numbers", "cost")}
-    if rate is None:
-        entries["compression_ratio"] = Entry("compression", size, None, "ratio", "cost")
-    else:
+    plain = stored / (numbers * BITS_OF_A_NUMBER)
+    entries: Entries = {
+        "code_numbers": Entry("compression", numbers, None, "numbers", "cost"),
+        "compression_ratio": Entry("compression", plain, None, "ratio", "cost"),
+    }
+    if rate is not None:
+        ratio = stored / max(rate.value, 1e-12)
         entries["rate"] = entry("compression", rate, "bits/example")
-        entries["compression_ratio"] = entry(
-            "compression", Measure(size, size * rate.stderr / max(rate.value, 1e-12)), "ratio"
-        )
+        size = Measure(ratio, ratio * rate.stderr / max(rate.value, 1e-12))
+        entries["compression_ratio_rate"] = entry("compression", size, "ratio")
     if "reconstruction_mse" in held_out.entries:
         lost = held_out.entries["reconstruction_mse"]
         assert lost.stderr is not None, "a mean has an error"

@@ -13,7 +13,9 @@ one term a level, which together make -ELBO. Two ways of inference:
                 (mu_t, sigma_t^2) those of p(h_t|h_{t+1}), q(h_t|x, h_{t+1}) is their product, of precision 1/s_t^2 + 1/sigma_t^2;
                 the generative networks are shared with the inference, and a level says something only where it differs
 
-Training maximises the ELBO, or for k > 1 the importance-weighted bound L_k (Burda et al. 2016).
+Training maximises the ELBO, the weight of its KL terms rising from 0 over the first `kl_warmup` share of the training, without
+which upper levels never wake up. For k > 1 it then goes on with the importance-weighted bound L_k (Burda et al. 2016); from the
+start, that bound tends to an inference that guesses from p and lets the best of k draws count.
 """
 
 import math
@@ -64,11 +66,6 @@ class HVAE(GenerativeModel):
         super().__init__(data, optimizer)
         if hidden is not None and len(hidden) != len(levels):
             raise GenlabError(f"model.hidden={hidden}: one list of widths for each of the {len(levels)} model.levels")
-        if k > 1 and kl_warmup:
-            raise GenlabError(
-                f"model.kl_warmup={kl_warmup}: the importance-weighted bound (model.k={k}) has no KL term; "
-                "set model.kl_warmup=0.0"
-            )
         self.levels, self.ladder, self.k, self.kl_warmup = list(levels), inference == "ladder", k, kl_warmup
         self.latent_dim = levels[0]
         widths = hidden or [[max(64, 400 // 2**t)] * 2 for t in range(len(levels))]
@@ -100,7 +97,7 @@ class HVAE(GenerativeModel):
         for batch in batches:
             reconstruction, kls = self.terms(batch.x, self.k)  # (k, n), (T, k, n)
             log_w = reconstruction - kls.sum(0)
-            if self.k > 1:
+            if self.k > 1 and batch.progress >= self.kl_warmup:
                 loss = math.log(self.k) - log_w.logsumexp(0).mean()
             else:
                 ramp = min(1.0, batch.progress / self.kl_warmup if self.kl_warmup else 1.0)

@@ -21,8 +21,8 @@ ABOUT = {
     MEMORISATION: "A model that repeats its training set has samples closer to training than to test examples. Not ranked.",
     RECONSTRUCTION: "Held-out examples, encoded and decoded.",
     DENOISING: "Held-out examples to which noise was added, encoded and decoded, against the clean ones.",
-    COMPRESSION: "The rate of a code, in bits, buys its distortion, and no column is better alone: not ranked. The ratio is that "
-    "of the bits of an example as it is stored to those of its code: its rate, or 32 bits a number where no rate is known.",
+    COMPRESSION: "The rate of a code, in bits, buys its distortion; neither is better alone: not ranked. The ratios are those "
+    "of the bits of an example as it is stored to 32 bits for each number of its code, or to its rate.",
     CODES: "What codes keep of held-out examples: classes, from 5 nearest neighbours and from logistic regression on 5,000 "
     "training codes, and which examples are neighbours.",
     ANOMALY: "The probability that an anomalous example scores higher than one of the test split: 0.5 says nothing.",
@@ -63,7 +63,8 @@ DEFINITIONS = {
     "denoising_psnr": Definition(DENOISING, "PSNR", "dB", "higher"),
     "code_numbers": Definition(COMPRESSION, "numbers in a code"),
     "rate": Definition(COMPRESSION, "rate", "bits"),
-    "compression_ratio": Definition(COMPRESSION, "ratio"),
+    "compression_ratio": Definition(COMPRESSION, "ratio, 32-bit numbers"),
+    "compression_ratio_rate": Definition(COMPRESSION, "ratio, at the rate"),
     "distortion": Definition(COMPRESSION, "distortion"),
     "knn_accuracy": Definition(CODES, "5 neighbours", "", "higher"),
     "linear_accuracy": Definition(CODES, "logistic regression", "", "higher"),

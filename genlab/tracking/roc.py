@@ -1,5 +1,6 @@
 """How well scores tell the normal from the anomalous: ROC curves, and below them the scores themselves."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,11 +42,12 @@ def rankings(found: list[Ranking], normal: str, anomalous: str) -> Picture:
         axes.plot([0, 1], [0, 1], color=FAINT, linewidth=0.8, linestyle=":")
         for number, one in enumerate(found):
             low, high = interval(one.area)
+            digits = _digits(one.area)
             axes.plot(
                 one.curve.false_positive_rate,
                 one.curve.true_positive_rate,
                 color=COLOURS[number % len(COLOURS)],
-                label=f"{one.label}: {_area(one.area.value)}  [{_area(low)}, {_area(high)}]",
+                label=f"{one.label}: {one.area.value:.{digits}f}  [{low:.{digits}f}, {high:.{digits}f}]",
             )
         bases = {one.baseline_label: one for one in found}
         for (label, one), dashes in zip(bases.items(), ((0, (5, 2)), (0, (1, 1.2))), strict=False):
@@ -55,32 +57,33 @@ def rankings(found: list[Ranking], normal: str, anomalous: str) -> Picture:
                 color=FAINT,
                 linestyle=dashes,
                 linewidth=1,
-                label=f"{label}: {_area(one.baseline_area.value)}",
+                label=f"{label}: {one.baseline_area.value:.{_digits(one.baseline_area)}f}",
             )
         axes.set_aspect("equal")
         axes.set_xlim(-0.01, 1.01)
         axes.set_ylim(-0.01, 1.01)
         axes.set_xlabel(f"share of {normal} taken for anomalous")
         axes.set_ylabel(f"share of {anomalous} found")
-        axes.legend(
+        figure.legend(
             title="area under the curve  [95 % interval]",
             title_fontsize=8,
             alignment="left",
-            loc="upper left",
-            bbox_to_anchor=(0, -0.16),
+            loc="outside lower left",
+            ncols=2,
+            handles=axes.get_lines()[1:],  # all but the diagonal
         )
         for number, one in enumerate(found):
             _histogram(figure.add_subplot(shape[number, 1]), one, number, normal, anomalous)
 
     with mpl.rc_context(SETTINGS):
-        return drawn(paint, (7.4, max(4.6, 1.7 * rows + 0.3)), dpi=130)
+        return drawn(paint, (7.4, max(4.4, 1.7 * rows + 0.8)), dpi=130)
 
 
 def _histogram(axes: Any, one: Ranking, number: int, normal: str, anomalous: str) -> None:
     both = np.concatenate([one.normal.numpy(), one.anomalous.numpy()])
     both = both[np.isfinite(both)]
     low, high = np.quantile(both, [OUTSIDE, 1 - OUTSIDE])
-    bins = min(MOST_BINS, max(10, round(2 * min(len(one.normal), len(one.anomalous)) ** 0.5)))
+    bins = min(MOST_BINS, max(12, round(min(len(one.normal), len(one.anomalous)) ** 0.5)))
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     for values, name, style in (
         (one.normal, normal, {"color": FAINT, "alpha": 0.45}),
@@ -93,6 +96,6 @@ def _histogram(axes: Any, one: Ranking, number: int, normal: str, anomalous: str
     axes.legend(fontsize=7)
 
 
-def _area(value: float) -> str:
-    """Three decimals, and as many as it takes to tell it from 1."""
-    return f"{value:.3f}" if value < 0.9995 else f"{value:.4f}" if value < 0.99995 else f"{value:.5f}"
+def _digits(area: Measure) -> int:
+    """Decimals down to the first digit of the standard error, three at least."""
+    return 3 if area.stderr == 0 else max(3, -math.floor(math.log10(area.stderr)))
