@@ -103,7 +103,8 @@ def networks_of_positions(
     Untrained, the decoder puts out `start` on average, whose shape (outputs*C, ...) is that of its output for one example.
 
     `auto` takes convolutions for colour pictures and for those larger than 32x32, and an MLP otherwise. `hidden` are widths from
-    the data to the code; for convolutions each of them halves the sides, and so says how many positions there are.
+    the data to the code; for convolutions each of them halves the sides, and so says how many positions there are. An MLP has
+    unless told otherwise 8 for 28x28 pixels, in proportion to the side of a picture, and 4 for vectors.
     """
     if network == "auto":
         network = "conv" if data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32) else "mlp"
