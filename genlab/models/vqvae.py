@@ -47,6 +47,7 @@ from genlab.optimizers import Recipe
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 LLOYD = 10  # steps of k-means at the start
+NOISE_RATE = 10  # for log sigma of p(x|z), in units of the networks' rate: with fine codes it has far to go
 SMOOTHING = 1e-5  # choices that every vector has for nothing
 
 
@@ -172,8 +173,12 @@ class VQVAE(GenerativeModel):
         self.standardise = data.support == "real"
         self.register_buffer("shift", data.mean)
         self.register_buffer("scale", data.std.clamp_min(1e-6))
-        parts = (self.encoder, self.decoder, self.observation)
-        self.optimizers["vqvae"] = optimizer([p for part in parts for p in part.parameters()])
+        groups: list[dict[str, object]] = [{"params": [*self.encoder.parameters(), *self.decoder.parameters()]}]
+        if noise := list(self.observation.parameters()):
+            groups.append({"params": noise})
+        self.optimizers["vqvae"] = optimizer(groups)
+        for group in self.optimizers["vqvae"].param_groups[1:]:
+            group["base_lr"] *= NOISE_RATE
         self.optimizers["prior"] = optimizer(self.prior.parameters())
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:

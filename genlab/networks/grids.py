@@ -104,13 +104,14 @@ def networks_of_positions(
 
     `auto` takes convolutions for colour pictures and for those larger than 32x32, and an MLP otherwise. `hidden` are widths from
     the data to the code; for convolutions each of them halves the sides, and so says how many positions there are. An MLP has
-    unless told otherwise 8 for 28x28 pixels, in proportion to the side of a picture, and 4 for vectors.
+    unless told otherwise 8 for 28x28 pixels, in proportion to the side of a picture, and up to 4 for vectors.
     """
     if network == "auto":
         network = "conv" if data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32) else "mlp"
     if network == "mlp":
         if positions is None:
-            positions = max(2, round(prod(data.shape[1:]) ** 0.5 / 3.5)) if data.is_image else 4
+            side = prod(data.shape[1:]) ** 0.5
+            positions = max(2, round(side / 3.5)) if data.is_image else min(4, max(1, data.dim // 2))
         widths = [512] if hidden is None else list(hidden)
         sizes = [positions * dim, *reversed(widths), start.numel()]
         vectors = VectorDecoder(sizes, len(start) // data.shape[0], data.shape, activation)
