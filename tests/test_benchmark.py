@@ -74,15 +74,15 @@ def test_a_benchmark_leaves_its_figures_and_what_they_hold_for(here: Path, capsy
 
 def test_a_sweep_over_models_has_a_table(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = call(
-        ["benchmark", "-m", "model=ae,vae", *QUICK, "benchmark.profile=0", "benchmark.logging=false"], capsys
+        ["benchmark", "-m", "model=classifier,vae", *QUICK, "benchmark.profile=0", "benchmark.logging=false"], capsys
     )
     assert (outcome.code, outcome.err) == (0, "")
     found = measured(here / "outputs" / "benchmark" / "sweep")
     assert len(found) == 2
-    autoencoder, vae = (figures for _, figures in found)
+    classifier, vae = (figures for _, figures in found)
     assert set(vae) >= ALWAYS | SAMPLING
-    assert set(autoencoder) >= ALWAYS
-    assert not any(name.startswith("sample/") for name in autoencoder)  # absent, not zero
+    assert set(classifier) >= ALWAYS
+    assert not any(name.startswith("sample/") for name in classifier)  # absent, not zero
     assert not any(name.startswith("time/") for name in vae)
     table = outcome.out[outcome.out.index("sweep of 2 jobs") :]
     for word in ("model", "train/images_per_s", "sample/images_per_s", "memory/peak_mb"):
@@ -119,7 +119,7 @@ def test_what_the_command_line_sets_wins_over_what_a_model_prefers(capsys: pytes
         assert isinstance(config, dict)
         return config
 
-    assert composed("experiment=vae_mnist_burda")["train"]["batch_size"] == 20
+    assert composed("experiment=vae_mnist_burda")["train"]["batch_size"] == 100
     assert composed("experiment=vae_mnist_burda", "train.batch_size=64")["train"]["batch_size"] == 64
     mine = composed("model=vae", "optimizer=sgd", "optimizer.lr=0.5", "benchmark.repeats=3")
     assert (mine["optimizer"]["lr"], mine["benchmark"]["repeats"]) == (0.5, 3)

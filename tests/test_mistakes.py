@@ -310,7 +310,7 @@ SAMPLE = {
     "checkpoint=bset": ("checkpoint=bset", "did you mean 'best'?"),
     "sampler=x": ("sampler=x", "model=vae"),
     "steps=3": ("steps=3", "model=vae"),
-    "labels=[1,2]": ("labels", "model=vae"),
+    "labels=[1,2]": ("labels=[1, 2]", "no classes", "model.conditional=true"),
     "nn=3": ("nn", "did you mean 'n'?"),
     "model=ae": ("model",),
 }
