@@ -35,6 +35,7 @@ from genlab.models.codes import Codes, Density
 from genlab.networks.autoencoding import Decoder, Network, encoder_and_decoder, start_at
 from genlab.networks.mlp import MLP, Activation
 from genlab.networks.tied import TiedDecoder
+from genlab.numerics import bernoulli_log_prob
 from genlab.optimizers import Recipe
 
 Output = Literal["auto", "sigmoid", "relu", "leaky_relu", "identity"]
@@ -169,7 +170,7 @@ class AE(GenerativeModel):
     def error(self, out: Tensor, x: Tensor) -> Tensor:
         """Reconstruction error of decoder outputs (before the output activation) against x, shape (n,)."""
         if self.criterion == "bce":  # from the logits: log sigmoid(out) does not overflow, log(x~) does
-            return F.binary_cross_entropy_with_logits(out, x, reduction="none").flatten(1).sum(1)
+            return -bernoulli_log_prob(out, x)
         return (x - self.restore(out)).square().flatten(1).sum(1)
 
     @torch.no_grad()

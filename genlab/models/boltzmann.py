@@ -41,8 +41,9 @@ from genlab.data.spec import DataSpec
 from genlab.models import gibbs
 from genlab.models.base import GenerativeModel, Metrics
 from genlab.models.labels import classes_of
-from genlab.models.negative_phase import Contrastive, Negative, Persistent, Tempered, softplus
+from genlab.models.negative_phase import Contrastive, Negative, Persistent, Tempered
 from genlab.networks.pretrained import Trunk, affine
+from genlab.numerics import softplus
 from genlab.optimizers import Recipe
 
 Count = Annotated[int, Field(gt=0)]

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from genlab.errors import GenlabError, did_you_mean
 from genlab.models.labels import wanted_classes
-from genlab.models.negative_phase import Tempered, softplus
+from genlab.models.negative_phase import Tempered
+from genlab.numerics import softplus
 from genlab.random import bernoulli
 
 if TYPE_CHECKING:

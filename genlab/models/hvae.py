@@ -95,9 +95,10 @@ class HVAE(GenerativeModel):
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["hvae"]
         for batch in batches:
-            reconstruction, kls = self.terms(batch.x, self.k)  # (k, n), (T, k, n)
+            weighted = self.k > 1 and batch.progress >= self.kl_warmup
+            reconstruction, kls = self.terms(batch.x, self.k if weighted else 1)  # (k, n), (T, k, n)
             log_w = reconstruction - kls.sum(0)
-            if self.k > 1 and batch.progress >= self.kl_warmup:
+            if weighted:
                 loss = math.log(self.k) - log_w.logsumexp(0).mean()
             else:
                 ramp = min(1.0, batch.progress / self.kl_warmup if self.kl_warmup else 1.0)

@@ -15,19 +15,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlab.numerics import softplus
 from genlab.random import bernoulli
 
 if TYPE_CHECKING:
     from genlab.models.base import Metrics
     from genlab.models.boltzmann import BoltzmannMachine
-
-
-def softplus(z: Tensor) -> Tensor:
-    """log(1 + exp(z)) without torch's shortcut at z = 20, which is 2e-9 off."""
-    return F.softplus(z, threshold=40)
 
 
 class Negative(nn.Module, ABC):

@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
+from genlab.numerics import bernoulli_log_prob, logsigmoid, softplus
 
 Likelihood = Literal["auto", "bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic"]
 
@@ -51,7 +51,7 @@ class Bernoulli(Observation):
     discrete = True
 
     def log_prob(self, out: Tensor, x: Tensor) -> Tensor:
-        return -F.binary_cross_entropy_with_logits(out, x, reduction="none").flatten(1).sum(1)
+        return bernoulli_log_prob(out, x)
 
     def mean(self, out: Tensor) -> Tensor:
         return out.sigmoid()
@@ -72,7 +72,7 @@ class ContinuousBernoulli(Observation):
     discrete = False
 
     def log_prob(self, out: Tensor, x: Tensor) -> Tensor:
-        log_p = x * out - F.softplus(out) + self.log_constant(out)
+        log_p = x * out - softplus(out) + self.log_constant(out)
         return log_p.flatten(1).sum(1)
 
     @staticmethod
@@ -155,7 +155,7 @@ class DiscretizedLogistic(Observation):
         inverse_s = torch.exp(-log_s)
         a, b = (x + 0.5 / self.top - m) * inverse_s, (x - 0.5 / self.top - m) * inverse_s
         lowest, highest = x < 0.5 / self.top, x > 1 - 0.5 / self.top
-        log_p = torch.where(highest, 0.0, F.logsigmoid(a)) + torch.where(lowest, 0.0, F.logsigmoid(-b))
+        log_p = torch.where(highest, 0.0, logsigmoid(a)) + torch.where(lowest, 0.0, logsigmoid(-b))
         inside = torch.log(-torch.expm1(-inverse_s / self.top))
         return (log_p + torch.where(lowest | highest, 0.0, inside)).flatten(1).sum(1)
 
@@ -163,7 +163,7 @@ class DiscretizedLogistic(Observation):
         """E[min(max(x, 0), 1)] of the logistic density: within half a grey level of the exact mean."""
         m, log_s = self._location_and_scale(out)
         s = log_s.exp()
-        return (s * (F.softplus(m / s) - F.softplus((m - 1) / s))).clamp(0, 1)
+        return (s * (softplus(m / s) - softplus((m - 1) / s))).clamp(0, 1)
 
     def sample(self, out: Tensor) -> Tensor:
         m, log_s = self._location_and_scale(out)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from genlab.models.base import Metrics
 from genlab.models.boltzmann import BoltzmannMachine
-from genlab.models.negative_phase import softplus
+from genlab.numerics import softplus
 from genlab.random import bernoulli
 
 CHEAP = 2**22  # numbers that one estimate of the pseudo-likelihood may take

@@ -116,7 +116,9 @@ def latent_scatter(
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     axes.set_title(note, fontsize=8)
-    if np.ptp(h, axis=0).max() < 1e-6 * max(1.0, float(np.abs(h).max())):  # all codes are one: there is no scale to show
+    if np.ptp(h, axis=0).max() < 1e-6 * max(
+        1.0, float(np.abs(h).max())
+    ):  # all codes are one: there is no scale to show
         axes.set_xlim(h[0, 0] - 1, h[0, 0] + 1)
         axes.set_ylim(h[0, 1] - 1, h[0, 1] + 1)
     axes.set_aspect("equal", adjustable="datalim")
