@@ -16,6 +16,8 @@ from genlab.metrics.classes import calibration_error, confusion_matrix, reliabil
 from genlab.models.base import (
     Classifies,
     Decodes,
+    Discriminates,
+    DrawsCodes,
     Encodes,
     GenerativeModel,
     HasActivations,
@@ -30,7 +32,7 @@ from genlab.models.base import (
     Walks,
 )
 from genlab.sampling import draw, film
-from genlab.tracking.charts import confusion, labelled, reliability_diagram, spectrum
+from genlab.tracking.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum
 from genlab.tracking.figures import Picture, filters, grid, latent_scatter, matrix, pairs, scatter
 
 COLUMNS = 10
@@ -64,6 +66,8 @@ def pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor | None) 
         found["reconstructions"] = reconstructions(model, dataset, seed)
     if isinstance(model, Classifies):
         found |= classification(model, dataset, seed)
+    if isinstance(model, Discriminates) and samples is not None and data.dim <= 2:
+        found["discriminator"] = discriminator(model, held_out(dataset, POINTS, seed, model.device).x, samples)
     return found | inner_life(model, dataset, seed)
 
 
@@ -102,6 +106,19 @@ def principal_axes(model: Model, dataset: Dataset | None, seed: int) -> dict[str
         rows = grid(torch.cat([x, *(model.reconstruct_with(x, k) for k in numbers)]), len(x), data)
         found["reconstructions_by_components"] = labelled(rows, ["data", *(f"q = {k}" for k in numbers)])
     return found
+
+
+@torch.no_grad()
+def discriminator(model: Discriminates, x: Tensor, samples: Tensor) -> Picture:
+    """D over the line or plane of the data, beside the best answer D* to the samples, with densities estimated by kernels."""
+    assert isinstance(model, Model)
+    training = model.training
+    model.eval()
+    picture = optimal_discriminator(
+        lambda points: model.discriminate(points.to(x.device)).cpu(), x.cpu(), samples.cpu()
+    )
+    model.train(training)
+    return picture
 
 
 @torch.no_grad()
@@ -148,10 +165,22 @@ def reconstructions(model: Model, dataset: Dataset, seed: int) -> Picture:
 
 @torch.no_grad()
 def interpolation(model: Decodes, start: Tensor, end: Tensor, steps: int = 10) -> Tensor:
-    """Decoded points on the straight lines between codes: (rows, latent_dim) twice -> (rows * steps, *shape)."""
-    weights = torch.linspace(0, 1, steps, device=start.device)
-    codes = torch.stack([torch.lerp(start, end, w) for w in weights], dim=1)
+    """Decoded points on the lines between codes: (rows, latent_dim) twice -> (rows * steps, *shape).
+
+    Straight ones, unless the family knows a way between codes that are drawn.
+    """
+    way = model.between if isinstance(model, DrawsCodes) else torch.lerp
+    codes = torch.stack([way(start, end, w) for w in torch.linspace(0, 1, steps).tolist()], dim=1)
     return model.decode(codes.flatten(0, 1))
+
+
+@torch.no_grad()
+def interpolation_of_draws(model: DrawsCodes, seed: int, rows: int = 8) -> Tensor:
+    """`interpolation` between codes drawn from p(h), the same ones for one seed: (rows * COLUMNS, *shape)."""
+    assert isinstance(model, Model)
+    with random.seeded(seed, "codes", device=model.device):
+        codes = model.draw_codes(2 * rows)
+    return interpolation(model, codes[:rows], codes[rows:], COLUMNS)
 
 
 def axes_of(model: Model, codes: Tensor) -> list[int]:
@@ -296,4 +325,10 @@ def portfolio(
             if isinstance(model, GenerativeModel):
                 own = codes if isinstance(model, SamplesExPost) else None
                 pictures["manifold"] = grid(manifold(model, 20, model.device, own), 20, data)
+    if isinstance(model, DrawsCodes) and data.is_image:
+        images = interpolation_of_draws(model, seed)
+        pictures["interpolation"] = grid(images, COLUMNS, data)
+        arrays["interpolation"] = images.cpu().numpy()
+    if isinstance(model, Discriminates) and test is not None and samples is not None and data.dim <= 2:
+        pictures["discriminator"] = discriminator(model, test.x, samples)
     return pictures, arrays

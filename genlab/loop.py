@@ -55,6 +55,7 @@ class Loop:
             seed=self.seed,
             device=self.where,
             cut_last=model.closed_form,
+            labelled_beside=model.labelled_beside,
         )
         self.every = training.cadence(len(dataset.train), examples)
         self.window: list[Metrics] = []
@@ -69,7 +70,7 @@ class Loop:
             resumed_at = self._restore()
         else:
             run.cut_logs({})  # of a run that was killed before its first checkpoint
-        self.tracker = Tracker(run, config, resumed_at)
+        self.tracker = Tracker(run, config, resumed_at, model.charts)
         self._lap = (time.perf_counter(), self.batches.seen)
 
     def fit(self) -> dict[str, tuple[float, float]]:
@@ -140,6 +141,7 @@ class Loop:
             values[f"test/{name}"] = value[0]
             values[f"test/{name}_stderr"] = value[1]
         self._show(values)
+        self.tracker.film("samples")  # of the same noise, so that one sees how the samples change
         self.tracker.record(values, self.batches.seen, self.batches.epoch, self.elapsed())
         return results
 

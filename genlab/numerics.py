@@ -56,9 +56,10 @@ class _Softplus(torch.autograd.Function):
         return _log_one_plus(z).add_(z.clamp_min(0))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]  # one gradient for one argument
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         (z,) = ctx.saved_tensors
-        return grad * z.sigmoid()
+        out: Tensor = grad * z.sigmoid()
+        return out
 
 
 class _BernoulliLogProb(torch.autograd.Function):
@@ -70,7 +71,7 @@ class _BernoulliLogProb(torch.autograd.Function):
         return loss.add_(_log_one_plus(logits)).flatten(1).sum(1).neg_()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None]:
         logits, x = ctx.saved_tensors
         grad = grad.view(-1, *[1] * (logits.ndim - 1))
         return grad * (x - logits.sigmoid()), grad * logits if ctx.needs_input_grad[1] else None

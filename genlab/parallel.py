@@ -67,5 +67,6 @@ class Device:
             model.to(memory_format=torch.channels_last)
         if self.compile:
             for part in model.children():
-                if any(True for _ in part.parameters()):
+                # What is compiled has no second derivatives, as a penalty on its gradient needs.
+                if any(True for _ in part.parameters()) and not getattr(part, "needs_second_derivatives", False):
                     part.compile()

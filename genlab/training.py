@@ -7,7 +7,7 @@ from pydantic import Field
 
 from genlab.data.source import Binarize
 from genlab.errors import GenlabError
-from genlab.optimizers import Schedule
+from genlab.optimizers import Betas, Schedule
 
 Positive = Annotated[int, Field(gt=0)]
 
@@ -20,6 +20,8 @@ class Preferred:
     binarize: Binarize
     schedule: Schedule
     lr: dict[str, float]
+    betas: Betas | None = None
+    """Of Adam and AdamW; null for their own."""
     epochs: Positive | None = None
     """In the place of `examples`: passes over the training split. Runs older than this key have none."""
 

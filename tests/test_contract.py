@@ -11,7 +11,9 @@ from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
 from genlab.experiment import make_model, open_model
 from genlab.gallery import fixed_samples, pictures, portfolio
+from genlab.loop import Loop
 from genlab.models.base import GenerativeModel, Metrics, Model, Reconstructs
+from genlab.networks.adversarial import Noise
 from genlab.parallel import Device
 from genlab.sampling import BLOCK, draw
 from genlab.tracking.run_folder import RunFolder
@@ -87,10 +89,22 @@ def build_class(name: str) -> type[Model]:
     return found
 
 
+def distance_of_means(model: Model, loop: Loop) -> float:
+    """Squared distance between the means of samples and of test examples, per component."""
+    assert isinstance(model, GenerativeModel)
+    x = next(in_order(loop.dataset.test, loop.dataset.represent, batch_size=300, device=loop.where)).x
+    return float((draw(model, 300, 0).mean(0) - x.mean(0)).square().mean())
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_training_decreases_the_loss(name: str, tmp_path: Path) -> None:
     examples = configure(f"model={name}")["preferred"]["examples"] // 15
     loop = start(tmp_path, configure(f"model={name}", f"train.examples={examples}", "train.log_every=4000"))
+    if "loss" not in loop.evaluate(loop.dataset.test):  # players of a game have no common one: do samples come nearer?
+        apart = distance_of_means(loop.model, loop)
+        loop.fit()
+        assert distance_of_means(loop.model, loop) < 0.2 * apart
+        return
     before = loop.evaluate(loop.dataset.test)["loss"]
     loop.fit()
     after = loop.evaluate(loop.dataset.test)["loss"]
@@ -223,9 +237,10 @@ def test_a_saved_model_opens_without_its_data(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", MODELS)
 def test_precision_bf16_trains(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(f"model={name}", "train.examples=4000", "device.precision=bf16"))
-    before = loop.evaluate(loop.dataset.test)["loss"][0]
-    loop.fit()
-    assert loop.evaluate(loop.dataset.test)["loss"][0] < before
+    before = loop.evaluate(loop.dataset.test).get("loss")
+    after = loop.fit()
+    assert before is None or after["test/loss"][0] < before[0]
+    assert all(value == value for value, _ in after.values())
     assert all(p.dtype == torch.float32 for p in loop.model.parameters())
 
 
@@ -237,7 +252,11 @@ def test_compiled_networks_train_to_the_same_loss(name: str, tmp_path: Path) -> 
         loop = start(tmp_path / compiled, configure(f"model={name}", "train.examples=5000"))
         if compiled == "true":
             Device(name="cpu", precision="fp32", compile=True, threads=1, processes=1).place(loop.model)
-        results.append(loop.fit()["test/loss"][0])
+        found = loop.fit()
+        results.append(found["test/loss"][0] if "test/loss" in found else distance_of_means(loop.model, loop))
     # Compiled dropout draws its own random numbers.
-    drops = any(isinstance(part, torch.nn.Dropout) and part.p > 0 for part in loop.model.modules())
+    drops = any(
+        (isinstance(part, torch.nn.Dropout) and part.p > 0) or (isinstance(part, Noise) and part.sigma > 0)
+        for part in loop.model.modules()
+    )
     assert results[1] == pytest.approx(results[0], rel=0.3 if drops else 1e-3)

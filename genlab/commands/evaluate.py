@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from pydantic import Field
 
 from genlab.commands.job import discard_if_empty, in_sweep, run_job
-from genlab.commands.sample import refuse_options
+from genlab.commands.sample import SAMPLING, refuse_options
 from genlab.errors import GenlabError
 
 
@@ -33,6 +33,7 @@ def keys(
     sampler: str | None,
     steps: Annotated[int, Field(gt=0)] | None,
     labels: list[Annotated[int, Field(ge=0)]] | int | None,
+    truncation: Annotated[float, Field(gt=0)] | None,
     device: dict[str, Any],
 ) -> None:
     """The schema of conf/evaluate.yaml."""
@@ -63,7 +64,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     device.prepare()
     run = find_run(str(config["run"]))
     model, state = open_model(run, device, config["checkpoint"])
-    options = {key: config[key] for key in ("sampler", "steps", "labels") if config[key] is not None}
+    options = {key: config[key] for key in SAMPLING if config[key] is not None}
     refuse_options(model, options)
     given = None if config["samples"] is None else read_samples(Path(config["samples"]).expanduser(), model.data)
     whole = {**state["config"]["dataset"], "labelled": None}  # the yardsticks are those of the whole data set

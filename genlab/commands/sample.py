@@ -12,6 +12,9 @@ from pydantic import Field
 from genlab.commands.job import run_job
 from genlab.errors import GenlabError
 
+SAMPLING = ("sampler", "steps", "labels", "truncation")
+"""Keys that are handed on to a family's sample_loop, if it has such an argument."""
+
 
 @hydra.main(version_base="1.3", config_path="pkg://genlab.conf", config_name="sample")
 def main(config: DictConfig) -> float | None:
@@ -27,6 +30,7 @@ def keys(
     sampler: str | None,
     steps: Annotated[int, Field(gt=0)] | None,
     labels: list[Annotated[int, Field(ge=0)]] | int | None,
+    truncation: Annotated[float, Field(gt=0)] | None,
     device: dict[str, Any],
 ) -> None:
     """The schema of conf/sample.yaml."""
@@ -49,7 +53,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     device.prepare()
     run = find_run(str(config["run"]))
     model, state = open_model(run, device, config["checkpoint"])
-    options = {key: config[key] for key in ("sampler", "steps", "labels") if config[key] is not None}
+    options = {key: config[key] for key in SAMPLING if config[key] is not None}
     refuse_options(model, options)
     try:
         dataset = make_dataset(state["config"]).to(model.device)

@@ -22,6 +22,8 @@ class Batch:
     """Classes, int64, shape (n,); None for unlabelled data."""
     progress: float
     """Share of the training done before this batch, in [0, 1)."""
+    labelled: "Batch | None" = None
+    """As many examples of known class, for a family that asks for them where few have one."""
 
 
 class Batches:
@@ -29,6 +31,9 @@ class Batches:
 
     With `cut_last` the last batch holds no more than what remains, so that the examples handed out are exactly `examples`, and
     in one epoch each is handed out once. The position `seen` counts examples handed out. It is all there is to save.
+
+    With `labelled_beside` each batch comes with another one of labelled examples, shuffled and repeated in the same way; they do
+    not count as seen.
     """
 
     def __init__(
@@ -41,21 +46,35 @@ class Batches:
         seed: int,
         device: torch.device,
         cut_last: bool = False,
+        labelled_beside: bool = False,
     ) -> None:
         self.data, self.represent, self.cut_last = data, represent, cut_last
         self.batch_size, self.examples, self.seed, self.device = batch_size, examples, seed, device
         self.seen = 0
         self._orders: dict[int, Tensor] = {}
+        self.beside: Batches | None = None
+        if labelled_beside and data.y is not None:
+            self.beside = Batches(
+                data.labelled(), represent, batch_size=batch_size, examples=examples, seed=seed, device=device
+            )
 
     def __iter__(self) -> Iterator[Batch]:
         while self.seen < self.examples:
             index, progress = self._indices(self.seen), self.seen / self.examples
+            beside = None if self.beside is None else self.beside._at(self.seen, progress)
             self.seen += len(index)
             if isinstance(self.data.x, Prefetching) and self.seen < self.examples:
                 self.data.x.prefetch(self._indices(self.seen))
-            stored = self.data.take(index).to(self.device, non_blocking=True)
-            y = None if self.data.y is None else self.data.y[index]
-            yield Batch(self.represent(stored), y, progress)
+            yield self._batch(index, progress, beside)
+
+    def _batch(self, index: Tensor, progress: float, labelled: Batch | None = None) -> Batch:
+        stored = self.data.take(index).to(self.device, non_blocking=True)
+        y = None if self.data.y is None else self.data.y[index]
+        return Batch(self.represent(stored), y, progress, labelled)
+
+    def _at(self, position: int, progress: float) -> Batch:
+        """The batch that starts at `position` of the stream."""
+        return self._batch(self._indices(position), progress)
 
     @property
     def epoch(self) -> int:

@@ -36,6 +36,11 @@ FAMILY: dict[str, tuple[str, Better, bool]] = {
     "nll": ("nats", "lower", False),
     "free_energy": ("nats", None, False),
     "pseudo_log_likelihood": ("nats", "higher", False),
+    "value": ("nats", None, False),
+    "js": ("nats", None, False),
+    "d_real": ("probability", None, False),
+    "d_fake": ("probability", None, False),
+    "wasserstein": ("distance", None, False),
     "accuracy": ("share", "higher", False),
     "brier": ("squared error", "lower", False),
 }

@@ -15,11 +15,12 @@ from genlab.gallery import (
     classification_charts,
     held_out,
     interpolation,
+    interpolation_of_draws,
     principal_axes,
     reconstructions,
     traversal,
 )
-from genlab.models.base import Decodes, Encodes, HasSpectrum, Model, Reconstructs
+from genlab.models.base import Decodes, DrawsCodes, Encodes, HasSpectrum, Model, Reconstructs
 from genlab.tracking.charts import class_bars
 from genlab.tracking.figures import Picture, grid, latent_scatter, pairs, scatter
 
@@ -59,6 +60,8 @@ def latent_geometry(model: Model, dataset: Dataset, found: HeldOut, kind: Map, s
         shown["reconstructions"] = reconstructions(model, dataset, seed)
     if isinstance(model, HasSpectrum):
         shown |= principal_axes(model, dataset, seed)
+    if isinstance(model, DrawsCodes) and dataset.spec.is_image:
+        shown["interpolation"] = grid(interpolation_of_draws(model, seed), COLUMNS, dataset.spec)
     if found.codes is None or not isinstance(model, Encodes):
         return shown
     plane, axes, note = project(found.codes, kind, seed)

@@ -16,6 +16,8 @@ from genlab.networks.pretrained import Trunk
 from genlab.optimizers import Recipe
 
 Metrics = dict[str, Tensor]
+Charts = dict[str, list[str]]
+"""Title of a chart -> names of the scalars that belong into one picture."""
 
 
 class Model(nn.Module, ABC):
@@ -35,6 +37,11 @@ class Model(nn.Module, ABC):
     """Whether the fit is a sum over examples and no descent: then each counts once, and the last batch is cut to what remains."""
     uses_unlabelled: ClassVar[bool] = False
     """Whether a family that is told classes also trains on examples without, y = -1 (dataset.labelled)."""
+
+    charts: ClassVar[Charts] = {}
+    """What people of the field look at side by side; the log lays it out so."""
+    labelled_beside: ClassVar[bool] = False
+    """Whether every batch should come with another one of labelled examples."""
 
     data: DataSpec
     optimizers: dict[str, Optimizer]
@@ -175,6 +182,28 @@ class Decodes(Protocol):
 
     def decode(self, h: Tensor) -> Tensor:
         """Example that belongs to the code h, shape (n, *data.shape)."""
+        ...
+
+
+@runtime_checkable
+class DrawsCodes(Decodes, Protocol):
+    """There is a density of codes to draw from, and a way from one code to another that stays where it has mass."""
+
+    def draw_codes(self, n: int) -> Tensor:
+        """h ~ p(h), (n, latent_dim)."""
+        ...
+
+    def between(self, start: Tensor, end: Tensor, weight: float) -> Tensor:
+        """The code that lies `weight` in [0, 1] of the way from `start` to `end`, (n, latent_dim)."""
+        ...
+
+
+@runtime_checkable
+class Discriminates(Protocol):
+    """It tells data from samples."""
+
+    def discriminate(self, x: Tensor) -> Tensor:
+        """D(x) in [0, 1] of examples (n, *shape): (n,)."""
         ...
 
 

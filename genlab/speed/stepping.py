@@ -40,6 +40,7 @@ class Updates:
             examples=self.parts.length(self.dataset),
             seed=self.seed,
             device=self.where,
+            labelled_beside=self.model.labelled_beside,
         )
         self.model.train()
         self._updates = self.model.train_loop(self._fetch())

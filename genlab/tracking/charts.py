@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from genlab.tracking.figures import Picture
@@ -154,3 +155,56 @@ def labelled(picture: Picture, labels: list[str]) -> Picture:
             figure.text((margin - 7) / (margin + width), y, label, ha="right", va="center", fontsize=8)
 
     return drawn(paint, ((margin + width) / dpi, height / dpi), dpi)
+
+
+def optimal_discriminator(score: Callable[[Tensor], Tensor], x: Tensor, samples: Tensor) -> Picture:
+    """D(x) = score(x) of a discriminator beside D* = p_r/(p_r + p_g), for data x (n, d) and samples (m, d), d = 1 or 2.
+
+    p_r and p_g are kernel estimates (Scott's rule), so D* is blurred and means nothing where both are small.
+    """
+    from scipy.stats import gaussian_kde
+
+    data, made = x.double().numpy().T, samples.double().numpy().T
+    both = np.concatenate([data, made], 1)
+    low, high = both.min(1), both.max(1)
+    margin = 0.1 * (high - low) + 1e-9
+    axes_of = [
+        np.linspace(a - m, b + m, 400 if len(low) == 1 else 120) for a, b, m in zip(low, high, margin, strict=True)
+    ]
+    lattice = np.stack([part.ravel() for part in np.meshgrid(*axes_of)])
+    found = score(torch.from_numpy(lattice.T).float()).numpy()
+    try:
+        p_r, p_g = (gaussian_kde(points)(lattice) for points in (data, made))
+    except np.linalg.LinAlgError:  # all samples on one point or line have no density
+        p_r = p_g = np.full(len(found), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        best = np.where(p_r + p_g > 1e-3 * np.nanmax(p_r + p_g), p_r / (p_r + p_g), np.nan)
+
+    def line(figure: Any) -> None:
+        axes = figure.add_subplot()
+        axes.plot(lattice[0], found, color="black", label="D(x)")
+        axes.plot(lattice[0], best, color="tab:red", linestyle="--", label="$D^*(x) = p_r/(p_r + p_g)$")
+        axes.axhline(0.5, color="0.7", linewidth=0.8)
+        axes.set_xlabel("$x$")
+        axes.set_ylim(0, 1)
+        density = axes.twinx()
+        for p, name, colour in ((p_r, "$p_r$", "tab:blue"), (p_g, "$p_g$", "tab:orange")):
+            density.fill_between(lattice[0], p, alpha=0.2, color=colour, label=name)
+        density.set_ylabel("density")
+        handles = [*axes.get_legend_handles_labels()[0], *density.get_legend_handles_labels()[0]]
+        names = [*axes.get_legend_handles_labels()[1], *density.get_legend_handles_labels()[1]]
+        axes.legend(handles, names, loc="upper right", fontsize=8)
+
+    def plane(figure: Any) -> None:
+        for k, (values, name) in enumerate(((found, "D(x)"), (best, "$D^*(x) = p_r/(p_r + p_g)$"))):
+            axes = figure.add_subplot(1, 2, k + 1)
+            image = axes.pcolormesh(*axes_of, values.reshape(120, 120), cmap="RdBu_r", vmin=0, vmax=1, rasterized=True)
+            axes.scatter(*data[:, :400], s=3, color="black", linewidths=0, alpha=0.5, label="data")
+            axes.scatter(*made[:, :400], s=3, color="tab:green", linewidths=0, alpha=0.5, label="samples")
+            axes.set_title(name, fontsize=10)
+            axes.set_xlabel("$x_1$")
+            axes.set_ylabel("$x_2$")
+        figure.axes[0].legend(loc="upper right", markerscale=3, fontsize=8)
+        figure.colorbar(image, ax=figure.axes, shrink=0.8)
+
+    return drawn(line if len(low) == 1 else plane, (6, 4) if len(low) == 1 else (10, 4.4))

@@ -133,6 +133,13 @@ def png(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
+def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 300) -> None:
+    """PNG files of one size in a row, over and over; the last one stays for longer."""
+    images = [Image.open(frame).convert("P") for frame in frames]
+    held = [milliseconds] * (len(images) - 1) + [5 * milliseconds]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=held, loop=0, optimize=False)
+
+
 def save_png(path: Path, picture: Picture) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(png(picture))

@@ -1,6 +1,6 @@
 """The log of a run: metrics.jsonl and TensorBoard with the same names, and pictures in samples/ and TensorBoard."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -9,15 +9,24 @@ from torch import Tensor
 
 from genlab.config import family_of
 from genlab.tracking.events import EventWriter
-from genlab.tracking.figures import Picture, png
+from genlab.tracking.figures import Picture, png, save_gif
 from genlab.tracking.run_folder import RunFolder
 
 
 class Tracker:
-    """Open for one session of a run; `resumed_at` is the number of examples at which a resumed run goes on."""
+    """Open for one session of a run; `resumed_at` is the number of examples at which a resumed run goes on.
 
-    def __init__(self, run: RunFolder, config: Mapping[str, Any], resumed_at: int | None) -> None:
-        self.run = run
+    `charts` are what the model's family looks at: title -> names of scalars shown together.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        config: Mapping[str, Any],
+        resumed_at: int | None,
+        charts: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self.run, self.charts = run, charts or {}
         self.events = EventWriter(run.tensorboard, resumed_at)
         self._laid_out = run.metrics.exists()  # the layout goes with the first record
         if resumed_at is None:
@@ -28,7 +37,7 @@ class Tracker:
         if not values:
             return
         if not self._laid_out:
-            self.events.layout(_layout(values))
+            self.events.layout(_layout(values, self.charts))
             self._laid_out = True
         self.run.record({"examples": seen, "epoch": epoch, "seconds": round(seconds, 3), **values})
         self.events.scalars(values, seen)
@@ -40,6 +49,12 @@ class Tracker:
         self.run.samples.mkdir(exist_ok=True)
         for file in (f"{name}_{seen:010d}.png", f"{name}.png"):
             (self.run.samples / file).write_bytes(encoded)
+
+    def film(self, name: str) -> None:
+        """samples/<name>.gif of all pictures of that name, from the first to the newest."""
+        frames = sorted(self.run.samples.glob(f"{name}_{10 * '[0-9]'}.png"))
+        if len(frames) > 1:
+            save_gif(self.run.samples / f"{name}.gif", frames)
 
     def histograms(self, parameters: Iterable[tuple[str, Tensor]], seen: int) -> None:
         for name, values in parameters:
@@ -82,14 +97,15 @@ def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bo
     }
 
 
-def _layout(values: Mapping[str, float]) -> dict[str, dict[str, list[str]]]:
-    """Each training term beside the same one on held-out data; what the model tells of itself; optimizers; throughput."""
+def _layout(values: Mapping[str, float], charts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[str]]]:
+    """The family's own charts; each training term beside the same one on held-out data; the model's state; optimizers."""
     terms = [name.removeprefix("train/") for name in values if name.startswith("train/")]
     optimizer = [name for name in values if name.startswith("optimizer/")]
     monitored = [name.removeprefix("monitor/") for name in values if name.startswith("monitor/")]
     if monitored:
         monitored += ["r_hat", "autocorrelation_time"]  # which come less often than the first record
     layout = {
+        "What this family looks at": {title: [f"{name}$" for name in names] for title, names in charts.items()},
         "Terms: training and validation": {
             term: [f"train/{term}$", f"eval/{term}$", f"test/{term}$"] for term in terms
         },
