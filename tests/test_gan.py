@@ -159,7 +159,7 @@ def test_dirac_gan_orbits_without_and_converges_with_r1(game: str, r1: float) ->
     }
     radii, signs = [], []
     for _ in gan.train_loop(Batch(torch.zeros(4, 1), None, 0.0) for _ in range(2000)):
-        theta, psi = gan.generator.theta.item(), gan.discriminator.psi.item()  # type: ignore[operator, union-attr]
+        theta, psi = gan.generator.theta.item(), gan.discriminator.psi.item()  # type: ignore[operator]
         radii.append(math.hypot(theta, psi))
         signs.append(theta > 0)
     turns = sum(a != b for a, b in itertools.pairwise(signs))
@@ -380,8 +380,8 @@ def test_convolutions_make_pictures_of_any_size(height: int, width: int) -> None
 
 @pytest.mark.parametrize("key", ["hidden", "critic_hidden"])
 def test_too_many_halvings_are_refused(key: str) -> None:
+    keys: dict[str, object] = {"hidden": [8], "critic_hidden": [8], key: [8] * 5}
     with pytest.raises(GenlabError, match=rf"model.{key}=\[8, 8, 8, 8, 8\].*; name 1 or a few"):
-        keys: dict[str, object] = {"hidden": [8], "critic_hidden": [8], key: [8] * 5}
         build(small_image(), network="conv", **keys)  # type: ignore[arg-type]
     with pytest.raises(GenlabError, match=r"model\.network=conv.*vectors of 2 numbers"):
         build(line(2), network="conv")

@@ -56,6 +56,17 @@ TRAIN = {
     "nonsense.deep.key=3": ("nonsense",),
     "+model.nonsense=3": ("model.nonsense",),
     "optimizer.momentum=0.9": ("optimizer.momentum",),  # adam has none
+    # games
+    "model=gan model.critic_steps=0": ("model.critic_steps=0", "greater than 0"),
+    "model=gan model.game=zerosum": ("model.game=zerosum", "nonsaturating", "minimax"),
+    "model=gan model.label_smoothing=0.5": ("model.label_smoothing=0.5", "less than 0.5"),
+    "model=gan model.network=conv model.hidden=[8,8,8,8]": ("model.hidden=[8, 8, 8, 8]", "name 1 or a few"),
+    "model=gan model.hidden=[]": ("model.hidden=[]", "at least 1"),
+    "model=gan optimizer.betas=0.5": ("optimizer.betas=0.5", "list"),
+    "model=wgan model.penalty=clip": ("model.penalty=clip", "did you mean 'clipping'?"),
+    "model=wgan model.penalty_weight=0": ("model.penalty_weight=0", "greater than 0"),
+    "model=sgan model.labelled_weight=0 model.unlabelled_weight=0": ("model.labelled_weight=0", "set one above 0"),
+    "model=gan optimizer=lbfgs": ("optimizer=lbfgs", "set optimizer=adam"),
     # wrong types
     "model.latent_dim=many": ("model.latent_dim=many", "integer"),
     "model.latent_dim=2.5": ("model.latent_dim=2.5", "integer"),
@@ -311,6 +322,8 @@ SAMPLE = {
     "sampler=x": ("sampler=x", "model=vae"),
     "steps=3": ("steps=3", "model=vae"),
     "labels=[1,2]": ("labels=[1, 2]", "no classes", "model.conditional=true"),
+    "truncation=0": ("truncation=0", "greater than 0"),
+    "truncation=0.7": ("truncation=0.7", "model=vae"),
     "nn=3": ("nn", "did you mean 'n'?"),
     "model=ae": ("model",),
 }

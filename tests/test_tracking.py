@@ -72,6 +72,15 @@ def test_tensorboard_shows_the_pictures_of_samples(run: Path) -> None:
         assert newest == (run / "samples" / f"{tag}.png").read_bytes()
 
 
+def test_a_film_shows_how_the_samples_came_to_be(run: Path) -> None:
+    frames = sorted((run / "samples").glob("samples_*.png"))
+    with Image.open(run / "samples" / "samples.gif") as film:
+        assert film.n_frames == len(frames)  # type: ignore[attr-defined]
+        for i, frame in enumerate(frames):
+            film.seek(i)
+            assert np.array_equal(np.asarray(film.convert("L")), np.asarray(Image.open(frame).convert("L")))
+
+
 def test_the_picture_of_samples_is_a_hundred_magnified_digits(run: Path) -> None:
     picture = np.asarray(Image.open(run / "samples" / "samples.png").convert("RGB"))
     tiles = cut(picture, rows=10, columns=10, side=56)

@@ -28,7 +28,7 @@ BOUNDS: dict[str, Callable[[nn.Module], nn.Module]] = {
 }
 
 GENERATOR = {"mlp": [256, 512, 1024], "conv": [128, 64]}
-DISCRIMINATOR = {"mlp": [512, 256], "conv": [64, 128]}
+DISCRIMINATOR = {"mlp": [512, 256], "conv": [32, 64]}
 SMALL_GENERATOR, SMALL_DISCRIMINATOR = [256, 256], [256, 128]  # of pictures below 16 pixels a side
 VECTORS = [128, 128, 128]
 SLOPE = 0.2  # of the leaky rectifiers, as in DCGAN

@@ -135,9 +135,12 @@ def png(picture: Picture) -> bytes:
 
 def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 300) -> None:
     """PNG files of one size in a row, over and over; the last one stays for longer."""
-    images = [Image.open(frame).convert("P") for frame in frames]
+    images: list[Image.Image] = []
+    for frame in frames:
+        image = Image.open(frame)
+        images.append(image if image.mode == "L" else image.convert("P", palette=Image.Palette.ADAPTIVE))
     held = [milliseconds] * (len(images) - 1) + [5 * milliseconds]
-    images[0].save(path, save_all=True, append_images=images[1:], duration=held, loop=0, optimize=False)
+    images[0].save(path, save_all=True, append_images=images[1:], duration=held, loop=0, optimize=True)
 
 
 def save_png(path: Path, picture: Picture) -> None:

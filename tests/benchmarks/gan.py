@@ -1,0 +1,103 @@
+"""Feed-forward GAN 100-128-256-512-1024-784 against 784-512-256-1 on MNIST, batches of 64, Adam at 2e-4, float32 on the CPU.
+
+The same layers, images and number of updates for all, and no running average of the generator. Both use the samples that the
+discriminator was shown for the generator's step too.
+"""
+
+from functools import partial
+from typing import Protocol
+
+import torch
+from hydra import compose, initialize_config_module
+from torch import Tensor, nn
+
+from genlab.config import plain
+from genlab.experiment import make_dataset
+from genlab.resolvers import register
+from tests.benchmarks.contest import Contest, Options, Seconds
+from tests.benchmarks.vae import bare, genlab, loader_of, timed
+
+EPOCH, BATCH, LR, LATENT = 20_000, 64, 2e-4, 100
+WIDTHS, CRITIC_WIDTHS = [128, 256, 512, 1024], [512, 256]
+
+OVERRIDES = [
+    "dataset=mnist",
+    "dataset.validation=5000",
+    "device=cpu",
+    "model.network=mlp",
+    f"model.latent_dim={LATENT}",
+    f"model.hidden={WIDTHS}",
+    f"model.critic_hidden={CRITIC_WIDTHS}",
+    "model.average=0.0",
+    f"train.batch_size={BATCH}",
+    "optimizer=adam",
+    f"optimizer.lr={LR}",
+    "optimizer.schedule=constant",
+    f"train.log_every={EPOCH // 20}",
+]
+
+ABOUT = {
+    "genlab": "the runner with all logging: 20 records, TensorBoard, pictures, 2 checkpoints",
+    "genlab + evaluation": "the same, and the players on 5,000 validation and 10,000 test images",
+    "bare": "genlab's model, batches and optimizers with nothing around them",
+    "textbook": "torchvision's MNIST, ToTensor and DataLoader, item() of both losses each step; nothing is logged or saved",
+}
+
+
+def contest(options: Options) -> Contest:
+    return against_textbook("gan", f"feed-forward GAN on MNIST, batches of {BATCH}", textbook, options)
+
+
+def against_textbook(model: str, title: str, textbook: "Loop", options: Options) -> Contest:
+    register()
+    with initialize_config_module("genlab.conf", version_base="1.3"):
+        config = plain(compose("train", [f"model={model}", *OVERRIDES]))
+    dataset = make_dataset(config)
+    loops = {
+        "genlab": partial(genlab, config, dataset),
+        "bare": partial(bare, config, dataset),
+        "textbook": partial(textbook, config["dataset"]["root"], options.workers),
+    }
+    return Contest(title, EPOCH, loops, ABOUT)
+
+
+class Loop(Protocol):
+    """A textbook's loop: (root of the data, worker processes, images) -> seconds."""
+
+    def __call__(self, root: str | None, workers: int, images: int) -> Seconds: ...
+
+
+def generator() -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a, b in zip([LATENT, *WIDTHS], WIDTHS, strict=False):
+        layers += [nn.Linear(a, b), nn.BatchNorm1d(b), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Linear(WIDTHS[-1], 784), nn.Tanh(), nn.Unflatten(1, (1, 28, 28)))
+
+
+def discriminator(*last: nn.Module) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Flatten()]
+    for a, b in zip([784, *CRITIC_WIDTHS], CRITIC_WIDTHS, strict=False):
+        layers += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Linear(CRITIC_WIDTHS[-1], 1), *last)
+
+
+def textbook(root: str | None, workers: int, images: int) -> Seconds:
+    g, d, bce = generator(), discriminator(nn.Sigmoid()), nn.BCELoss()
+    optimizer_g = torch.optim.Adam(g.parameters(), lr=LR, betas=(0.5, 0.999))
+    optimizer_d = torch.optim.Adam(d.parameters(), lr=LR, betas=(0.5, 0.999))
+
+    def step(x: Tensor) -> float:
+        x = 2 * x - 1
+        real, fake = torch.ones(len(x), 1), torch.zeros(len(x), 1)
+        optimizer_g.zero_grad()
+        x_g = g(torch.randn(len(x), LATENT))
+        loss_g = bce(d(x_g), real)
+        loss_g.backward()
+        optimizer_g.step()
+        optimizer_d.zero_grad()
+        loss_d = (bce(d(x), real) + bce(d(x_g.detach()), fake)) / 2
+        loss_d.backward()
+        optimizer_d.step()
+        return float(loss_d.item() + loss_g.item())
+
+    return {"textbook": timed(step, loader_of(root, images, BATCH, workers))}
