@@ -83,8 +83,14 @@ def _describe(error: ValidationError, key: str, target: Callable[..., Any]) -> s
     if first["type"] == "literal_error":
         allowed = re.findall(r"'([^']*)'", first["ctx"]["expected"])
         return f"{place}={first['input']}: {did_you_mean(str(first['input']), allowed or [first['ctx']['expected']])}"
-    wanted = " or ".join(dict.fromkeys(m.removeprefix("Input should be ").removeprefix("a valid ") for m in messages))
+    wanted = " or ".join(dict.fromkeys(_wanted(m) for m in messages))
     return f"{place}={_show(first['input'])}: should be {wanted}"
+
+
+def _wanted(message: str) -> str:
+    """What is wanted, of pydantic's 'Input should be a valid integer' and 'List should have at least 1 item after ...'."""
+    message = message.removeprefix("Input should be ").removeprefix("a valid ")
+    return re.sub(r"^List should have (at \w+ \d+ items?) after.*", r"a list of \1", message)
 
 
 def _show(value: object) -> str:

@@ -8,7 +8,9 @@ model trains and prints a warning. A family takes part by logging scalars under 
     energy_data, energy_samples          mean energies
 """
 
+import inspect
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -27,6 +29,15 @@ INACTIVE_VARIANCE = 0.01  # of the mean of q(h_j|x) over x, below which a latent
 FEW_PAIRS = 500
 
 
+ASLEEP = 0.05  # nats of KL below which a latent level is asleep
+COLLAPSE_REMEDIES = {
+    "kl_warmup": "model.kl_warmup=0.5",
+    "beta": "a smaller model.beta",
+    "latent_dim": "a smaller model.latent_dim",
+    "levels": "smaller model.levels",
+}
+
+
 @dataclass(frozen=True)
 class Diagnosis:
     name: str
@@ -40,10 +51,11 @@ class Diagnosis:
         return asdict(self)
 
 
-def posterior_collapse(codes: Tensor, has_prior: bool) -> Diagnosis | None:
+def posterior_collapse(codes: Tensor, has_prior: bool, family: type[Model] | None = None) -> Diagnosis | None:
     """Latent units that carry nothing of x, from codes (n, latent_dim) of held-out data.
 
     `has_prior`: codes are means of q(h|x) under the prior N(0, I), which sets the scale; otherwise they have only their own.
+    The remedy names keys that `family` has.
     """
     variance = codes.double().var(0)
     threshold = INACTIVE_VARIANCE if has_prior else 1e-4 * float(variance.max())
@@ -51,7 +63,10 @@ def posterior_collapse(codes: Tensor, has_prior: bool) -> Diagnosis | None:
     if 2 * inactive < len(variance):
         return None
     what = "the mean of q(h_j|x) hardly moves with x" if has_prior else "the code h_j is the same for all x"
-    remedy = "set model.kl_warmup=0.2, a smaller model.beta or a smaller model.latent_dim"
+    has = set() if family is None else set(inspect.signature(family).parameters)
+    remedy = "train for longer, or set " + ", ".join(
+        text for key, text in COLLAPSE_REMEDIES.items() if key in has or family is None
+    )
     return Diagnosis(
         "posterior collapse" if has_prior else "dead code units",
         f"{inactive} of {len(variance)} latent units are inactive ({what}: variance below {threshold:.2g})",
@@ -76,7 +91,10 @@ def lack_of_variety(samples: Tensor, data: Tensor) -> Diagnosis | None:
     )
 
 
-MODES_REMEDY = "set a smaller optimizer.lr or train for longer; in an adversarial game, let the critic step more often"
+MODES_REMEDY = (
+    "train for longer, or take a family or a network that can say more; in an adversarial game, let the critic step more often "
+    "(model.critic_steps), or set a smaller optimizer.lr"
+)
 
 
 def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None:
@@ -185,7 +203,7 @@ def while_training(
     training = model.training
     model.eval()
     if isinstance(model, Encodes):
-        found.append(posterior_collapse(model.encode(x), isinstance(model, HasLogWeights)))
+        found.append(posterior_collapse(model.encode(x), isinstance(model, HasLogWeights), type(model)))
     if isinstance(model, Reconstructs):
         found.append(range_misfit(model.reconstruct(x), x, dataset.spec, "the reconstructions"))
     model.train(training)
@@ -204,6 +222,18 @@ def from_scalars(values: Mapping[str, float]) -> list[Diagnosis]:
                 "the discriminator has won",
                 f"D(x) = {seen['d_real']:.4f} on data and D(G(h)) = {seen['d_fake']:.4f} on samples{gradient}",
                 "set a smaller rate or fewer steps for the discriminator, add instance noise, or use model=wgan",
+            )
+        )
+    asleep = [
+        name.removeprefix("kl_") for name, value in seen.items() if re.fullmatch(r"kl_\d+", name) and value < ASLEEP
+    ]
+    if asleep:
+        levels = ", ".join(sorted(asleep, key=int))
+        found.append(
+            Diagnosis(
+                "a latent level is asleep",
+                f"the KL term of level {levels} is below {ASLEEP} nats: it says nothing of x",
+                "train for longer, or set model.inference=ladder, model.kl_warmup=0.5 or fewer model.levels",
             )
         )
     if seen.get("r_hat", 1.0) > 1.1:

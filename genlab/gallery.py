@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genlab import random
@@ -15,6 +16,7 @@ from genlab.data.source import Dataset
 from genlab.metrics.classes import calibration_error, confusion_matrix, reliability
 from genlab.models.base import (
     Classifies,
+    Conditional,
     Decodes,
     Discriminates,
     DrawsCodes,
@@ -28,9 +30,9 @@ from genlab.models.base import (
     Inpaints,
     Model,
     Reconstructs,
-    SamplesExPost,
     Walks,
 )
+from genlab.models.priors import StandardNormal
 from genlab.sampling import draw, film
 from genlab.tracking.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum
 from genlab.tracking.figures import Picture, filters, grid, latent_scatter, matrix, pairs, scatter
@@ -164,14 +166,26 @@ def reconstructions(model: Model, dataset: Dataset, seed: int) -> Picture:
 
 
 @torch.no_grad()
-def interpolation(model: Decodes, start: Tensor, end: Tensor, steps: int = 10) -> Tensor:
+def interpolation(model: Decodes, start: Tensor, end: Tensor, steps: int = 10, y: Tensor | None = None) -> Tensor:
     """Decoded points on the lines between codes: (rows, latent_dim) twice -> (rows * steps, *shape).
 
-    Straight ones, unless the family knows a way between codes that are drawn.
+    Straight ones, unless the family knows a way between codes that are drawn. A conditional model keeps the classes y
+    (rows, told).
     """
     way = model.between if isinstance(model, DrawsCodes) else torch.lerp
     codes = torch.stack([way(start, end, w) for w in torch.linspace(0, 1, steps).tolist()], dim=1)
-    return model.decode(codes.flatten(0, 1))
+    return decoded(model, codes.flatten(0, 1), None if y is None else y.repeat_interleave(steps, 0))
+
+
+def decoded(model: Decodes, codes: Tensor, y: Tensor | None) -> Tensor:
+    return model.decode(codes, y) if isinstance(model, Conditional) and y is not None else model.decode(codes)
+
+
+def told_classes(model: Model, x: Tensor) -> Tensor | None:
+    """One-hot classes (n, told) that a conditional model takes examples x for; None for any other."""
+    if not isinstance(model, Conditional) or not model.told or not isinstance(model, Classifies):
+        return None
+    return F.one_hot(model.classify(x).argmax(1), model.told).float()
 
 
 @torch.no_grad()
@@ -180,7 +194,9 @@ def interpolation_of_draws(model: DrawsCodes, seed: int, rows: int = 8) -> Tenso
     assert isinstance(model, Model)
     with random.seeded(seed, "codes", device=model.device):
         codes = model.draw_codes(2 * rows)
-    return interpolation(model, codes[:rows], codes[rows:], COLUMNS)
+    told = model.told if isinstance(model, Conditional) else 0
+    y = F.one_hot(torch.arange(rows) % told, told).float().to(codes) if told else None
+    return interpolation(model, codes[:rows], codes[rows:], COLUMNS, y)
 
 
 def axes_of(model: Model, codes: Tensor) -> list[int]:
@@ -190,23 +206,26 @@ def axes_of(model: Model, codes: Tensor) -> list[int]:
 
 
 @torch.no_grad()
-def traversal(model: Decodes, code: Tensor, codes: Tensor, dimensions: list[int], steps: int = 11) -> Tensor:
+def traversal(
+    model: Decodes, code: Tensor, codes: Tensor, dimensions: list[int], steps: int = 11, y: Tensor | None = None
+) -> Tensor:
     """`code` (latent_dim,) with one dimension moved from -3 to 3 standard deviations of `codes` about their mean, decoded.
 
-    One row a dimension: (len(dimensions) * steps, *shape).
+    One row a dimension: (len(dimensions) * steps, *shape). Of a conditional model, in the class y (1, told).
     """
     mean, std = codes.mean(0), codes.std(0)
     moved = code.repeat(len(dimensions), steps, 1)
     for row, j in enumerate(dimensions):
         moved[row, :, j] = mean[j] + std[j] * torch.linspace(-3, 3, steps, device=code.device)
-    return model.decode(moved.flatten(0, 1))
+    flat = moved.flatten(0, 1)
+    return decoded(model, flat, None if y is None else y.expand(len(flat), -1))
 
 
 @torch.no_grad()
 def manifold(model: Decodes, side: int, device: torch.device, codes: Tensor | None = None) -> Tensor:
     """Decoded lattice of a two-dimensional latent space, equally spaced in probability under N(0, I): (side^2, *shape).
 
-    For a family without a prior, under the normal distribution with mean and standard deviations of its `codes` (n, 2).
+    For any other prior, under the normal distribution with mean and standard deviations of the `codes` (n, 2) of data.
     """
     quantiles = [NormalDist().inv_cdf((i + 0.5) / side) for i in range(side)]
     axis = torch.tensor(quantiles, device=device)
@@ -310,9 +329,10 @@ def portfolio(
     if x is not None and isinstance(model, Encodes) and isinstance(model, Decodes) and data.is_image:
         codes = model.encode(x)
         rows = min(8, len(codes) // 2)
-        lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS)
+        y = told_classes(model, x[:rows])
+        lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS, y)
         dimensions = axes_of(model, codes)
-        moved = traversal(model, codes[0], codes, dimensions)
+        moved = traversal(model, codes[0], codes, dimensions, y=None if y is None else y[:1])
         for name, images, columns in (
             ("interpolation", lines, COLUMNS),
             ("traversal", moved, len(moved) // len(dimensions)),
@@ -323,7 +343,7 @@ def portfolio(
         if model.latent_dim == 2:
             pictures["latent"] = latent_scatter(codes, None if test is None else test.y)
             if isinstance(model, GenerativeModel):
-                own = codes if isinstance(model, SamplesExPost) else None
+                own = None if isinstance(getattr(model, "prior", None), StandardNormal) else codes
                 pictures["manifold"] = grid(manifold(model, 20, model.device, own), 20, data)
     if isinstance(model, DrawsCodes) and data.is_image:
         images = interpolation_of_draws(model, seed)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genlab import random
-from genlab.models.base import GenerativeModel
+from genlab.models.base import Conditional, GenerativeModel
 
 BLOCK = 64
 
@@ -30,6 +30,15 @@ def draw(
     return torch.cat(last)[:n]
 
 
+def in_turns(model: GenerativeModel, block: int, labels: list[int] | int | None) -> dict[str, list[int]]:
+    """The classes that samples take in turns (all, where a model is told and nobody says which), as they go on in a block."""
+    if labels is None:
+        labels = list(range(model.told)) if isinstance(model, Conditional) else []
+    turns = [labels] if isinstance(labels, int) else list(labels)
+    first = block * BLOCK % max(len(turns), 1)
+    return {"labels": turns[first:] + turns[:first]} if turns else {}
+
+
 def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any) -> Tensor:
     """At most `frames` evenly spaced states of the chains of the first n <= BLOCK samples, shape (frames, n, *shape)."""
     states = list(_chain(model, 0, seed, options))
@@ -40,6 +49,7 @@ def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any)
 def _chain(model: GenerativeModel, block: int, seed: int, options: dict[str, Any]) -> Iterator[Tensor]:
     """States of the chains of one block. To be drained: the training's random stream is put back at the end."""
     training = model.training
+    options = options | in_turns(model, block, options.get("labels"))
     model.eval()
     try:
         with random.seeded(seed, "sample", block, device=model.device):

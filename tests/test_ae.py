@@ -253,7 +253,7 @@ def test_it_samples_and_says_how() -> None:
     assert isinstance(model, SamplesExPost)
     assert "for want of codes" in model.ex_post
     x = dataset.represent(dataset.train.x[torch.arange(20)])
-    for expected in ("Gaussian fitted to the codes of 20 training", "mixture of 3 Gaussians fitted to the codes of 40"):
+    for expected in ("Gaussian fitted to the newest 20 codes", "mixture of 3 Gaussians fitted to the newest 40 codes"):
         next(iter(model.train_loop([Batch(x, None, 0.0)])))
         assert expected in model.ex_post
         assert model.sample(7).shape == (7, *dataset.spec.shape)
@@ -342,7 +342,7 @@ def test_evaluation_and_comparison_mark_samples_that_were_made_ex_post(
     assert main(["evaluate", f"run={run}", "n=60", f"hydra.run.dir={tmp_path / 'evaluate'}"]) == 0
     assert "ex post, from a mixture of 10 Gaussians" in " ".join(capsys.readouterr().out.split())
     facts = json.loads((run / "evaluation" / "evaluation.json").read_text())
-    assert facts["ex_post"].endswith("fitted to the codes of 640 training examples")
+    assert facts["ex_post"].endswith("fitted to the newest 640 codes of the training")
     assert main(["compare", str(run), "--out", str(tmp_path / "out")]) == 0
     assert "ae †" in capsys.readouterr().out
     text = (tmp_path / "out" / "table.md").read_text()

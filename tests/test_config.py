@@ -57,7 +57,7 @@ def test_a_rate_that_a_model_prefers_stays_with_its_optimizer() -> None:
         ("model.latent_dim=2.5", r"model\.latent_dim=2\.5: should be integer"),
         ("model.latent_dim=true", r"model\.latent_dim=true: should be integer"),
         ("model.latent_dim=0", r"model\.latent_dim=0: should be greater than 0"),
-        ("model.latent_dim=null", r"model\.latent_dim=null: should be integer"),
+        ("model.mc_samples=null", r"model\.mc_samples=null: should be integer"),
         ("model.hidden=[3,-1]", r"model\.hidden\[1\]=-1: should be greater than 0"),
         ("model.hidden=3", r"model\.hidden=3: should be list"),
         ("model.beta=-1", r"model\.beta=-1: should be greater than or equal to 0"),

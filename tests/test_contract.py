@@ -9,13 +9,14 @@ import torch
 from genlab import random
 from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
-from genlab.experiment import make_model, open_model
+from genlab.experiment import check_experiment, make_model, open_model
 from genlab.gallery import fixed_samples, pictures, portfolio
 from genlab.loop import Loop
 from genlab.models.base import GenerativeModel, Metrics, Model, Reconstructs
 from genlab.networks.adversarial import Noise
 from genlab.parallel import Device
 from genlab.sampling import BLOCK, draw
+from genlab.speed.stepping import Updates, count_flops
 from genlab.tracking.run_folder import RunFolder
 from tests.support import KINDS, MODELS, configure, records, small_data, start, state_of
 
@@ -232,6 +233,16 @@ def test_a_saved_model_opens_without_its_data(name: str, tmp_path: Path) -> None
     assert "reconstructions" not in shown
     if isinstance(model, GenerativeModel):
         assert arrays["samples"].shape == (12, *model.data.shape)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_its_arithmetic_can_be_counted(name: str) -> None:
+    dataset = small_data("grey" if accepts(name, "grey") else "binary")
+    config = configure(f"model={name}", "train.examples=64", "train.batch_size=8")
+    model = make_model(config, dataset.spec)
+    assert Updates(model, dataset, check_experiment(config), 0).flops() >= 0
+    if isinstance(model, GenerativeModel):
+        assert count_flops(lambda: draw(model, BLOCK, 0)) > 0
 
 
 @pytest.mark.parametrize("name", MODELS)

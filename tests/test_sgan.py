@@ -159,7 +159,7 @@ def test_noise_is_measured_in_units_of_the_data() -> None:
 
 
 def test_unlabelled_examples_help_where_labels_are_few() -> None:
-    # Two rings, eight labels each: the unlabelled points show where the rings run.
+    # Two rings, four labels each: the unlabelled points show where the rings run.
     generator = torch.Generator().manual_seed(1)
     angle = 2 * math.pi * torch.rand(2000, generator=generator)
     y = torch.arange(2000) % 2
@@ -173,6 +173,6 @@ def test_unlabelled_examples_help_where_labels_are_few() -> None:
         )
         torch.manual_seed(0)
         beside = Batch(x[few].repeat(8, 1), y[few].repeat(8), 0.0)
-        list(sgan.train_loop(Batch(x[torch.randint(2000, (64,))], None, i / 800, beside) for i in range(800)))
+        list(sgan.train_loop(Batch(x[torch.randint(2000, (64,))], None, i / 1500, beside) for i in range(1500)))
         errors[weight] = float((sgan.eval().classify(x).argmax(1) != y).float().mean())
     assert errors[1.0] < errors[0.0] - 0.05

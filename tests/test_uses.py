@@ -66,6 +66,9 @@ class Coded(Map):
     def rate_bits(self, x: Tensor) -> Tensor:
         return torch.full((len(x),), 3.0)
 
+    def code_bits(self) -> float:
+        return 4.0
+
 
 def points(n: int = 2000, dim: int = 6) -> Dataset:
     return dataset_of(torch.randn(n, dim, generator=torch.Generator().manual_seed(0)))
@@ -246,6 +249,8 @@ def test_rates_and_ratios_are_counts_of_bits() -> None:
     discrete = compression(Coded(grey), grey, held_out(4, kl=Measure(8.0, 1.0)), 0)
     assert discrete["rate"].value == 3, "what a family says of its discrete codes goes first"
     assert discrete["compression_ratio_rate"].value == pytest.approx(64 * 8 / 3)
+    assert discrete["compression_ratio"].value == 64 * 8 / 4
+    assert "code_numbers" not in discrete
 
 
 def test_a_model_is_put_to_the_uses_that_it_has() -> None:

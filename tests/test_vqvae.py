@@ -241,9 +241,11 @@ def test_terms_of_the_loss() -> None:
     metrics = next(iter(vqvae.train_loop([Batch(x, None, 0.0)])))
     torch.testing.assert_close(metrics["commitment"], 3.0 * gap)
     torch.testing.assert_close(metrics["perplexity"], perplexity(counts))
-    for name in ("loss", "bound", "reconstruction", "prior"):
+    for name in ("bound", "reconstruction", "prior", "commitment"):
         torch.testing.assert_close(metrics[name], wanted[name].mean())
     torch.testing.assert_close(metrics["loss"], metrics["commitment"] - metrics["bound"])
+    torch.testing.assert_close(wanted["loss"], -wanted["bound"])  # held-out data do not care for the commitment
+    assert vqvae.code_bits() == vqvae.positions * 2
 
 
 def test_prior_and_autoencoder_do_not_pull_at_each_other() -> None:

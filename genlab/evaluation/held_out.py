@@ -28,6 +28,7 @@ MOST_BASELINE = 10_000  # test examples for the likelihood of independent compon
 
 FAMILY: dict[str, tuple[str, Better, bool]] = {
     "elbo": ("nats", "higher", True),
+    "elbo_given_class": ("nats", "higher", False),
     "reconstruction": ("nats", None, False),
     "kl": ("nats", None, False),
     "iw_bound": ("nats", "higher", True),
@@ -84,7 +85,7 @@ def examine(
         found.codes = torch.cat([model.encode(batch.x).cpu() for batch in batches])
         if batches[0].y is not None:
             found.labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
-        collapse = diagnoses.posterior_collapse(found.codes, isinstance(model, HasLogWeights))
+        collapse = diagnoses.posterior_collapse(found.codes, isinstance(model, HasLogWeights), type(model))
         if collapse is not None:
             found.diagnoses.append(collapse)
     return found
@@ -125,6 +126,7 @@ def _family(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
         if bad is not None:
             found.diagnoses.append(bad)
         found.entries[name] = entry(group, mean(values), unit, better, "lower bound" if bound else "statistic")
+    found.diagnoses += diagnoses.from_scalars({name: entry.value for name, entry in found.entries.items()})
 
 
 def _likelihood(

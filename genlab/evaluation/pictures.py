@@ -18,6 +18,7 @@ from genlab.gallery import (
     interpolation_of_draws,
     principal_axes,
     reconstructions,
+    told_classes,
     traversal,
 )
 from genlab.models.base import Decodes, DrawsCodes, Encodes, HasSpectrum, Model, Reconstructs
@@ -71,9 +72,10 @@ def latent_geometry(model: Model, dataset: Dataset, found: HeldOut, kind: Map, s
         x = held_out(dataset, 500, seed, model.device).x
         codes = model.encode(x)
         rows = min(8, len(codes) // 2)
-        lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS)
+        y = told_classes(model, x[:rows])
+        lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS, y)
         dimensions = axes_of(model, codes)
-        walks = traversal(model, codes[0], codes, dimensions)
+        walks = traversal(model, codes[0], codes, dimensions, y=None if y is None else y[:1])
         shown["interpolation"] = grid(lines, COLUMNS, dataset.spec)
         shown["traversal"] = grid(walks, len(walks) // len(dimensions), dataset.spec)
     return shown

@@ -5,9 +5,9 @@ codes.py        dimensionality reduction: what the codes keep
 anomaly.py      anomaly detection: examples unlike the training data
 here            compression: how small a code is, beside what it loses
 
-A code of q floating-point numbers takes 32 q bits. One that is drawn from q(h|x) and coded with the prior p(h) takes no more
-than KL(q(h|x) || p(h)) of them on average, by bits-back coding (Hinton & van Camp 1993; Townsend, Bird & Barber 2019); discrete
-codes take what their entropy code says.
+A code of q floating-point numbers takes 32 q bits, one of P symbols out of K P log2 K. One that is drawn from q(h|x) and coded
+with the prior p(h) takes no more than KL(q(h|x) || p(h)) of them on average, by bits-back coding (Hinton & van Camp 1993;
+Townsend, Bird & Barber 2019); discrete codes take what their entropy code says.
 """
 
 import math
@@ -25,7 +25,7 @@ from genlab.evaluation.denoising import denoise, noise_of
 from genlab.evaluation.entries import Entries, Entry, entry
 from genlab.evaluation.held_out import HeldOut, held_out_batches
 from genlab.metrics.measure import Measure, mean
-from genlab.models.base import Encodes, HasRate, Model, Reconstructs
+from genlab.models.base import Conditional, Encodes, HasRate, Model, Reconstructs
 from genlab.random import seeded
 from genlab.tracking.figures import Picture
 
@@ -80,11 +80,13 @@ def compression(model: Model, dataset: Dataset, held_out: HeldOut, seed: int) ->
     numbers = held_out.codes[0].numel()
     stored = bits_of(dataset) * dataset.spec.dim
     rate = _rate(model, dataset, held_out, seed)
-    plain = stored / (numbers * BITS_OF_A_NUMBER)
-    entries: Entries = {
-        "code_numbers": Entry("compression", numbers, None, "numbers", "cost"),
-        "compression_ratio": Entry("compression", plain, None, "ratio", "cost"),
-    }
+    entries: Entries = {}
+    if isinstance(model, HasRate):
+        entries["compression_ratio"] = Entry("compression", stored / model.code_bits(), None, "ratio", "cost")
+    else:
+        entries["code_numbers"] = Entry("compression", numbers, None, "numbers", "cost")
+        plain = stored / (numbers * BITS_OF_A_NUMBER)
+        entries["compression_ratio"] = Entry("compression", plain, None, "ratio", "cost")
     if rate is not None:
         ratio = stored / max(rate.value, 1e-12)
         entries["rate"] = entry("compression", rate, "bits/example")
@@ -117,4 +119,6 @@ def _rate(model: Model, dataset: Dataset, held_out: HeldOut, seed: int) -> Measu
     known = held_out.entries.get("kl")
     if known is None or known.stderr is None:
         return None
-    return Measure(known.value / math.log(2), known.stderr / math.log(2))
+    # A conditional model needs the class to decode: log2 of their number, where nothing is known of it.
+    told = model.told if isinstance(model, Conditional) else 0
+    return Measure((known.value + math.log(max(told, 1))) / math.log(2), known.stderr / math.log(2))

@@ -61,7 +61,7 @@ class AE(GenerativeModel):
         data: DataSpec,
         optimizer: Recipe,
         *,
-        latent_dim: Annotated[int, Field(gt=0)],
+        latent_dim: Annotated[int, Field(gt=0)] | None,
         hidden: list[Annotated[int, Field(gt=0)]] | None,
         network: Network,
         activation: Activation,
@@ -75,6 +75,7 @@ class AE(GenerativeModel):
         components: Annotated[int, Field(gt=0)],
     ) -> None:
         super().__init__(data, optimizer)
+        latent_dim = latent_dim or (32 if data.is_image else max(1, data.dim // 2))
         if output == "auto":
             output = "identity" if data.support == "real" else "sigmoid"
         refuse_misfit(data, output, loss)

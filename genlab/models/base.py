@@ -165,6 +165,10 @@ class HasRate(Protocol):
         """Bits that the code of each of x takes, shape (n,)."""
         ...
 
+    def code_bits(self) -> float:
+        """Bits of a code whose symbols are stored as they are."""
+        ...
+
 
 @runtime_checkable
 class Pretrains(Protocol):
@@ -182,6 +186,18 @@ class Decodes(Protocol):
 
     def decode(self, h: Tensor) -> Tensor:
         """Example that belongs to the code h, shape (n, *data.shape)."""
+        ...
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """It may be told the class of what it makes."""
+
+    told: int
+    """Number of classes; 0 where it is not told."""
+
+    def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
+        """Example of the one-hot classes y (n, told) that belongs to the code h, shape (n, *data.shape)."""
         ...
 
 

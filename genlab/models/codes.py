@@ -72,7 +72,7 @@ class Codes(nn.Module):
         if count < 2:
             return "standard normal density, for want of codes"
         shape = f"mixture of {self.components} Gaussians" if self._is_mixture(count) else "Gaussian"
-        return f"{shape} fitted to the codes of {count:,} training examples"
+        return f"{shape} fitted to the newest {count:,} codes of the training"
 
     def _count(self) -> int:
         return min(int(self.written), CAPACITY)

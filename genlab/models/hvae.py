@@ -56,7 +56,7 @@ class HVAE(GenerativeModel):
         optimizer: Recipe,
         *,
         levels: Annotated[list[Count], Field(min_length=1)],
-        hidden: list[list[Count]] | None,
+        hidden: list[Annotated[list[Count], Field(min_length=1)]] | None,
         inference: Literal["bottom_up", "ladder"],
         activation: Activation,
         likelihood: Likelihood,
@@ -108,6 +108,7 @@ class HVAE(GenerativeModel):
                 "loss": loss.detach(),
                 "elbo": log_w.detach().mean(),
                 "reconstruction": reconstruction.detach().mean(),
+                "kl": kls.detach().sum(0).mean(),
             }
             yield found | {f"kl_{t}": kl.detach().mean() for t, kl in enumerate(kls, 1)}
 

@@ -134,9 +134,10 @@ class ImplicitModel(GenerativeModel):
         return (u.tanh() + 1) / 2 if self.data.support == "unit" else u.sigmoid()
 
     @torch.no_grad()
-    def decode(self, h: Tensor) -> Tensor:
-        """G(h) in the data's units, (n, *shape); of a conditional model G(h, y = 0)."""
-        y = wanted_classes(0, len(h), self.told).to(h.device) if self.told else None
+    def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
+        """G(h), or G(h, y), in the data's units, (n, *shape); of a conditional model without `y`, G(h, y = 0)."""
+        if self.told and y is None:
+            y = wanted_classes(0, len(h), self.told).to(h.device)
         return self.render(h, y)
 
     def draw_codes(self, n: int) -> Tensor:

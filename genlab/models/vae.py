@@ -63,7 +63,7 @@ class VAE(GenerativeModel):
         data: DataSpec,
         optimizer: Recipe,
         *,
-        latent_dim: Count,
+        latent_dim: Count | None,
         hidden: list[Count] | None,
         network: Network,
         activation: Activation,
@@ -75,14 +75,18 @@ class VAE(GenerativeModel):
         mc_samples: Count,
         beta: Annotated[float, Field(ge=0)],
         capacity: Annotated[float, Field(gt=0)] | None,
-        kl_warmup: Share,
+        kl_warmup: Share | None,
         free_bits: Annotated[float, Field(ge=0)],
     ) -> None:
         super().__init__(data, optimizer)
+        latent_dim = latent_dim or (20 if data.is_image else min(20, data.dim))
+        if kl_warmup is None:  # the few numbers of a vector pay for a code only once it is good
+            kl_warmup = 0.0 if data.is_image or k > 1 or free_bits else 0.5
         refuse_misfit(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
         self.latent_dim, self.k, self.mc_samples = latent_dim, k, mc_samples
         self.beta, self.capacity, self.kl_warmup, self.free_bits = beta, capacity, kl_warmup, free_bits
         self.told = classes_of(data, conditional)
+        self.bound = "elbo_given_class" if conditional else "elbo"  # of log p(x|y), or of log p(x)
         if conditional:
             self.classes = self.told
         self.observation = observation(likelihood, data)
@@ -91,7 +95,7 @@ class VAE(GenerativeModel):
             data,
             network,
             hidden,
-            default_hidden=[400],
+            default_hidden=[400] if data.is_image else [128, 128],
             code=2 * latent_dim,
             latent_dim=latent_dim,
             outputs=self.observation.outputs,
@@ -115,14 +119,17 @@ class VAE(GenerativeModel):
                 log_w = self.log_ratios(batch.x, self.mc_samples * self.k, y).unflatten(0, (self.mc_samples, self.k))
                 bound = (log_w.logsumexp(1) - math.log(self.k)).mean()
                 self.descend(optimizer, -bound)
-                yield {"loss": -bound.detach(), "elbo": log_w.detach().mean(), "iw_bound": bound.detach()}
+                yield {"loss": -bound.detach(), self.bound: log_w.detach().mean(), "iw_bound": bound.detach()}
                 continue
             reconstruction, kl = self.terms(batch.x, self.mc_samples, y)
             ramp = min(1.0, batch.progress / self.kl_warmup if self.kl_warmup else 1.0)
             loss = self.price(kl, ramp) - reconstruction.mean()
             self.descend(optimizer, loss)
             reconstruction, kl = reconstruction.detach().mean(), kl.detach().sum(-1).mean()
-            yield {"loss": loss.detach(), "elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+            found = {"loss": loss.detach(), self.bound: reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+            if self.kl_warmup:
+                found["ramp"] = kl.new_tensor(ramp)
+            yield found
 
     def price(self, kl: Tensor, ramp: float) -> Tensor:
         """What the loss takes for the KL terms (n, latent_dim), when `ramp` has risen from 0 to 1."""
@@ -201,9 +208,12 @@ class VAE(GenerativeModel):
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         y = self.one_hot(batch.y)
-        reconstruction, kl = self.elbo_terms(batch.x, self.mc_samples, y)
-        elbo = reconstruction - kl
-        found = {"loss": -elbo, "elbo": elbo, "reconstruction": reconstruction, "kl": kl}
+        reconstruction, kls = self.terms(batch.x, self.mc_samples, y)
+        kl = kls.sum(-1)
+        # What is priced for a whole batch has no share for each example.
+        whole = self.free_bits > 0 or self.capacity is not None
+        loss = (self.price(kls, 1.0) if whole else self.beta * kl) - reconstruction
+        found = {"loss": loss, self.bound: reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
         if self.k > 1:
             bound = self.log_ratios(batch.x, self.k, y).logsumexp(0) - math.log(self.k)
             found |= {"loss": -bound, "iw_bound": bound}
@@ -256,6 +266,8 @@ def refuse_misfit(
             raise GenlabError(
                 f"model.{key}={value}: the importance-weighted bound (model.k={k}) has no KL term; set model.{key}={neutral}"
             )
+    if capacity is not None and not beta:
+        raise GenlabError(f"model.capacity={capacity}: with model.beta=0 the KL term has no price; set model.beta=10")
     if free_bits and capacity is not None:
         raise GenlabError(f"model.free_bits={free_bits} and model.capacity={capacity}: set one of the two")
     if free_bits and prior != "normal":

@@ -140,7 +140,7 @@ class VQVAE(GenerativeModel):
         data: DataSpec,
         optimizer: Recipe,
         *,
-        codebook: Annotated[int, Field(gt=1)],
+        codebook: Annotated[int, Field(gt=1)] | None,
         code_dim: Count,
         positions: Count | None,
         hidden: list[Count] | None,
@@ -155,6 +155,7 @@ class VQVAE(GenerativeModel):
         prior_dropout: Share,
     ) -> None:
         super().__init__(data, optimizer)
+        codebook = codebook or (256 if data.is_image else 32)
         self.commitment = commitment
         self.observation = observation(likelihood, data)
         self.discrete = self.observation.discrete
@@ -231,6 +232,10 @@ class VQVAE(GenerativeModel):
         """-log2 p(z(x)), shape (n,): bits that the code of x takes, with the prior as the model of an arithmetic coder."""
         return -self.prior.log_prob(self.symbols(x)) / math.log(2)
 
+    def code_bits(self) -> float:
+        """P log2 K: bits of a code whose symbols are stored as they are."""
+        return self.positions * math.log2(self.codebook.size)
+
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         z_e = self.features(batch.x)
@@ -238,9 +243,9 @@ class VQVAE(GenerativeModel):
         z_q = self.codebook.lookup(z)
         out = self.decoder(z_q).float()
         reconstruction, prior = self.observation.log_prob(out, batch.x), -self.prior.log_prob(z)
-        commitment = self.commitment * (z_e - z_q).square().sum((1, 2))
         return {
-            "loss": commitment - reconstruction + prior,
+            "loss": prior - reconstruction,
+            "commitment": self.commitment * (z_e - z_q).square().sum((1, 2)),
             "bound": reconstruction - prior,
             "reconstruction": reconstruction,
             "prior": prior,

@@ -95,7 +95,7 @@ class Autoregressive(nn.Module):
         caches = [(torch.empty(shape, device=device), torch.empty(shape, device=device)) for _ in self.blocks]
         z = torch.empty(n, self.length, dtype=torch.int64, device=device)
         for i in range(self.length):
-            x = self.place[i].expand(n, 1, -1)
+            x = self.place[i].detach().expand(n, 1, -1)  # a view of a parameter would ask for a gradient even here
             if i > 0:
                 x = x + self.embedding(z[:, i - 1 : i] + self.symbols * (i - 1))
             for block, cache in zip(self.blocks, caches, strict=True):
