@@ -21,7 +21,7 @@ class Preferred:
     schedule: Schedule
     lr: dict[str, float]
     betas: Betas | None = None
-    """Of Adam and AdamW; null for their own."""
+    """Of Adam and AdamW. Runs older than this key have none."""
     epochs: Positive | None = None
     """In the place of `examples`: passes over the training split. Runs older than this key have none."""
 

@@ -141,6 +141,7 @@ def test_a_run_leaves_its_folder_and_nothing_else(session: Session) -> None:
     assert len(events) == 1
     hydra = {f".hydra/{name}.yaml" for name in ("config", "hydra", "overrides")}
     rest = {"config.yaml", "run.json", "metrics.jsonl", "checkpoints/last.pt", "checkpoints/best.pt", ".lock"}
+    rest.add("samples/samples.gif")
     assert left - samples - events - hydra == rest
     assert hydra <= left
 

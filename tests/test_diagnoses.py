@@ -10,12 +10,29 @@ from genlab import diagnoses
 from genlab.loop import Loop
 from genlab.metrics.measure import Measure
 from genlab.metrics.memorisation import memorisation, nearest
+from genlab.models.hvae import HVAE
 from genlab.tracking.run_folder import RunFolder
 from tests.support import configure, small_data, start
 
 
 def normal(n: int, d: int, seed: int) -> Tensor:
     return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_latent_level_that_says_nothing_is_named() -> None:
+    found = diagnoses.from_scalars({"eval/kl_1": 12.0, "eval/kl_2": 0.001, "eval/kl": 12.0})
+    assert [d.name for d in found] == ["a latent level is asleep"]
+    assert "level 2 " in found[0].evidence
+    assert diagnoses.from_scalars({"eval/kl_1": 12.0, "eval/kl_2": 3.0}) == []
+
+
+def test_remedies_of_a_collapse_are_keys_of_the_family() -> None:
+    codes = torch.zeros(100, 4)
+    hierarchy = diagnoses.posterior_collapse(codes, True, HVAE)
+    assert hierarchy is not None
+    assert "model.levels" in hierarchy.remedy
+    assert "latent_dim" not in hierarchy.remedy
+    assert "beta" not in hierarchy.remedy
 
 
 def test_posterior_collapse_counts_inactive_units() -> None:

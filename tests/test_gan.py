@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.gallery import interpolation_of_draws
 from genlab.models.gan import EQUILIBRIUM, GAN
 from genlab.networks.adversarial import discriminator, generator, joined
 from genlab.optimizers import Recipe, adam, sgd
+from genlab.sampling import BLOCK, draw
 from tests.support import adam_recipe, small_data, spec_of
 
 
@@ -353,6 +355,29 @@ def test_conditional_samples_are_of_their_class(conditioning: str) -> None:
         assert float((x - centres[k]).norm(dim=1).median()) < 0.8
     with pytest.raises(GenlabError, match="classes are 0 to 2"):
         gan.sample(5, labels=3)
+
+
+class Echo(nn.Module):
+    """x = the class that G is told."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h[:, -3:].argmax(1, keepdim=True).float()
+
+
+def test_classes_come_in_turns_through_all_blocks() -> None:
+    gan = build(line(1, classes=3), conditional=True)
+    gan.generator = Echo()
+    n = 2 * BLOCK + 9
+    assert torch.equal(draw(gan, n, 0)[:, 0], torch.arange(n) % 3.0)
+    assert torch.equal(draw(gan, n, 0, labels=[2, 0])[:, 0], torch.tensor([2.0, 0.0]).repeat(n)[:n])
+    assert torch.equal(draw(gan, n, 0, labels=1)[:, 0], torch.ones(n))
+
+
+def test_pictures_of_a_conditional_model_keep_the_class_of_where_they_start() -> None:
+    gan = build(line(1, classes=3), conditional=True)
+    gan.generator = Echo()
+    lines = interpolation_of_draws(gan, 0, rows=6).view(6, -1)
+    assert torch.equal(lines, (torch.arange(6) % 3.0)[:, None].expand_as(lines))
 
 
 def test_a_projection_says_nothing_at_first() -> None:

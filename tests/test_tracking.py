@@ -128,7 +128,7 @@ def test_the_hyperparameters_of_a_run_are_in_the_hparams_table(run: Path) -> Non
         plugin_data(events, hparams_metadata.SESSION_START_INFO_TAG)
     )
     shown = {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
-    assert shown["model.latent_dim"] == 20
+    assert shown["model.mc_samples"] == 1
     assert shown["train.examples"] == EXAMPLES
     assert shown["optimizer.schedule"] == "cosine"
     assert shown["device.compile"] is False

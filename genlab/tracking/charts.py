@@ -160,7 +160,7 @@ def labelled(picture: Picture, labels: list[str]) -> Picture:
 def optimal_discriminator(score: Callable[[Tensor], Tensor], x: Tensor, samples: Tensor) -> Picture:
     """D(x) = score(x) of a discriminator beside D* = p_r/(p_r + p_g), for data x (n, d) and samples (m, d), d = 1 or 2.
 
-    p_r and p_g are kernel estimates (Scott's rule), so D* is blurred and means nothing where both are small.
+    p_r and p_g are kernel estimates (half the width of Scott's rule), so D* is blurred and means nothing where both are small.
     """
     from scipy.stats import gaussian_kde
 
@@ -174,11 +174,11 @@ def optimal_discriminator(score: Callable[[Tensor], Tensor], x: Tensor, samples:
     lattice = np.stack([part.ravel() for part in np.meshgrid(*axes_of)])
     found = score(torch.from_numpy(lattice.T).float()).numpy()
     try:
-        p_r, p_g = (gaussian_kde(points)(lattice) for points in (data, made))
+        p_r, p_g = (gaussian_kde(points, lambda kde: 0.5 * kde.scotts_factor())(lattice) for points in (data, made))
     except np.linalg.LinAlgError:  # all samples on one point or line have no density
         p_r = p_g = np.full(len(found), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        best = np.where(p_r + p_g > 1e-3 * np.nanmax(p_r + p_g), p_r / (p_r + p_g), np.nan)
+        best = np.where(p_r + p_g > 1e-2 * np.nanmax(p_r + p_g), p_r / (p_r + p_g), np.nan)
 
     def line(figure: Any) -> None:
         axes = figure.add_subplot()
