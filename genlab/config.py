@@ -128,5 +128,5 @@ def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str =
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += differing_keys(a, b, f"{prefix}{key}.")
         elif a != b:
-            lines.append(f"{prefix}{key}: {_show(a)} -> {_show(b)}")
+            lines.append(f"{prefix}{key}: {a} -> {b}")
     return lines

@@ -235,7 +235,7 @@ def resume(capsys: pytest.CaptureFixture[str], *arguments: str) -> Outcome:
     ("override", "difference"),
     [
         ("train.examples=1000", "train.examples: 16000 -> 1000"),
-        ("model.latent_dim=3", "model.latent_dim: null -> 3"),
+        ("model.latent_dim=3", "model.latent_dim: None -> 3"),
         ("optimizer.lr=0.5", "optimizer.lr: 0.002 -> 0.5"),
         ("+model.new=1", "model.new: None -> 1"),
     ],
