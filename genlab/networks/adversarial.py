@@ -16,6 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.mlp import ACTIVATIONS
+from genlab.networks.thin import Conv, TransposedConv
 
 Architecture = Literal["auto", "mlp", "conv"]
 Conditioning = Literal["projection", "concat"]
@@ -72,7 +73,7 @@ class GeneratorConv(nn.Module):
                 nn.Sequential(
                     nn.BatchNorm2d(width_in),
                     nn.ReLU(),
-                    nn.ConvTranspose2d(width_in, width_out, 4, stride=2, padding=1, bias=last),
+                    TransposedConv(width_in, width_out, 4, stride=2, padding=1, bias=last),
                 )
             )
         self.stages, self.sides = nn.ModuleList(stages), sides[-2::-1]
@@ -125,7 +126,7 @@ class Discriminator(nn.Module):
                 layer: nn.Module = nn.Linear(n, width)
                 n = width
             else:
-                layer = nn.Conv2d(channels, width, 4, stride=2, padding=1)
+                layer = Conv(channels, width, 4, stride=2, padding=1)
                 channels, shape = width, (width, shape[1] // 2, shape[2] // 2)
                 n = int(torch.tensor(shape).prod())
             layers += [BOUNDS[bound](layer), nn.LeakyReLU(SLOPE), *([Noise(noise[1])] if noise[1] else [])]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from genlab.networks.mlp import ACTIVATIONS, Activation
+from genlab.networks.thin import TransposedConv
 
 
 def _halve(side: int) -> int:
@@ -45,7 +46,7 @@ class ConvDecoder(nn.Module):
             padding = (1 - h % 2, 1 - w % 2)
             layers += [
                 ACTIVATIONS[activation](),
-                nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=padding),
+                TransposedConv(before, after, 3, stride=2, padding=1, output_padding=padding),
             ]
         self.layers = nn.Sequential(*layers)
 

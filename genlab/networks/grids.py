@@ -12,6 +12,7 @@ from genlab.errors import GenlabError
 from genlab.networks.autoencoding import VectorDecoder, start_at
 from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 from genlab.networks.resnet import Residual
+from genlab.networks.thin import TransposedConv
 
 
 def sides_after(shape: tuple[int, ...], halvings: int) -> list[tuple[int, int]]:
@@ -53,7 +54,7 @@ class GridDecoder(nn.Module):
             # A side of 2k-1 and one of 2k both halve to k; the padding says which of them to return to.
             layers += [
                 ACTIVATIONS[activation](),
-                nn.ConvTranspose2d(
+                TransposedConv(
                     before, after, 4, stride=2, padding=(1 + h % 2, 1 + w % 2), output_padding=(h % 2, w % 2)
                 ),
             ]

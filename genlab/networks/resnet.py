@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from genlab.networks.mlp import ACTIVATIONS, Activation
+from genlab.networks.thin import TransposedConv
 
 
 class Residual(nn.Module):
@@ -68,7 +69,7 @@ class ResDecoder(nn.Module):
             layers += [
                 Residual(before, activation),
                 ACTIVATIONS[activation](),
-                nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=padding),
+                TransposedConv(before, after, 3, stride=2, padding=1, output_padding=padding),
             ]
         self.layers = nn.Sequential(*layers)
 
