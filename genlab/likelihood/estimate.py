@@ -28,7 +28,7 @@ Kind = Literal["exact", "lower bound", "estimate"]
 
 # Decoder evaluations at a time. On a CPU so few that what they make stays in its cache, which was seen to be three times
 # as fast as blocks of 2^14; an accelerator wants large ones.
-ROWS = {"cpu": 2**10}
+ROWS = {"cpu": 2**8}
 MOST_ROWS = 2**14
 FEWEST = 16  # examples at a time, so that the encoder has something to do
 
