@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -73,6 +74,10 @@ class ImplicitModel(GenerativeModel):
     def inner(self, x: Tensor) -> Tensor:
         """Examples in the units in which both players see them, (n, *shape)."""
         return (x - self.shift) / self.scale
+
+    def one_hot(self, y: Tensor | None) -> Tensor | None:
+        """Classes as a conditional model is told them, (n, told); None for any other."""
+        return F.one_hot(y, self.told).float() if self.told and y is not None else None
 
     def noise(self, n: int) -> Tensor:
         """h ~ p(h), (n, latent_dim)."""

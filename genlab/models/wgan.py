@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -125,9 +124,6 @@ class WGAN(ImplicitModel):
             x, y = joined(x, y, self.critic), None
         out: Tensor = self.critic(x, y).float()
         return out.squeeze(1)
-
-    def one_hot(self, y: Tensor | None) -> Tensor | None:
-        return F.one_hot(y, self.told).float() if self.told and y is not None else None
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
