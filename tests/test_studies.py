@@ -76,7 +76,7 @@ def test_the_yardstick_orders_real_images_a_vae_and_independent_pixels(tmp_path:
     assert found.diagnoses == []
 
 
-@pytest.mark.parametrize("experiment", ["gan_mnist", "dcgan_mnist", "wgan_gp_mnist"])
+@pytest.mark.parametrize("experiment", ["gan_mnist", "dcgan_mnist"])
 def test_games_on_mnist_reach_all_classes_and_beat_the_vae(experiment: str, tmp_path: Path) -> None:
     """A third of the VAE's distance (14.8), and at least 95 % of the entropy of the classes of real images."""
     loop = start(tmp_path, configure(f"experiment={experiment}"))
@@ -87,12 +87,3 @@ def test_games_on_mnist_reach_all_classes_and_beat_the_vae(experiment: str, tmp_
     assert entropy.value > 0.95 * entropy.real.value
     assert found.entries["classes_reached"].value == 1
     assert found.entries["fid"].value < 14.8 / 3
-
-
-def test_unlabelled_images_are_worth_many_labels(tmp_path: Path) -> None:
-    """100 labels of MNIST, with the other 59,900 images and without."""
-    errors = {}
-    for name in ("sgan_mnist_100", "sgan_mnist_100_alone"):
-        loop = start(tmp_path / name, configure(f"experiment={name}", "train.epochs=10"))
-        errors[name] = 1 - loop.fit()["test/accuracy"][0]
-    assert errors["sgan_mnist_100"] < 0.5 * errors["sgan_mnist_100_alone"]
