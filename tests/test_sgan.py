@@ -158,6 +158,7 @@ def test_noise_is_measured_in_units_of_the_data() -> None:
     assert not sgan.discriminator.eval().features[0](torch.zeros(1, 1, 8, 8)).any()
 
 
+@pytest.mark.slow  # one seed of a chaotic game: what it gives may differ on another processor
 def test_unlabelled_examples_help_where_labels_are_few() -> None:
     # Two rings, four labels each: the unlabelled points show where the rings run.
     generator = torch.Generator().manual_seed(1)
