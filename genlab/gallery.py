@@ -33,7 +33,7 @@ from genlab.models.base import (
     Walks,
 )
 from genlab.models.priors import StandardNormal
-from genlab.sampling import draw, film
+from genlab.sampling import BLOCK, draw, film
 from genlab.tracking.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum
 from genlab.tracking.figures import Picture, filters, grid, latent_scatter, matrix, pairs, scatter
 
@@ -272,6 +272,20 @@ def hierarchies(model: HasLevels, rows: int = 3) -> dict[str, tuple[Tensor, list
         if images:
             found[name] = torch.cat(images), captions
     return found
+
+
+@torch.no_grad()
+def animation(model: Model, seed: int, frames: int = 40, **options: Any) -> list[Picture]:
+    """At most so many states of the chains that end in the first samples; empty for a family whose samples take one step."""
+    if not isinstance(model, GenerativeModel):
+        return []
+    data = model.data
+    states = film(model, BLOCK if data.is_image else POINTS, seed, frames, **options)
+    if len(states) < 3:
+        return []
+    if data.is_image:
+        return [grid(state, 8, data) for state in states]
+    return [scatter({"samples": states[-1], "states": state}, data) for state in states]
 
 
 @torch.no_grad()

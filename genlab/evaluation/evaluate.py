@@ -13,6 +13,7 @@ from genlab.diagnoses import Diagnosis
 from genlab.evaluation import pictures
 from genlab.evaluation.anomaly import Anomalies
 from genlab.evaluation.cost import costs, network_evaluations, sampling_costs, timed_draw
+from genlab.evaluation.effort import quality_by_effort
 from genlab.evaluation.entries import Entries
 from genlab.evaluation.generated import LEAST, Reference, judge
 from genlab.evaluation.held_out import HeldOut, examine, likelihood_of
@@ -21,6 +22,7 @@ from genlab.features import feature_space
 from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import confusion_matrix
 from genlab.models.base import GenerativeModel, Model, Remarks, SamplesExPost
+from genlab.tracking.charts import quality_against_cost
 from genlab.tracking.figures import Picture
 
 
@@ -41,6 +43,8 @@ class Settings:
     """Level of the noise that is to be removed from test examples; None for the usual one, 0 for none."""
     anomalies: Anomalies | None = None
     """What should be told from the test split."""
+    efforts: list[int] | None = None
+    """Numbers of steps for which the quality of samples is measured beside their cost."""
 
 
 @dataclass
@@ -108,6 +112,10 @@ def evaluate(
         facts |= {"n": len(samples), "reference_examples": len(reference.x), "features": space.describe()}
         if judgement.shares is not None and judgement.real_shares is not None:
             facts["classes"] = {"generated": judgement.shares.tolist(), "test": judgement.real_shares.tolist()}
+        if settings.efforts and isinstance(model, GenerativeModel):
+            efforts = quality_by_effort(model, reference, settings.efforts, settings.seed, **effort_options(settings))
+            facts["efforts"] = [effort.as_dict() for effort in efforts]
+            shown["efforts"] = quality_against_cost(efforts, reference.judged[0]["fid"])
     if given is None:
         shown |= pictures.latent_geometry(model, dataset, held_out, settings.latent, settings.seed)
         entries |= costs(model, noted)
@@ -138,6 +146,11 @@ def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str
     natively_binary = dataset.spec.support == "binary" and dataset.represent.binarize == "none"
     takes_mean = "mean" in inspect.signature(model.sample_loop).parameters
     return {**options, "mean": False} if natively_binary and takes_mean else dict(options)
+
+
+def effort_options(settings: Settings) -> dict[str, Any]:
+    """Arguments of sample_loop but for the sampler and its steps, which are varied."""
+    return {key: value for key, value in settings.options.items() if key not in ("sampler", "steps", "eta")}
 
 
 def _distinct(found: list[Diagnosis]) -> list[Diagnosis]:
