@@ -369,5 +369,5 @@ def portfolio(
     if isinstance(model, Discriminates) and test is not None and samples is not None and data.dim <= 2:
         pictures["discriminator"] = discriminator(model, test.x, samples)
     if dataset is not None and test is not None:
-        pictures |= landscape(model, dataset, seed, test.x, samples, side=160, draws=50)
+        pictures |= landscape(model, dataset, seed, test.x, samples, side=160, draws=50, carry=True)
     return pictures, arrays

@@ -367,3 +367,10 @@ def test_what_a_sampler_cannot_do_is_named(options: dict[str, object], told: str
     assert isinstance(model, Diffusion)
     with pytest.raises(GenlabError, match=told):
         model.sample(2, **options)
+
+
+def test_the_score_is_that_of_the_gaussian_with_a_little_noise() -> None:
+    x = draws(50)
+    found = exact_diffusion(COVARIANCE).score_field(x)
+    noised = COVARIANCE + 0.01 * torch.eye(2)
+    torch.testing.assert_close(found, -torch.linalg.solve(noised, x.T).T, rtol=1e-3, atol=1e-3)

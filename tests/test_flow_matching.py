@@ -131,3 +131,10 @@ def test_known_pixels_stay() -> None:
     x, known = torch.randn(5, 2), torch.tensor([True, False])
     for state in model.inpaint_loop(x, known):
         assert torch.equal(state[:, 0], x[:, 0])
+
+
+def test_the_score_is_that_of_the_gaussian_with_a_little_noise() -> None:
+    s = torch.tensor([0.5, 2.0])
+    x = s * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    noised = s.square() + (0.1 / 0.9) ** 2
+    torch.testing.assert_close(exact_flow(s).score_field(x), -x / noised, rtol=1e-3, atol=1e-3)

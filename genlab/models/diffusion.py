@@ -59,6 +59,7 @@ GAMMAS = (-15.0, 15.0)  # that u = 0 and u = 1 stand for, as the network is told
 BINS = 10  # of noise levels, for the log
 STEPS: dict[str, int] = {"ancestral": 250, "ddim": 50, "heun": 10, "dpm_solver": 20}
 FLOW_STEPS = 20  # of the ODE, for the likelihood
+SCORED = 0.1  # sigma/alpha at which the score is shown: where it is well estimated and near to that of the data
 DRAWS = 8  # levels for one example's bound
 
 
@@ -418,12 +419,13 @@ class Diffusion(GradualModel):
         return log_standard_normal(alpha * z) + self.data.dim * alpha.log() + gathered
 
     @torch.no_grad()
-    def score(self, x: Tensor, t: float = 0.0) -> Tensor:
-        """grad log p(x_t) = -eps_hat/sigma_t at x_t = x in inner units, (n, *shape)."""
-        gamma = self.schedule.gamma(torch.tensor(t, device=x.device)).expand(len(x))
-        at = level(gamma, x)
-        x_hat = self.estimate(x, gamma, self.answer(x, told_of(gamma)))
-        return (at.alpha * x_hat - x) / at.sigma.square()
+    def score_field(self, x: Tensor) -> Tensor:
+        """d log p(x)/dx = -eps_hat/sigma of examples with a little noise, in the data's units: (n, *shape)."""
+        gamma = x.new_tensor(2 * math.log(SCORED)).expand(len(x))
+        at, inner = level(gamma, x), self.inner(x)
+        x_t = at.alpha * inner
+        x_hat = self.estimate(x_t, gamma, self.answer(x_t, told_of(gamma)))
+        return (x_hat - inner) / (SCORED**2 * self.scale)
 
 
 _schedule = schedule  # a constructor's argument has this name too
