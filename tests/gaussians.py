@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from genlab.experiment import make_model
-from genlab.models.diffusion import GAMMAS, Diffusion
+from genlab.models.diffusion import Diffusion
+from genlab.models.diffusion_bound import GAMMAS
 from genlab.models.flow_matching import FlowMatching
 from genlab.models.noise import level
 from tests.support import configure, spec_of

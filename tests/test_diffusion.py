@@ -10,9 +10,11 @@ from torch import Tensor
 from genlab import random
 from genlab.errors import GenlabError
 from genlab.experiment import make_model
+from genlab.models.consistency import consistency_terms
 from genlab.models.denoising_steps import ddim_step, descent, posterior_step
-from genlab.models.diffusion import Diffusion, log_nearest_level
-from genlab.models.noise import Monotone, Table, alphas_bar, level, schedule
+from genlab.models.diffusion import Diffusion
+from genlab.models.diffusion_bound import log_nearest_level
+from genlab.models.noise import Monotone, Table, alphas_bar, level, schedule_of
 from tests.gaussians import exact_diffusion, log_gaussian
 from tests.support import configure, small_data
 
@@ -39,7 +41,7 @@ def test_mean_signal_of_fixed_schedules(name: str, mean: float) -> None:
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "learned"])
 def test_a_schedule_is_monotone_and_its_slope_is_its_derivative(name: str) -> None:
-    found = schedule(name, None).double()  # type: ignore[arg-type]
+    found = schedule_of(name, None).double()  # type: ignore[arg-type]
     t = (torch.arange(999, dtype=torch.float64) + 0.4) / 999  # between the levels of a table
     gamma = found.gamma(t)
     assert (gamma.diff() > 0).all()
@@ -176,7 +178,7 @@ def test_the_lectures_decomposition_has_the_same_mean_and_a_larger_variance() ->
     x = draws(200_000)
     with random.seeded(0, "both", device=CPU), torch.no_grad():
         usual = model.terms(x, None)
-        lecture = model.consistency_terms(x)
+        lecture = consistency_terms(model, x)
     torch.testing.assert_close(
         lecture["bound"], lecture["reconstruction"] - lecture["prior"] - lecture["consistency"], rtol=0, atol=1e-3
     )

@@ -13,19 +13,13 @@ The network estimates x_0 from x_t, and p(x_{t-1}|x_t) = q(x_{t-1}|x_t, x_0 = x_
 
     1/2 (SNR_{t-1} - SNR_t) ||x_0 - x_hat||^2 = 1/2 expm1(gamma_t - gamma_{t-1}) ||eps - eps_hat||^2,
 
-and for ever finer levels the sum is the integral of 1/2 gamma'(t) ||eps - eps_hat||^2, which depends on the schedule by its
-ends only. p(x_0|x_1) is q(x_1|x_0) as a function of x_0, normalised over the values that x_0 can take.
+(the terms: diffusion_bound.py), and for ever finer levels the sum is the integral of 1/2 gamma'(t) ||eps - eps_hat||^2, which
+depends on the schedule by its ends only. p(x_0|x_1) is q(x_1|x_0) as a function of x_0, normalised over the values that x_0
+can take.
 
     prediction    what the network puts out: eps, x0 or v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 (Salimans & Ho 2022)
     objective     simple: its squared error, every level alike; elbo: the bound; min_snr: min(SNR, 5) ||x_0 - x_hat||^2 (Hang
-                  et al. 2023); consistency: the lecture's first decomposition of the same bound, with terms for t = 1..T-1
-
-                      E log q(x_t|x_{t-1}) - log p(x_t|x_{t+1}),   x_{t-1}, x_t, x_{t+1} drawn from one chain.
-
-                  The lecture writes it as KL(q(x_t|x_{t-1}) || p(x_t|x_{t+1})); but given both neighbours x_t is not
-                  distributed as given one, so x_t too has to be drawn. It aims at a noisy x_t where the form above has its
-                  mean: the same expectation and far higher variance. Its prior term KL(q(x_T|x_{T-1}) || p(x_T)) is large; the
-                  entropies cancel in the sum.
+                  et al. 2023); consistency: the lecture's first decomposition of the same bound (consistency.py)
     steps         T; null: continuous time
     schedule      linear, cosine, or learned with its ends by the bound, and between them for a small variance of the loss
 """
@@ -43,30 +37,26 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import Charts, Metrics
+from genlab.models.consistency import consistency
 from genlab.models.denoising_steps import Sampler, descent, karras_gammas, posterior
-from genlab.models.gradual import Count, GradualModel, Part, Share, Widths
-from genlab.models.noise import Level, Monotone, Schedule, ScheduleName, Table, level, schedule
+from genlab.models.diffusion_bound import BoundedModel, Prediction, added_noise, told_of
+from genlab.models.gradual import Count, Part, Share, Widths
+from genlab.models.noise import Monotone, ScheduleName, level, schedule_of
 from genlab.models.ode import carried, log_standard_normal
 from genlab.networks.timed import Backbone
-from genlab.numerics import logsigmoid, softplus
 from genlab.optimizers import Recipe
 
-Prediction = Literal["eps", "x0", "v"]
 Objective = Literal["simple", "elbo", "min_snr", "consistency"]
 
 MIN_SNR = 5.0
-GAMMAS = (-15.0, 15.0)  # that u = 0 and u = 1 stand for, as the network is told them
 BINS = 10  # of noise levels, for the log
 STEPS: dict[str, int] = {"ancestral": 250, "ddim": 50, "heun": 10, "dpm_solver": 20}
 FLOW_STEPS = 20  # of the ODE, for the likelihood
 SCORED = 0.1  # sigma/alpha at which the score is shown: where it is well estimated and near to that of the data
-DRAWS = 8  # levels for one example's bound
 
 
-class Diffusion(GradualModel):
+class Diffusion(BoundedModel):
     """The network is a U-Net, a transformer or a perceptron (networks/timed.py)."""
-
-    schedule: Schedule
 
     samplers = tuple(STEPS)
     charts: ClassVar[Charts] = {
@@ -116,7 +106,7 @@ class Diffusion(GradualModel):
                 "set model.objective=elbo"
             )
         self.steps, self.prediction, self.objective = steps, prediction, objective
-        self.schedule = _schedule(schedule, steps)
+        self.schedule = schedule_of(schedule, steps)
         self.optimizers["diffusion"] = optimizer([*self.network.parameters(), *self.schedule.parameters()])
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
@@ -150,34 +140,6 @@ class Diffusion(GradualModel):
         ends = (gamma.detach() for gamma in self.schedule.ends())
         return {"loss": loss.detach(), **dict(zip(("gamma_0", "gamma_1"), ends, strict=True))}
 
-    def times(self, n: int) -> Tensor:
-        """Times t of n levels that cover all of them evenly, in random order: (n,)."""
-        u = (torch.randperm(n, device=self.device) + torch.rand((), device=self.device)) / n
-        return u if self.steps is None else (u * self.steps).floor() / (self.steps - 1)
-
-    def noised(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Level]:
-        """x_t of x = x_0 at times t (n,), its eps, its gamma (n,), and its level."""
-        gamma = self.schedule.gamma(t)
-        at = level(gamma, x)
-        eps = torch.randn_like(x)
-        return at.alpha * x + at.sigma * eps, eps, gamma, at
-
-    def error(self, x: Tensor, t: Tensor, y: Tensor | None, network: nn.Module) -> Tensor:
-        """Squared error of what the network predicts, summed over components: (n,)."""
-        x_t, eps, gamma, at = self.noised(x, t)
-        target = {"eps": eps, "x0": x, "v": at.alpha * eps - at.sigma * x}[self.prediction]
-        out = network(x_t, told_of(gamma), y).float()
-        error: Tensor = (target - out).square().flatten(1).sum(1)
-        return error
-
-    def noise_error(self, error: Tensor, t: Tensor) -> Tensor:
-        """||eps - eps_hat||^2 where the predicted quantity has the squared error `error`, (n,)."""
-        gamma = self.schedule.gamma(t)
-        return (
-            error
-            * {"eps": torch.ones_like(gamma), "v": torch.sigmoid(-gamma), "x0": torch.exp(-gamma)}[self.prediction]
-        )
-
     def simple(self, x: Tensor, y: Tensor | None, network: nn.Module) -> tuple[Tensor, Tensor]:
         """The weighed squared error of what the network predicts, and that of eps, both per component, (n,)."""
         t = self.times(len(x))
@@ -188,119 +150,14 @@ class Diffusion(GradualModel):
             error = noise_error * torch.exp(gamma) * torch.exp(-gamma).clamp_max(MIN_SNR)
         return error, noise_error
 
-    def bound_levels(self, n: int) -> tuple[Tensor, Tensor]:
-        """Times of n levels, and what each one's ||eps - eps_hat||^2 is to be multiplied with for an unbiased estimate of the sum
-        over steps, in nats: (n,), (n,).
-
-        Drawn evenly in gamma, where the terms are of one size; with a learned schedule, which sees to that, evenly in time.
-        """
-        if isinstance(self.schedule, Monotone):
-            t = self.times(n)
-            return t, self.step_weights(t)
-        u = (torch.randperm(n, device=self.device) + torch.rand((), device=self.device)) / n
-        assert isinstance(self.schedule, Table)
-        t, density = self.schedule.evenly(u, whole=self.steps is not None)
-        return t, self.step_weights(t) / density
-
-    def step_weights(self, t: Tensor) -> Tensor:
-        """The same for levels that are drawn evenly in time, (n,)."""
-        if self.steps is None:
-            return 0.5 * self.schedule.slope(t)
-        before = self.schedule.gamma(
-            (t - 1 / (self.steps - 1)).clamp_min(0)
-        )  # of the first level, itself: there is no such step
-        return 0.5 * self.steps * torch.expm1(self.schedule.gamma(t) - before)
-
-    def denoising(self, x: Tensor, t: Tensor, weights: Tensor, y: Tensor | None, network: nn.Module) -> Tensor:
-        """An unbiased estimate of the sum over steps from one level each, (n,), in nats."""
-        return weights * self.noise_error(self.error(x, t, y, network), t)
-
-    def prior(self, x: Tensor) -> Tensor:
-        """KL(q(x_T|x_0) || N(0, I)), (n,), in nats."""
-        _, last = self.schedule.ends()
-        alpha_bar = torch.sigmoid(-last)
-        return 0.5 * (alpha_bar * (x.square() - 1) + softplus(-last)).flatten(1).sum(1)
-
-    def reconstruction(self, x: Tensor, x_0: Tensor) -> Tensor:
-        """log p(x_0|x_1) for a draw of x_1, (n,), in nats; `x_0` in the data's units."""
-        first, _ = self.schedule.ends()
-        at = level(first)
-        width, eps = at.sigma / at.alpha, torch.randn_like(x)
-        if self.data.support == "binary":  # both points at the same distance from 0, x_1 nearer to one
-            logit = 2 * (x + width * eps) / width.square()
-            return logsigmoid(torch.where(x_0 > 0.5, logit, -logit)).flatten(1).sum(1)
-        if self.data.levels is None:
-            log_p = log_standard_normal(eps) - self.data.dim * width.log()
-            return log_p - self.scale.log().sum()
-        return log_nearest_level(eps, width, x_0, self.data.levels)
-
     def loss(self, x: Tensor, y: Tensor | None, network: nn.Module) -> Metrics:
         """The loss of each example and what goes with it, (n,)."""
         if self.objective == "consistency":
-            return {"loss": self.consistency(x, y, network)}
+            return {"loss": consistency(self, x, y, network)}
         if self.objective == "elbo":
             return {"loss": self.denoising(x, *self.bound_levels(len(x)), y, network)}
         error, noise_error = self.simple(x, y, network)
         return {"loss": error, "noise_mse": noise_error}
-
-    def terms(self, x_0: Tensor, y: Tensor | None, draws: int = 1) -> Metrics:
-        """The bound and its three terms, each an unbiased estimate in nats, from so many levels an example: (n,)."""
-        x = self.inner(x_0)
-        steps = [self.denoising(x, *self.bound_levels(len(x)), y, self.judged) for _ in range(draws)]
-        found = {
-            "reconstruction": self.reconstruction(x, x_0),
-            "prior": self.prior(x),
-            "denoising": torch.stack(steps).mean(0),
-        }
-        return {"bound": found["reconstruction"] - found["prior"] - found["denoising"], **found}
-
-    def consistency(self, x: Tensor, y: Tensor | None, network: nn.Module) -> Tensor:
-        """An unbiased estimate of the sum over t = 1..T-1 of log q(x_t|x_{t-1}) - log p(x_t|x_{t+1}), (n,), in nats."""
-        assert self.steps is not None
-        last = self.steps - 1
-        u = (torch.randperm(len(x), device=x.device) + torch.rand((), device=x.device)) / len(x)
-        now = (u * last).floor()  # t - 1 of x_t, from 0 to T - 2
-        here, after = self.schedule.gamma(now / last), self.schedule.gamma((now + 1) / last)
-        first = now == 0
-        before = self.schedule.gamma((now - 1).clamp_min(0) / last)
-        noised = level(before, x)
-        spread = [-1, *[1] * (x.ndim - 1)]
-        x_before = torch.where(first.view(spread), x, noised.alpha * x + noised.sigma * torch.randn_like(x))
-        added = torch.where(first, torch.sigmoid(here), added_noise(before, here)).view(spread)
-        added_after = added_noise(here, after).view(spread)
-        drawn = torch.randn_like(x)
-        x_here = (1 - added).sqrt() * x_before + added.sqrt() * drawn
-        x_after = (1 - added_after).sqrt() * x_here + added_after.sqrt() * torch.randn_like(x)
-        x_hat = self.estimate(x_after, after, network(x_after, told_of(after), y).float())
-        mean, sigma = posterior(x_after, x_hat, after.view(spread), here.view(spread))
-        log_q = log_standard_normal(drawn) - self.data.dim * 0.5 * added.log().flatten()
-        log_p = log_standard_normal((x_here - mean) / sigma) - self.data.dim * sigma.log().flatten()
-        return last * (log_q - log_p)
-
-    def consistency_terms(self, x_0: Tensor, y: Tensor | None = None) -> dict[str, Tensor]:
-        """The bound by the lecture's first decomposition, each term an unbiased estimate in nats, (n,)."""
-        assert self.steps is not None
-        x = self.inner(x_0)
-        before, last = self.schedule.gamma(
-            torch.tensor([self.steps - 2, self.steps - 1], device=x.device) / (self.steps - 1)
-        )
-        at, added = level(before), added_noise(before, last)
-        x_before = at.alpha * x + at.sigma * torch.randn_like(x)
-        prior = 0.5 * ((1 - added) * (x_before.square() - 1) - added.log()).flatten(1).sum(1)
-        reconstruction, consistency = self.reconstruction(x, x_0), self.consistency(x, y, self.judged)
-        return {
-            "bound": reconstruction - prior - consistency,
-            "reconstruction": reconstruction,
-            "prior": prior,
-            "consistency": consistency,
-        }
-
-    def estimate(self, x: Tensor, gamma: Tensor, out: Tensor) -> Tensor:
-        """x_hat, from x_t, its gamma (n,) and what the network put out."""
-        at = level(gamma, x)
-        if self.prediction == "x0":
-            return out
-        return (x - at.sigma * out) / at.alpha if self.prediction == "eps" else at.alpha * x - at.sigma * out
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
@@ -312,11 +169,6 @@ class Diffusion(GradualModel):
         if y is not None:
             found["bound_given_class"] = found.pop("bound")
         return loss | found
-
-    @torch.no_grad()
-    def log_bound(self, x: Tensor) -> Tensor:
-        """The variational bound on log p(x), from DRAWS levels of noise an example: (n,), in nats."""
-        return self.terms(x, None, DRAWS)["bound"]
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
@@ -426,30 +278,3 @@ class Diffusion(GradualModel):
         x_t = at.alpha * inner
         x_hat = self.estimate(x_t, gamma, self.answer(x_t, told_of(gamma)))
         return (x_hat - inner) / (SCORED**2 * self.scale)
-
-
-_schedule = schedule  # a constructor's argument has this name too
-
-
-def log_nearest_level(eps: Tensor, width: Tensor, x_0: Tensor, levels: int) -> Tensor:
-    """log p(x_0|x_1) of grey levels x_0 in [0, 1], where p is proportional to N(x_1; x_0, width^2) and x_1 = x_0 + width eps,
-    all in units in which the levels span 2: (n,), in nats. Levels beyond 8 widths count for nothing.
-    """
-    gap = 2 / (levels - 1) / width
-    reach = min(levels - 1, math.ceil(8 / float(gap)) + 1)
-    offsets = torch.arange(-reach, reach + 1, device=eps.device)
-    there = (x_0 * (levels - 1)).round().unsqueeze(-1) + offsets
-    exponents = -0.5 * (eps.unsqueeze(-1) - offsets * gap).square()
-    exponents = exponents.masked_fill((there < 0) | (there > levels - 1), -torch.inf)
-    return (-0.5 * eps.square() - exponents.logsumexp(-1)).flatten(1).sum(1)
-
-
-def added_noise(before: Tensor, after: Tensor) -> Tensor:
-    """1 - alpha_t of the step from gamma `before` to `after`; no digits are lost where it is small."""
-    return torch.sigmoid(after) * -torch.expm1(before - after)
-
-
-def told_of(gamma: Tensor) -> Tensor:
-    """What the network is told of gamma."""
-    low, high = GAMMAS
-    return (gamma - low) / (high - low)

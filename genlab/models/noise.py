@@ -153,6 +153,6 @@ def _inverse_softplus(y: float) -> float:
     return math.log(math.expm1(y))
 
 
-def schedule(name: ScheduleName, steps: int | None) -> Schedule:
+def schedule_of(name: ScheduleName, steps: int | None) -> Schedule:
     """The schedule of that name, with so many levels, or (None) in continuous time."""
     return Monotone() if name == "learned" else Table(alphas_bar(name, steps or CONTINUOUS))

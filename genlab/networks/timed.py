@@ -19,6 +19,9 @@ Backbone = Literal["auto", "unet", "transformer", "mlp"]
 
 LARGE = 16  # pixels a side from which on the full resolution is left at once
 EMBEDDING = 128
+FEW = (
+    8  # components, of which a perceptron sees sines and cosines too: it is slow to learn what is finer than its units
+)
 
 
 class TimedMLP(nn.Module):
@@ -29,7 +32,8 @@ class TimedMLP(nn.Module):
         super().__init__()
         dim = prod(shape)
         self.embedding = LevelEmbedding(EMBEDDING, classes)
-        self.first = nn.Linear(dim, width)
+        self.waves = [1.0, 2.0, 4.0] if dim <= FEW else []
+        self.first = nn.Linear(dim * (1 + 2 * len(self.waves)), width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
         self.modulations = nn.ModuleList(Modulation(EMBEDDING, width) for _ in range(layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
@@ -38,7 +42,9 @@ class TimedMLP(nn.Module):
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
         embedding = self.embedding(u, y)
-        h = self.first(x.flatten(1))
+        seen = x.flatten(1)
+        waves = [wave(k * seen) for k in self.waves for wave in (torch.sin, torch.cos)]
+        h = self.first(torch.cat([seen, *waves], 1))
         for layer, modulation in zip(self.layers, self.modulations, strict=True):
             scale, shift = modulation(embedding)
             h = h + layer(self.dropout(F.silu(torch.addcmul(shift, self.norm(h), 1 + scale))))
