@@ -22,7 +22,16 @@ from genlab.data.source import Representation
 from genlab.data.spec import DataSpec
 from genlab.likelihood.partition import Annealing, LogZ, Progress, ais, exact_log_z, reverse_ais
 from genlab.metrics.measure import Measure
-from genlab.models.base import Anneals, Enumerates, HasFreeEnergy, HasLogBound, HasLogProb, HasLogWeights, Model
+from genlab.models.base import (
+    Anneals,
+    Enumerates,
+    HasFreeEnergy,
+    HasLogBound,
+    HasLogProb,
+    HasLogWeights,
+    HasTemperature,
+    Model,
+)
 
 Kind = Literal["exact", "lower bound", "estimate"]
 
@@ -108,6 +117,8 @@ def _normalised(
     model: Model, energies: Tensor, annealing: Annealing, train: Tensor, progress: Progress | None
 ) -> list[LogLikelihood]:
     """-F(x) - log Z, with log Z summed exactly where it can be and else estimated from both sides."""
+    if isinstance(model, HasTemperature) and model.temperature != 1:
+        return []
     if isinstance(model, Enumerates):
         log_z = exact_log_z(model)
         if log_z is not None:

@@ -272,6 +272,12 @@ class HasFreeEnergy(Protocol):
 
 
 @runtime_checkable
+class HasTemperature(HasFreeEnergy, Protocol):
+    temperature: float
+    """Its samples are drawn from exp(-F(x)/T); at T other than 1 a likelihood of p(x) would not be theirs."""
+
+
+@runtime_checkable
 class Anneals(HasFreeEnergy, Protocol):
     """There is a path of distributions p_beta from one that is known, at beta = 0, to the model at beta = 1."""
 
