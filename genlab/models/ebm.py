@@ -6,20 +6,18 @@ with B the energy of a simple distribution that is known (reference.py). Z is un
 
     d log p(x)/d theta = -dE(x)/d theta + <dE/d theta>_model.
 
-Training lowers the energy of data and raises that of the model's own samples, to no effect once these are alike. Three ways:
+Training lowers the energy of data and raises that of the model's own samples, to no effect once these are alike. `objective`:
 
     contrastive   descends <E>_data - <E>_chains + alpha (<f^2>_data + <f^2>_chains), where chains take k transitions along the
                   slope of E (langevin.py; for binary data flips.py): from noise each time (`short`, Nijkamp et al. 2019), or on
                   from where those of a replay buffer stopped (`persistent`, replay.py). alpha keeps f near 0
-    denoising     grad log p is to be that of data with noise, E |sigma grad E(x + sigma eps) - eps|^2 / 2 (Vincent 2011)
-    sliced        or that of the data themselves, E [|grad E|^2 / 2 - v.(d^2 E) v], v ~ N(0, I) (Hyvarinen 2005; Song et al. 2019)
-
-Score matching runs no chains, and hardly sees how much of the data lies in each of several clusters far apart.
+    denoising,    match the slope of log p instead (score_matching.py). They run no chains, and hardly see how much of the data
+    sliced        lies in each of several clusters far apart
 
 For pictures in [0, 1] contrastive training takes the recipe of Du & Mordatch, Langevin steps with far less noise than their
 length asks for: chains at a temperature near 0, which run down to the minima of E. Their states are no draws of exp(-E)/Z, and
 no likelihood is stated. `metropolis` corrects the chains and sets the temperature to 1, so that E is what it says, as it is for
-real and for binary data unless that is switched off. Chains see x in inner units u: [-1, 1], or standard deviations from the mean.
+real and binary data unless that is switched off. Chains see x in inner units u: [-1, 1], or standard deviations from the mean.
 """
 
 import copy
@@ -33,7 +31,7 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models import chains
+from genlab.models import chains, score_matching
 from genlab.models.base import Charts, GenerativeModel, Metrics
 from genlab.models.langevin import Energy, Point
 from genlab.models.reference import Box, reference_for
@@ -48,6 +46,9 @@ Count = Annotated[int, Field(gt=0)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+
+RESTARTS = {True: 0.05, False: 0.01}
+"""Share of chains begun anew: a cold one is where it leads after one batch, a hot one has to forget first where it began."""
 
 
 class EBM(GenerativeModel):
@@ -77,7 +78,7 @@ class EBM(GenerativeModel):
         flips: Literal["one", "many"],
         anneal: bool,
         buffer: Count | None,
-        restart: Share,
+        restart: Share | None,
         alpha: NonNegative | None,
         sigma: NonNegative | None,
         network: Architecture,
@@ -117,7 +118,9 @@ class EBM(GenerativeModel):
         self.temperature = self.transition.temperature
         slots = buffer or (5000 if data.is_image else 1000)
         persists = negative == "persistent" and not self.matches_scores
-        self.replay = Replay(self.reference.draw(slots), restart) if persists else None
+        self.replay = (
+            Replay(self.reference.draw(slots), RESTARTS[cold] if restart is None else restart) if persists else None
+        )
         self.optimizers["ebm"] = optimizer(self.network.parameters())
 
     def usual_sigma(self, cold: bool) -> float:
@@ -200,41 +203,25 @@ class EBM(GenerativeModel):
         return state, found | ({"step": self.transition.step.clone()} if self.transition.adapts else {})
 
     def matching_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
-        match = self.denoising_loss if self.objective == "denoising" else self.sliced_loss
         for batch in batches:
             u = self.inner(batch.x)
-            loss = match(u).mean()
+            loss = self.matching_loss(u).mean()
             self.descend(self.optimizers["ebm"], loss)
             self.follow()
             # No chains take part; a few tell how long their steps may be.
             self.transition(Point(self.energy, self.blurred(u[:32])))
             yield {"loss": loss.detach(), "step": self.transition.step.clone(), **self.transition.report}
 
+    def matching_loss(self, u: Tensor) -> Tensor:
+        """(n,); see score_matching.py."""
+        if self.objective == "denoising":
+            return score_matching.denoising(self.energy, u, self.sigma)
+        return score_matching.sliced(self.energy, self.blurred(u))
+
     def blurred(self, u: Tensor) -> Tensor:
         """u with noise of standard deviation sigma, within the walls of a box."""
         noisy = u + self.sigma * torch.randn_like(u) if self.sigma else u
         return noisy.clamp(-1, 1) if isinstance(self.reference, Box) else noisy
-
-    def denoising_loss(self, u: Tensor) -> Tensor:
-        """|sigma grad E(u + sigma eps) - eps|^2 / 2, (n,)."""
-        eps = torch.randn_like(u)
-        slope = self.slope(u + self.sigma * eps)
-        return 0.5 * (self.sigma * slope - eps).square().flatten(1).sum(1)
-
-    def sliced_loss(self, u: Tensor) -> Tensor:
-        """|grad E|^2 / 2 - v.(d^2 E) v at u with noise, (n,)."""
-        u = self.blurred(u).detach().requires_grad_()
-        slope = self.slope(u)
-        v = torch.randn_like(u)
-        (curved,) = torch.autograd.grad((slope * v).sum(), u, create_graph=True)
-        return (0.5 * slope.square() - v * curved).flatten(1).sum(1)
-
-    def slope(self, u: Tensor) -> Tensor:
-        """grad E(u), of the shape of u, which can be differentiated again."""
-        with torch.enable_grad():
-            u = u if u.requires_grad else u.requires_grad_()
-            (slope,) = torch.autograd.grad(self.energy(u).sum(), u, create_graph=True)
-        return slope
 
     @torch.no_grad()
     def follow(self) -> None:
@@ -273,11 +260,8 @@ class EBM(GenerativeModel):
                 drawn = torch.randint(len(self.replay), (len(energy),), device=energy.device)
                 found["energy_samples"] = self.energy(self.replay.states[drawn])
                 found["energy_gap"] = energy - found["energy_samples"]
-        if self.objective == "denoising":
-            found["loss"] = self.denoising_loss(self.inner(batch.x)).detach()
-        elif self.matches_scores or self.data.support == "real":
-            with torch.enable_grad():
-                found["loss"] = self.sliced_loss(self.inner(batch.x)).detach()
+        if self.matches_scores or self.data.support == "real":
+            found["loss"] = self.matching_loss(self.inner(batch.x)).detach()
         return found
 
     @torch.no_grad()

@@ -17,6 +17,7 @@ from genlab.networks.mlp import ACTIVATIONS, Activation
 from genlab.networks.thin import Conv
 
 CHANNELS = [16, 32, 64]
+STEEP = 1.5  # in units of the start of He et al. (2015)
 WIDTHS = {"vectors": [128, 128, 128], "pictures": [256, 256]}
 
 
@@ -62,6 +63,19 @@ class EnergyNetwork(nn.Module):
         return out
 
 
+def start_steep(layers: nn.Sequential) -> None:
+    """Large weights, and first units that bend in different places: of few components f is to vary over short distances.
+
+    From torch's own start an energy of points on a circle found the circle at once and its eight clusters not in 1,600 updates.
+    """
+    affine = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    for i, layer in enumerate(affine):
+        nn.init.kaiming_normal_(layer.weight)
+        with torch.no_grad():
+            layer.weight.mul_(STEEP)
+            layer.bias.uniform_(-1, 1) if i == 0 else layer.bias.zero_()
+
+
 def energy_network(
     data: DataSpec, network: Architecture, hidden: Sequence[int] | None, activation: Activation, spectral_norm: bool
 ) -> EnergyNetwork:
@@ -71,4 +85,7 @@ def energy_network(
     widths = list(default if hidden is None else hidden)
     if kind == "conv" and (not widths or min(data.shape[1:]) < 2 ** len(widths)):
         raise GenlabError(f"model.hidden={widths}: each entry halves the sides of {data.shape[1:]}; name 1 or a few")
-    return EnergyNetwork(data.shape, kind, widths, activation, spectral_norm)
+    made = EnergyNetwork(data.shape, kind, widths, activation, spectral_norm)
+    if not data.is_image and not spectral_norm:
+        start_steep(made.features)
+    return made
