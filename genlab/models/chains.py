@@ -68,13 +68,13 @@ def sample(model: "EBM", n: int, sampler: str | None, steps: int | None) -> Iter
         start = model.reference.draw(n)
         usual = STEPS if model.replay is not None or model.matches_scores else model.k
     for u in run(model, energies(model, steps or usual, sampler == "annealed"), start):
-        yield model.restore(u)
+        yield model.units.restore(u)
 
 
 def walk(model: "EBM", x: Tensor | int, steps: int) -> Iterator[Tensor]:
-    start = model.reference.draw(x) if isinstance(x, int) else model.inner(x)
+    start = model.reference.draw(x) if isinstance(x, int) else model.units.inner(x)
     for u in run(model, energies(model, steps, False), start):
-        yield model.restore(u)
+        yield model.units.restore(u)
 
 
 def inpaint(model: "EBM", x: Tensor, known: Tensor, steps: int) -> Iterator[Tensor]:
@@ -89,12 +89,12 @@ def inpaint(model: "EBM", x: Tensor, known: Tensor, steps: int) -> Iterator[Tens
     def given(energy: Energy) -> Energy:
         return lambda w: energy(whole(w))
 
-    held = model.inner(x)
+    held = model.units.inner(x)
     path = energies(model, steps, True)
     of_rest = {energy: given(energy) for energy in path}
     rising = [of_rest[energy] for energy in path]
     for w in run(model, rising, model.reference.draw(len(x))[:, free]):
-        yield torch.where(known, x, model.restore(whole(w)))
+        yield torch.where(known, x, model.units.restore(whole(w)))
 
 
 @torch.no_grad()

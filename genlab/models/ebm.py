@@ -37,6 +37,7 @@ from genlab.models.langevin import Energy, Point
 from genlab.models.reference import Box, reference_for
 from genlab.models.replay import Replay
 from genlab.models.transitions import Choices, transition_for
+from genlab.models.units import Units
 from genlab.networks.adversarial import Architecture
 from genlab.networks.energy import energy_network
 from genlab.networks.mlp import Activation
@@ -52,8 +53,6 @@ RESTARTS = {True: 0.05, False: 0.01}
 
 
 class EBM(GenerativeModel):
-    shift: Tensor
-    scale: Tensor
     updates: Tensor
 
     supports = frozenset({"binary", "unit", "real"})
@@ -105,7 +104,7 @@ class EBM(GenerativeModel):
             raise GenlabError(
                 "model.sigma=0.0: denoising needs noise; set a standard deviation above 0, or leave it null"
             )
-        self._make_units()
+        self.units = Units(data)
         self.network = energy_network(data, network, hidden, activation, spectral_norm)
         self.network.needs_second_derivatives = self.matches_scores
         self.averaged = copy.deepcopy(self.network).requires_grad_(False) if average else None
@@ -130,27 +129,6 @@ class EBM(GenerativeModel):
             return 0.3 if self.data.is_image else 0.0
         return 0.005 if cold else 0.0
 
-    def _make_units(self) -> None:
-        """x = shift + scale u."""
-        if self.data.support == "real":
-            std = self.data.std
-            if self.data.is_image:  # pixels that never vary have no scale of their own
-                std = std.square().mean().sqrt().expand_as(std)
-            self.register_buffer("shift", self.data.mean.clone())
-            self.register_buffer("scale", torch.where(std > 0, std, torch.ones_like(std)).clone())
-        else:
-            self.register_buffer("shift", torch.tensor(0.5))
-            self.register_buffer("scale", torch.tensor(0.5))
-
-    def inner(self, x: Tensor) -> Tensor:
-        """u of examples x, (n, *shape)."""
-        return (x - self.shift) / self.scale
-
-    def restore(self, u: Tensor) -> Tensor:
-        """Examples in the support of the data from states u."""
-        x = self.shift + self.scale * u
-        return x if self.data.support == "real" else x.clamp(0, 1)
-
     def f(self, u: Tensor) -> Tensor:
         """f(u), (n,), by the averaged network where the model is evaluated."""
         out: Tensor = (self.network if self.training or self.averaged is None else self.averaged)(u)
@@ -171,7 +149,7 @@ class EBM(GenerativeModel):
 
     def contrastive_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for batch in batches:
-            u = self.blurred(self.inner(batch.x))
+            u = self.blurred(self.units.inner(batch.x))
 
             # Negative phase: k transitions, from noise or on from where chains of the buffer stopped.
             start = self.reference.draw(len(u) if self.replay is None else min(len(u), len(self.replay)))
@@ -204,7 +182,7 @@ class EBM(GenerativeModel):
 
     def matching_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for batch in batches:
-            u = self.inner(batch.x)
+            u = self.units.inner(batch.x)
             loss = self.matching_loss(u).mean()
             self.descend(self.optimizers["ebm"], loss)
             self.follow()
@@ -240,28 +218,23 @@ class EBM(GenerativeModel):
     @torch.no_grad()
     def free_energy(self, x: Tensor) -> Tensor:
         """E, such that p(x) = exp(-E)/Z in the units of the data; (n,), in nats."""
-        return self.energy(self.inner(x)) + self.log_volume
+        return self.energy(self.units.inner(x)) + self.units.log_volume
 
     def score_field(self, x: Tensor) -> Tensor:
         """d log p(x)/dx = -dE/dx in the units of the data, (n, *shape)."""
-        return -Point(self.energy, self.inner(x)).slope / self.scale
-
-    @property
-    def log_volume(self) -> float:
-        """log of the volume, in the units of the data, of a unit cube of inner units; 0 for binary data."""
-        return 0.0 if self.discrete else float(self.scale.double().expand(self.data.shape).log().sum())
+        return -Point(self.energy, self.units.inner(x)).slope / self.units.scale
 
     def evaluate(self, batch: Batch) -> Metrics:
         """Energies of examples and of chains that the training keeps; where the temperature is 1, the loss of score matching."""
         with torch.no_grad():
-            energy = self.energy(self.inner(batch.x))
+            energy = self.energy(self.units.inner(batch.x))
             found = {"energy_data": energy}
             if self.replay is not None:
                 drawn = torch.randint(len(self.replay), (len(energy),), device=energy.device)
                 found["energy_samples"] = self.energy(self.replay.states[drawn])
                 found["energy_gap"] = energy - found["energy_samples"]
         if self.matches_scores or self.data.support == "real":
-            found["loss"] = self.matching_loss(self.inner(batch.x)).detach()
+            found["loss"] = self.matching_loss(self.units.inner(batch.x)).detach()
         return found
 
     @torch.no_grad()
@@ -293,17 +266,17 @@ class EBM(GenerativeModel):
         what k steps down the energy make of x. Of binary x, the probability that u_i = 1 given the others, to first order in
         what a flip changes: sigmoid(-2 dE/du_i).
         """
-        u = self.inner(x)
+        u = self.units.inner(x)
         if self.discrete:
             return torch.sigmoid(-2 * Point(self.energy, u).slope)
         if self.objective == "denoising":
-            return self.restore(u - self.sigma**2 * Point(self.energy, u).slope)
-        return self.restore(chains.descend(self, u))
+            return self.units.restore(u - self.sigma**2 * Point(self.energy, u).slope)
+        return self.units.restore(chains.descend(self, u))
 
     @torch.no_grad()
     def fantasies(self) -> Tensor | None:
         """States of the chains that persist, (slots, *shape); None where none do."""
-        return None if self.replay is None else self.restore(self.replay.states)
+        return None if self.replay is None else self.units.restore(self.replay.states)
 
     def remarks(self) -> list[str]:
         found = []
@@ -331,7 +304,7 @@ class EBM(GenerativeModel):
         return self.reference.draw(n)
 
     def settle(self, x: Tensor, sweeps: int) -> Tensor:
-        return chains.settle(self, self.inner(x), sweeps)
+        return chains.settle(self, self.units.inner(x), sweeps)
 
     def anneal(self, v: Tensor, beta: float, following: float) -> tuple[Tensor, Tensor]:
         return chains.anneal(self, v, beta, following)

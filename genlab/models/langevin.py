@@ -106,7 +106,7 @@ class Langevin(Transition):
     def __init__(self, step: float, noise: float, clip: float | None, box: Box) -> None:
         super().__init__(step)
         self.noise, self.clip, self.box = noise, clip, box
-        self.temperature = noise**2 / (2 * step)
+        self.temperature = 1.0 if math.isclose(noise, thermal(step)) else noise**2 / (2 * step)
 
     def forward(self, here: Point) -> Point:
         slope = here.slope if self.clip is None else here.slope.clamp(-self.clip, self.clip)
