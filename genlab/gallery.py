@@ -13,6 +13,7 @@ from torch import Tensor
 from genlab import random
 from genlab.data.batches import Batch, in_order
 from genlab.data.source import Dataset
+from genlab.landscape import landscape
 from genlab.metrics.classes import calibration_error, confusion_matrix, reliability
 from genlab.models.base import (
     Classifies,
@@ -70,6 +71,8 @@ def pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor | None) 
         found |= classification(model, dataset, seed)
     if isinstance(model, Discriminates) and samples is not None and data.dim <= 2:
         found["discriminator"] = discriminator(model, held_out(dataset, POINTS, seed, model.device).x, samples)
+    if data.dim == 2:
+        found |= landscape(model, dataset, seed, held_out(dataset, POINTS, seed, model.device).x, samples)
     return found | inner_life(model, dataset, seed)
 
 
@@ -351,4 +354,6 @@ def portfolio(
         arrays["interpolation"] = images.cpu().numpy()
     if isinstance(model, Discriminates) and test is not None and samples is not None and data.dim <= 2:
         pictures["discriminator"] = discriminator(model, test.x, samples)
+    if dataset is not None and test is not None:
+        pictures |= landscape(model, dataset, seed, test.x, samples, side=160, draws=50)
     return pictures, arrays

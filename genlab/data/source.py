@@ -94,6 +94,8 @@ class Raw:
     levels: int | None
     """Number of integer grey levels of uint8 data; None for float data."""
     classes: int | None
+    truth: object | None = None
+    """The distribution that the examples are draws of, with whatever is known of it (truth.py); None where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,14 @@ class Dataset:
     test: Examples
     anomalies: Examples | None = None
     """Examples of the classes that were left out of all three splits; None where none were."""
+    truth: object | None = None
+    """What is known of the distribution of the examples (truth.py); None where nothing is."""
 
     def to(self, device: torch.device) -> "Dataset":
         validation = None if self.validation is None else self.validation.to(device)
         anomalies = None if self.anomalies is None else self.anomalies.to(device)
         train, test = self.train.to(device), self.test.to(device)
-        return Dataset(self.spec, self.represent, train, validation, test, anomalies)
+        return replace(self, train=train, validation=validation, test=test, anomalies=anomalies)
 
     def labelled_only(self) -> "Dataset":
         """The same data, specification included, without the training examples of unknown class."""
@@ -200,7 +204,8 @@ def prepare(
     if dequantize and raw.levels is None:
         raise GenlabError("dataset.dequantize=true: these data are continuous already; set dataset.dequantize=false")
     represent = Representation(raw.levels, binarize, dequantize)
-    return Dataset(_specify(raw, train, represent), represent, train, validate, held_out, anomalies)
+    spec = _specify(raw, train, represent)
+    return Dataset(spec, represent, train, validate, held_out, anomalies, raw.truth)
 
 
 def leave_out(raw: Raw, classes: list[int]) -> tuple[Raw, Examples]:
@@ -224,7 +229,8 @@ def leave_out(raw: Raw, classes: list[int]) -> tuple[Raw, Examples]:
 
     held_out = raw.train if raw.test is None else raw.test
     test = None if raw.test is None else part(raw.test, out=False)
-    return replace(raw, train=part(raw.train, out=False), test=test), part(held_out, out=True)
+    # What is known of all classes together does not hold of those that are left.
+    return replace(raw, train=part(raw.train, out=False), test=test, truth=None), part(held_out, out=True)
 
 
 def _count(key: str, share: int | float, available: int) -> int:

@@ -6,8 +6,9 @@ from typing import Any, Literal, get_args
 
 from genlab.metrics.measure import Measure
 
-Kind = Literal["exact", "lower bound", "estimate", "statistic", "cost"]
-"""Of a likelihood: exact, lower bound or estimate. Else a statistic of finite samples, or a cost."""
+Kind = Literal["exact", "lower bound", "upper bound", "estimate", "statistic", "cost"]
+"""Of a likelihood, or a divergence that follows from one: exact, a bound or an estimate. Else a statistic of finite samples, or a
+cost."""
 Group = Literal[
     "likelihood",
     "sample quality",

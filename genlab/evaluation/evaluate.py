@@ -16,8 +16,12 @@ from genlab.evaluation.cost import costs, network_evaluations, sampling_costs, t
 from genlab.evaluation.entries import Entries
 from genlab.evaluation.generated import LEAST, Reference, judge
 from genlab.evaluation.held_out import HeldOut, examine, likelihood_of
+from genlab.evaluation.truth import compare_with_truth
 from genlab.evaluation.uses import Uses, put_to_use
 from genlab.features import feature_space
+from genlab.gallery import POINTS
+from genlab.gallery import held_out as first_examples
+from genlab.landscape import landscape
 from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import confusion_matrix
 from genlab.models.base import GenerativeModel, Model, Remarks, SamplesExPost
@@ -71,6 +75,7 @@ def evaluate(
     held_out = HeldOut()
     if given is None:
         held_out = examine(model, dataset, settings.seed, settings.k, settings.annealing, progress)
+        compare_with_truth(held_out, model, dataset, settings.seed)
     entries, found = dict(held_out.entries), list(held_out.diagnoses)
     shown = {} if given is not None else pictures.classification(held_out)
     uses = Uses()
@@ -110,6 +115,8 @@ def evaluate(
             facts["classes"] = {"generated": judgement.shares.tolist(), "test": judgement.real_shares.tolist()}
     if given is None:
         shown |= pictures.latent_geometry(model, dataset, held_out, settings.latent, settings.seed)
+        x = first_examples(dataset, POINTS, settings.seed, model.device).x
+        shown |= landscape(model, dataset, settings.seed, x, samples, side=160, draws=50)
         entries |= costs(model, noted)
         facts["remarks"] = model.remarks() if isinstance(model, Remarks) else []
         if held_out.log_p is not None and held_out.classes is not None:

@@ -110,6 +110,12 @@ def show(evaluation: Evaluation, folder: Path) -> None:
     console.print(table)
     console.print(f"  likelihood   {facts['representation']}", markup=False)
     for found in facts.get("likelihoods", []):
+        if "log_z_outside_data" in found:
+            console.print(
+                f"  log Z        {found['log_z']:,.4f} on a lattice, to {found['log_z_error']:.1g}; "
+                f"{100 * found['log_z_outside_data']:.2g} % of it where there are no data",
+                markup=False,
+            )
         if "effective_chains" in found:
             low, high = found["log_z_interval"]
             console.print(

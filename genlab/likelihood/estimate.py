@@ -3,7 +3,8 @@
 exact         log p(x) itself
 lower bound   E_q[log w] (the ELBO) and the importance-weighted bound L_k = E log (1/k) sum_i w_i with w = p(x, h)/q(h|x) and
               h ~ q(h|x) (Burda et al. 2016): L_1 = ELBO <= L_k <= L_(k+1) <= log p(x)
-estimate      unbiased or consistent, on either side of the truth: -F(x) - log Z with an estimated log Z (partition.py)
+estimate      unbiased or consistent, on either side of the truth: -F(x) - log Z with an estimated log Z (partition.py), or, in
+              the plane, with log Z summed over a lattice (plane.py)
 
 Kinds are not comparable with each other: a bound may lie far below the likelihood that it bounds.
 """
@@ -21,6 +22,7 @@ from genlab.data.batches import Batch
 from genlab.data.source import Representation
 from genlab.data.spec import DataSpec
 from genlab.likelihood.partition import Annealing, LogZ, Progress, ais, exact_log_z, reverse_ais
+from genlab.likelihood.plane import grid_log_z, is_plane
 from genlab.metrics.measure import Measure
 from genlab.models.base import (
     Anneals,
@@ -116,7 +118,7 @@ def _share(progress: Progress, seen: int, n: int, of: int, share: float) -> None
 def _normalised(
     model: Model, energies: Tensor, annealing: Annealing, train: Tensor, progress: Progress | None
 ) -> list[LogLikelihood]:
-    """-F(x) - log Z, with log Z summed exactly where it can be and else estimated from both sides."""
+    """-F(x) - log Z, with log Z summed exactly where it can be and else estimated: on a lattice, or from both sides."""
     if isinstance(model, HasTemperature) and model.temperature != 1:
         return []
     if isinstance(model, Enumerates):
@@ -124,6 +126,11 @@ def _normalised(
         if log_z is not None:
             method = "free energy, and log Z summed over all configurations of one layer"
             return [LogLikelihood("exact", "exact", method, -energies - log_z, facts={"log_z": log_z})]
+    if isinstance(model, HasFreeEnergy) and is_plane(model.data):
+        found = grid_log_z(model)
+        method = f"free energy, and log Z summed over a lattice of {found.side}x{found.side} points"
+        told = {"log_z": found.value, "log_z_error": found.error, "log_z_outside_data": found.outside}
+        return [LogLikelihood("grid", "estimate", method, -energies - found.value, found.error, told)]
     if not isinstance(model, Anneals):
         return []
     half = None if progress is None else lambda share: progress(share / 2)

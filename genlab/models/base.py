@@ -278,6 +278,15 @@ class HasTemperature(HasFreeEnergy, Protocol):
 
 
 @runtime_checkable
+class HasScore(Protocol):
+    """It knows the slope of log p(x), whatever else it knows of p(x)."""
+
+    def score_field(self, x: Tensor) -> Tensor:
+        """d log p(x)/dx in the data's units, (n, *shape); of a model of many noise levels, at the least of them."""
+        ...
+
+
+@runtime_checkable
 class Anneals(HasFreeEnergy, Protocol):
     """There is a path of distributions p_beta from one that is known, at beta = 0, to the model at beta = 1."""
 

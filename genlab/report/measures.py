@@ -45,6 +45,7 @@ class Definition:
 
 DEFINITIONS = {
     "elbo": Definition(LIKELIHOOD, "ELBO", "nats", "higher", "lower bound"),
+    "entropy": Definition(LIKELIHOOD, "entropy of the data", "nats", "", "exact"),
     "fid": Definition(QUALITY, "FID", "", "lower"),
     "kid": Definition(QUALITY, "KID", "", "lower"),
     "mmd": Definition(QUALITY, "MMD", "", "lower"),
@@ -110,6 +111,8 @@ def definition(name: str) -> Definition:
     for start, unit, better in (("log_likelihood", "nats", "higher"), ("bits_per_dim", "bits/dim", "lower")):
         if name.startswith(start):
             return Definition(LIKELIHOOD, _estimator(name.removeprefix(start).strip("_"), unit), unit, better)
+    if name.startswith("kl_divergence_"):
+        return Definition(LIKELIHOOD, f"KL, {_estimator(name.removeprefix('kl_divergence_'), 'nats')}", "nats", "lower")
     for family in ("fid", "kid", "mmd", "precision", "density", "recall", "coverage", "accuracy"):
         if name.startswith(family + "_"):
             known = DEFINITIONS[family]
