@@ -124,7 +124,7 @@ class EBM(GenerativeModel):
 
     def usual_sigma(self, cold: bool) -> float:
         if self.objective == "denoising":
-            return 0.3 if self.data.is_image else 0.1
+            return 0.3 if self.data.is_image else 0.05
         if self.objective == "sliced":  # pixels that take few values have no density without it
             return 0.3 if self.data.is_image else 0.0
         return 0.005 if cold else 0.0
