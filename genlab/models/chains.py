@@ -23,15 +23,14 @@ STEPS = 500  # from noise, unless others are asked for
 
 
 @torch.no_grad()
-def run(model: "EBM", energies: Iterable[Energy], u: Tensor) -> Iterator[Tensor]:
-    """States u (n, ...) after one transition with each of `energies`."""
+def run(model: "EBM", energies: Iterable[Energy], u: Tensor) -> Iterator[Point]:
+    """Where chains from u (n, ...) are after one transition with each of `energies`."""
     here = None
     for energy in energies:
         if here is None or energy is not here.at:
-            here = Point(energy, u)
+            here = Point(energy, u if here is None else here.u)
         here = model.transition(here)
-        u = here.u
-        yield u
+        yield here
 
 
 def betas(steps: int, rising: bool) -> list[float]:
@@ -67,14 +66,14 @@ def sample(model: "EBM", n: int, sampler: str | None, steps: int | None) -> Iter
     else:
         start = model.reference.draw(n)
         usual = STEPS if model.replay is not None or model.matches_scores else model.k
-    for u in run(model, energies(model, steps or usual, sampler == "annealed"), start):
-        yield model.units.restore(u)
+    for here in run(model, energies(model, steps or usual, sampler == "annealed"), start):
+        yield model.shown(here)
 
 
 def walk(model: "EBM", x: Tensor | int, steps: int) -> Iterator[Tensor]:
     start = model.reference.draw(x) if isinstance(x, int) else model.units.inner(x)
-    for u in run(model, energies(model, steps, False), start):
-        yield model.units.restore(u)
+    for here in run(model, energies(model, steps, False), start):
+        yield model.units.restore(here.u)
 
 
 def inpaint(model: "EBM", x: Tensor, known: Tensor, steps: int) -> Iterator[Tensor]:
@@ -93,8 +92,8 @@ def inpaint(model: "EBM", x: Tensor, known: Tensor, steps: int) -> Iterator[Tens
     path = energies(model, steps, True)
     of_rest = {energy: given(energy) for energy in path}
     rising = [of_rest[energy] for energy in path]
-    for w in run(model, rising, model.reference.draw(len(x))[:, free]):
-        yield torch.where(known, x, model.units.restore(whole(w)))
+    for here in run(model, rising, model.reference.draw(len(x))[:, free]):
+        yield torch.where(known, x, model.units.restore(whole(here.u)))
 
 
 @torch.no_grad()
@@ -112,8 +111,8 @@ def descend(model: "EBM", u: Tensor) -> Tensor:
 
 @torch.no_grad()
 def settle(model: "EBM", u: Tensor, steps: int) -> Tensor:
-    states = deque(run(model, energies(model, steps, False), u), maxlen=1)
-    return states.pop() if states else u
+    last = deque(run(model, energies(model, steps, False), u), maxlen=1)
+    return last.pop().u if last else u
 
 
 @torch.no_grad()

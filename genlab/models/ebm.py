@@ -174,11 +174,11 @@ class EBM(GenerativeModel):
     def moved(self, u: Tensor) -> tuple[Tensor, Metrics]:
         """States of a chain after k transitions, and means of what these report."""
         reports: list[Metrics] = []
-        state = u
-        for state in chains.run(self, chains.energies(self, self.k, self.anneals), u):  # noqa: B007
+        for here in chains.run(self, chains.energies(self, self.k, self.anneals), u):
             reports.append(self.transition.report)
+            u = here.u
         found = {name: torch.stack([report[name] for report in reports]).mean() for name in reports[0]}
-        return state, found | ({"step": self.transition.step.clone()} if self.transition.adapts else {})
+        return u, found | ({"step": self.transition.step.clone()} if self.transition.adapts else {})
 
     def matching_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for batch in batches:
@@ -250,6 +250,15 @@ class EBM(GenerativeModel):
         """States of n chains; see chains.sample."""
         return chains.sample(self, n, sampler, steps)
 
+    def shown(self, here: Point) -> Tensor:
+        """Examples from states of chains.
+
+        A model of pictures with noise shows, as Saremi & Hyvarinen (2019) do, the mean of clean ones given them.
+        """
+        if self.matches_scores and self.data.is_image:
+            return self.units.restore(here.u - self.sigma**2 * here.slope)
+        return self.units.restore(here.u)
+
     def walk(self, x: Tensor | int, steps: int, mean: bool = False) -> Iterator[Tensor]:
         """States of chains from examples x, or of so many chains from noise."""
         return chains.walk(self, x, steps)
@@ -262,14 +271,14 @@ class EBM(GenerativeModel):
     def reconstruct(self, x: Tensor) -> Tensor:
         """x with what the model takes for noise removed.
 
-        After denoising score matching that is the mean of clean examples given x, x - sigma^2 grad E(x) (Robbins 1956); else
+        After score matching of noisy examples that is the mean of clean ones given x, x - sigma^2 grad E(x) (Robbins 1956); else
         what k steps down the energy make of x. Of binary x, the probability that u_i = 1 given the others, to first order in
         what a flip changes: sigmoid(-2 dE/du_i).
         """
         u = self.units.inner(x)
         if self.discrete:
             return torch.sigmoid(-2 * Point(self.energy, u).slope)
-        if self.objective == "denoising":
+        if self.matches_scores and self.sigma:
             return self.units.restore(u - self.sigma**2 * Point(self.energy, u).slope)
         return self.units.restore(chains.descend(self, u))
 
