@@ -136,8 +136,8 @@ def test_flips_leave_an_enumerated_distribution_as_it_is(transition: Transition)
     torch.manual_seed(0)
     energy, p = pair_energy(4)
     every = states(4)
-    draws = every[p.multinomial(20_000, replacement=True)].float()
-    for start, steps in ((2 * draws - 1, 3), (torch.ones(20_000, 4), 150)):
+    draws = every[p.multinomial(8000, replacement=True)].float()
+    for start, steps in ((2 * draws - 1, 3), (torch.ones(8000, 4), 80)):
         here = Point(energy, start)
         with torch.no_grad():
             for _ in range(steps):
@@ -309,7 +309,7 @@ def test_binary_data_are_enumerated_and_learned() -> None:
     assert log_z is not None
     log_p = -model.free_energy(every).double() - log_z
     assert float((p * (p.log() - log_p)).sum()) < 0.03
-    drawn = model.sample(4000, sampler="noise", steps=100)
+    drawn = model.sample(4000, sampler="noise", steps=60)
     assert p_value(drawn.double(), states(4), log_p.exp()) > RARE
     # Each component given the others, to first order: exact where the energy is linear in it.
     with torch.no_grad():
