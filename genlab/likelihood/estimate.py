@@ -32,6 +32,7 @@ from genlab.models.base import (
     HasLogBound,
     HasLogProb,
     HasLogWeights,
+    HasTemperature,
     Model,
 )
 
@@ -133,6 +134,8 @@ def _normalised(
     model: Model, energies: Tensor, annealing: Annealing, train: Tensor, progress: Progress | None
 ) -> list[LogLikelihood]:
     """-F(x) - log Z, with log Z summed exactly where it can be and else estimated: on a lattice, or from both sides."""
+    if isinstance(model, HasTemperature) and model.temperature != 1:
+        return []
     if isinstance(model, Enumerates):
         log_z = exact_log_z(model)
         if log_z is not None:

@@ -291,6 +291,12 @@ class HasFreeEnergy(Protocol):
 
 
 @runtime_checkable
+class HasTemperature(HasFreeEnergy, Protocol):
+    temperature: float
+    """Its samples are drawn from exp(-F(x)/T); at T other than 1 a likelihood of p(x) would not be theirs."""
+
+
+@runtime_checkable
 class HasScore(Protocol):
     """It knows the slope of log p(x), whatever else it knows of p(x)."""
 
