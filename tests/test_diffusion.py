@@ -186,7 +186,7 @@ def test_the_lectures_decomposition_has_the_same_mean_and_a_larger_variance() ->
     assert abs(a - b) < 4 * math.hypot(a_error, b_error)
     assert float(lecture["bound"].var()) > 3 * float(usual["bound"].var())
     assert float(lecture["prior"].mean()) > 50 * float(usual["prior"].mean()), (
-        "one step before the end all is not noise yet"
+        "x_T is known from x_(T-1) but for the noise of one step"
     )
 
 

@@ -5,8 +5,8 @@
 The expectation of each term is over a stretch x_{t-1}, x_t, x_{t+1} of one chain. The lecture writes the term as a divergence,
 KL(q(x_t|x_{t-1}) || p(x_t|x_{t+1})) averaged over both neighbours; but given both of them x_t is not distributed as it is
 given one, so x_t has to be drawn as well. In expectation this is the bound of diffusion.py. It aims at a noisy x_t where that
-one has its mean, which makes its variance far larger; and its prior term is large, since one step before the end all is not
-noise yet: the entropies of neighbouring steps cancel in the sum.
+one has its mean, which makes its variance far larger. Its prior term is no small one where the last step adds little noise,
+since x_(T-1) then says nearly what x_T is: the entropies of neighbouring steps cancel in the sum.
 """
 
 import torch
