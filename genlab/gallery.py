@@ -34,7 +34,7 @@ from genlab.models.base import (
     Walks,
 )
 from genlab.models.priors import StandardNormal
-from genlab.sampling import draw, film
+from genlab.sampling import draw, film, sampling_options
 from genlab.tracking.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum
 from genlab.tracking.figures import Picture, filters, grid, latent_scatter, matrix, pairs, scatter
 
@@ -48,11 +48,15 @@ def held_out(dataset: Dataset, n: int, seed: int, device: torch.device) -> Batch
         return next(in_order(dataset.test, dataset.represent, batch_size=n, device=device, limit=n))
 
 
-def fixed_samples(model: Model, seed: int) -> Tensor | None:
-    """What a run shows of its samples, drawn from the same noise each time; None for a family that does not sample."""
+def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None) -> Tensor | None:
+    """What a run shows of its samples, drawn from the same noise each time; None for a family that does not sample.
+
+    Of binary data (a `dataset` that holds 0 and 1 as it is stored) draws, of all other images what sample_loop shows by itself.
+    """
     if not isinstance(model, GenerativeModel):
         return None
-    return draw(model, COLUMNS * COLUMNS if model.data.is_image else POINTS, seed)
+    options = {} if dataset is None else sampling_options(model, dataset, {})
+    return draw(model, COLUMNS * COLUMNS if model.data.is_image else POINTS, seed, **options)
 
 
 @torch.no_grad()
@@ -291,6 +295,7 @@ def portfolio(
     test = None if dataset is None else held_out(dataset, POINTS, seed, model.device)
     samples = None
     if isinstance(model, GenerativeModel):
+        options = options if dataset is None else sampling_options(model, dataset, options)
         samples = draw(model, n, seed, **options)
         arrays["samples"] = samples.numpy()
         known = {} if test is None else {"data": test.x}

@@ -77,7 +77,8 @@ def _densities(
         shown.append(Panel("data", points=x))
     else:
         top = float(known.max())
-        floor = f": entropy {truth.entropy():.3f} nats" if isinstance(truth, KnowsEntropy) else ""
+        entropy = truth.entropy() if isinstance(truth, KnowsEntropy) else None
+        floor = "" if entropy is None else f": entropy {entropy:.3f} nats"
         shown.append(Panel(f"true density{floor}", density=known))
     if learned is not None:
         side = round(len(learned[0]) ** 0.5)

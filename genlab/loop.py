@@ -150,7 +150,7 @@ class Loop:
         if isinstance(self.model, Walks):
             found = mixing(self.model, self.dataset, self.seed)
             values |= {f"monitor/{name}": measure.value for name, measure in found.items()}
-        samples = gallery.fixed_samples(self.model, self.seed)
+        samples = gallery.fixed_samples(self.model, self.seed, self.dataset)
         for name, picture in gallery.pictures(self.model, self.dataset, self.seed, samples).items():
             self.tracker.picture(name, picture, self.batches.seen)
         self.tracker.histograms(self.model.named_parameters(), self.batches.seen)

@@ -4,6 +4,7 @@ Sample i lies in block i // BLOCK at place i % BLOCK, and a block is always draw
 seed and of i, to the last bit, whatever n is. (Products of matrices of other heights may be rounded differently.)
 """
 
+import inspect
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from genlab import random
+from genlab.data.source import Dataset
+from genlab.data.truth import HasObservables
 from genlab.models.base import Conditional, GenerativeModel
 
 BLOCK = 64
@@ -28,6 +31,22 @@ def draw(
         if after_block is not None:
             after_block()
     return torch.cat(last)[:n]
+
+
+def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
+    """`options`, and draws of x rather than its mean where the data themselves are binary, as spins are.
+
+    Grey images are judged by E[x|h], which is what a model of binarised images is shown by. Configurations of a lattice are
+    drawn at all temperatures in turns by a model that is told the temperature.
+    """
+    found, takes = dict(options), inspect.signature(model.sample_loop).parameters
+    if dataset.spec.support == "binary" and dataset.represent.binarize == "none" and "mean" in takes:
+        found["mean"] = False
+    if isinstance(dataset.truth, HasObservables) and "labels" in takes and "labels" not in options:
+        told = model.told if isinstance(model, Conditional) else getattr(model, "label_units", 0)
+        if told == len(dataset.truth.temperatures) > 1:
+            found["labels"] = list(range(told))
+    return found
 
 
 def in_turns(model: GenerativeModel, block: int, labels: list[int] | int | None) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ import os
 import pickle
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from genlab.data import mnist as mnist_module
-from genlab.data.array import array
+from genlab.data.array import array as array_of
 from genlab.data.batches import Batches, in_order
 from genlab.data.cifar10 import cifar10
 from genlab.data.digits import digits
@@ -38,6 +39,7 @@ RNG = np.random.default_rng(0)
 CONFIGS = sorted((Path(__file__).parent.parent / "conf" / "dataset").glob("*.yaml"))
 LOADERS: dict[str, Callable[..., Raw]] = {"mnist": mnist, "fashion_mnist": fashion_mnist, "kmnist": kmnist}
 REAL_MNIST = Path(os.environ.get("GENLAB_DATA") or "/nowhere")
+array = partial(array_of, observables=None, temperature=None)
 SIGMAS = 5  # a correct program exceeds it once in 1.7 million draws; the seeds below are fixed all the same
 
 
@@ -321,6 +323,8 @@ COLOUR = RNG.integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
         (COLOUR.transpose(0, 3, 1, 2), (5, 3, 6, 7), torch.uint8, 256),
         (GREY / 255, (5, 1, 6, 7), torch.float32, None),
         (COLOUR / np.float16(255), (5, 3, 6, 7), torch.float32, None),
+        (np.where(GREY > 127, 1, -1), (5, 1, 6, 7), torch.uint8, 2),
+        (np.where(GREY > 127, 1.0, -1.0), (5, 1, 6, 7), torch.uint8, 2),
     ],
 )
 def test_array_kinds(tmp_path: Path, x: Any, shape: tuple[int, ...], dtype: torch.dtype, levels: int | None) -> None:
@@ -328,6 +332,8 @@ def test_array_kinds(tmp_path: Path, x: Any, shape: tuple[int, ...], dtype: torc
     stored = tensor(raw.train)
     assert (stored.shape, stored.dtype, raw.levels, raw.classes) == (shape, dtype, levels, None)
     expected = x if x.shape == shape else x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+    if levels == 2 and x.min() < 0:  # spins
+        expected = expected > 0
     assert np.array_equal(stored.numpy(), expected.astype(stored.numpy().dtype))
 
 
@@ -735,7 +741,7 @@ def test_configurations_hold_the_keys_of_their_loader_and_of_prepare(path: Path)
     loader = inspect.signature(getattr(importlib.import_module(module), name)).parameters
     assert path.read_text().startswith("# ")
     assert path.stem == name
-    official_test = name not in ("digits", "array", "image_folder", "toy2d", "gaussian")
+    official_test = name not in ("digits", "array", "image_folder", "toy2d", "gaussian", "ising")
     assert config.keys() == loader.keys() | {"binarize", "dequantize", "validation", "labelled", "exclude"} | (
         set() if official_test else {"test"}
     )

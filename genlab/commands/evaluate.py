@@ -175,6 +175,8 @@ def read_samples(path: Path, data: Any) -> Any:
         (data.levels or 256) - 1 if content.dtype == np.uint8 and data.support != "real" and content.max() > 1 else 1
     )
     x = torch.from_numpy(content.astype(np.float32) / scale).reshape(len(content), *data.shape)
+    if data.support == "binary" and bool((x.abs() == 1).all()):  # spins of -1 and +1
+        x = (x + 1) / 2
     finite = x[x.isfinite()]
     if data.support != "real" and len(finite) and (float(finite.min()) < -0.01 or float(finite.max()) > 1.01):
         raise GenlabError(

@@ -8,22 +8,29 @@
     (N, H, W), (N, H, W, C), (N, C, H, W)  uint8              N images of 256 grey levels; C is 1 or 3
     (N, H, W), (N, H, W, C), (N, C, H, W)  bool               N binary images
     (N, H, W), (N, H, W, C), (N, C, H, W)  float              N images of real values, float32
+    any of these                           -1 and +1 only     N configurations of spins, stored as 0 and 1: binary
 
 What could be read in two ways is refused. Labels are integers 0..K-1, one per example.
+
+Configurations of a lattice (N, H, W), spins or real numbers, are judged as a simulation is where `observables` names some of
+those in genlab/observables.py: `observables=[energy,magnetisation,correlation]`, and `temperature`, in units of the coupling, for
+the specific heat and the susceptibility.
 """
 
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from genlab.data.source import Examples, Raw
-from genlab.errors import GenlabError
+from genlab.errors import GenlabError, did_you_mean
+from genlab.observables import ALLOWED
 
 Array = NDArray[Any]
 
@@ -40,8 +47,27 @@ UNREADABLE: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, Synta
 UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
-def array(*, path: str | None, labels: str | None) -> Raw:
-    """The examples in the .npy or .npz file `path`; `labels` names a file of labels, where `path` holds none."""
+class Configurations:
+    """What is known of the user's own lattice: what to look at, and nothing exactly."""
+
+    def __init__(self, observables: list[str], temperature: float | None, spins: bool) -> None:
+        self.observables, self.temperatures, self.spins = tuple(observables), (temperature,), spins
+
+    def exact(self, name: str, temperature: float | None) -> float | None:
+        return None
+
+
+def array(
+    *,
+    path: str | None,
+    labels: str | None,
+    observables: Annotated[list[str], Field(min_length=1)] | None,
+    temperature: Annotated[float, Field(gt=0)] | None,
+) -> Raw:
+    """The examples in the .npy or .npz file `path`; `labels` names a file of labels, where `path` holds none.
+
+    `observables` are those by which samples of lattice configurations are judged, `temperature` that of the configurations.
+    """
     if not path:
         raise GenlabError("dataset.path=null: set dataset.path to a .npy or .npz file")
     where = f"dataset.path={path}"
@@ -71,7 +97,29 @@ def array(*, path: str | None, labels: str | None) -> Raw:
                 f"{where}: x_train is {_describe(parts['x'])} and x_test {_describe(parts['x_test'])}; store both alike"
             )
         test = Examples(x_test, _labels(parts["y_test"], len(x_test), where) if "y_test" in parts else None)
-    return Raw("array", train, test, levels=levels, classes=_classes(train, test, labels or path))
+    truth = _lattice(observables, temperature, x, levels, where)
+    return Raw("array", train, test, levels, _classes(train, test, labels or path), truth)
+
+
+def _lattice(
+    observables: list[str] | None, temperature: float | None, x: Tensor, levels: int | None, where: str
+) -> Configurations | None:
+    if observables is None:
+        if temperature is not None:
+            raise GenlabError(
+                f"dataset.temperature={temperature}: is for the specific heat and the susceptibility; "
+                "set dataset.observables=[energy,magnetisation] too"
+            )
+        return None
+    for name in observables:
+        if name not in ALLOWED:
+            raise GenlabError(f"dataset.observables={name}: {did_you_mean(name, ALLOWED)}")
+    if x.ndim != 4 or x.shape[1] != 1 or levels == 256:
+        raise GenlabError(
+            f"dataset.observables={observables}: are those of a lattice (N, H, W) of spins or real numbers, and {where} holds "
+            f"{'grey images' if levels == 256 else 'shapes ' + 'x'.join(map(str, x.shape[1:]))}; set dataset.observables=null"
+        )
+    return Configurations(observables, temperature, spins=levels == 2)
 
 
 def _read(key: str, path: str) -> dict[str, Array]:
@@ -112,6 +160,8 @@ def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
         )
     if x.ndim > 2:
         x = _channels_first(x, where)
+    if kind in "if" and _are_spins(x):
+        return torch.from_numpy(np.array(x > 0, np.uint8, order="C")), 2
     if kind == "b":
         return torch.from_numpy(np.array(x, np.uint8, order="C")), 2
     if x.ndim > 2 and x.dtype == np.uint8:
@@ -129,6 +179,11 @@ def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
             f"{where}: {_describe(x)} holds values that are not finite in float32; remove or replace them"
         )
     return values, None
+
+
+def _are_spins(x: Array) -> bool:
+    """Whether -1 and +1 are all there is, and both are. Decided by the first examples, as a rule."""
+    return all(bool((np.abs(part) == 1).all()) for part in (x[:16], x)) and bool((x[:1000] < 0).any() or (x < 0).any())
 
 
 def _channels_first(x: Array, where: str) -> Array:

@@ -31,7 +31,7 @@ def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: s
 
         if not path.exists():
             raise GenlabError(f"{key}={word}: there is no such file; name a .npy or .npz file, or a data set")
-        return array(path=str(path), labels=None)
+        return array(path=str(path), labels=None, observables=None, temperature=None)
     if path.is_dir() and word not in _names():
         from genlab.data.image_folder import image_folder
 

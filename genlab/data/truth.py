@@ -25,8 +25,8 @@ class KnowsLogProb(Protocol):
 class KnowsEntropy(Protocol):
     """The floor of every model's negative log-likelihood is known."""
 
-    def entropy(self) -> float:
-        """-E log p(x) in nats."""
+    def entropy(self) -> float | None:
+        """-E log p(x) in nats; None where it is not known of these examples."""
         ...
 
 
@@ -36,4 +36,29 @@ class KnowsPlane(KnowsLogProb, Protocol):
 
     def box(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Intervals of both components, beyond which there is no more than 1e-9 of the probability."""
+        ...
+
+
+@runtime_checkable
+class KnowsStates(KnowsLogProb, Protocol):
+    """Where there are few configurations, all of them can be listed."""
+
+    def states(self) -> Tensor | None:
+        """Every x with p(x) > 0, float32, (n, *shape); None where these are too many."""
+        ...
+
+
+@runtime_checkable
+class HasObservables(Protocol):
+    """The examples are configurations of a lattice (1, H, W), judged by observables as in a simulation."""
+
+    observables: tuple[str, ...]
+    """Names in genlab/observables.py."""
+    temperatures: tuple[float | None, ...]
+    """Of each class, or the one of all examples; None where it is not known."""
+    spins: bool
+    """Whether 0 and 1 stand for the spins -1 and +1."""
+
+    def exact(self, name: str, temperature: float | None) -> float | None:
+        """A quantity of metrics/lattice.py as it is known without a simulation; None where it is not."""
         ...

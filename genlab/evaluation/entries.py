@@ -11,6 +11,7 @@ Kind = Literal["exact", "lower bound", "upper bound", "estimate", "statistic", "
 cost."""
 Group = Literal[
     "likelihood",
+    "observables",
     "sample quality",
     "diversity",
     "memorisation",
@@ -42,6 +43,17 @@ class Entry:
     baseline: Measure | None = None
     """What a model must surpass to have learned anything: the same of the model whose components are independent; of denoising,
     of the noisy examples themselves; of codes, of as many principal components."""
+    exact: float | None = None
+    """What it is in truth, where that is known without a simulation."""
+
+    @property
+    def deviation(self) -> float | None:
+        """From the exact value, or else from that of real examples, in standard errors; None without either."""
+        other = self.real if self.exact is None else Measure(self.exact, 0.0)
+        if self.stderr is None or other is None:
+            return None
+        error = math.hypot(self.stderr, other.stderr)
+        return (self.value - other.value) / error if error > 0 else math.nan
 
     def as_dict(self) -> dict[str, Any]:
         """Fit for strict JSON: what is not finite becomes null."""
@@ -54,6 +66,8 @@ class Entry:
         }
         if self.better is not None:
             found["better"] = self.better
+        if self.group == "observables":
+            found |= {"exact": self.exact, "deviation": None if self.deviation is None else _finite(self.deviation)}
         for name, measure in (("real", self.real), ("baseline", self.baseline)):
             if measure is not None:
                 found[name] = {"value": _finite(measure.value), "stderr": _finite(measure.stderr)}

@@ -1,6 +1,5 @@
 """One evaluation of one model: every measure that it allows, its diagnoses and its pictures."""
 
-import inspect
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from genlab.evaluation.cost import costs, network_evaluations, sampling_costs, t
 from genlab.evaluation.entries import Entries
 from genlab.evaluation.generated import LEAST, Reference, judge
 from genlab.evaluation.held_out import HeldOut, examine, likelihood_of
+from genlab.evaluation.lattice import judge_lattice
 from genlab.evaluation.truth import compare_with_truth
 from genlab.evaluation.uses import Uses, put_to_use
 from genlab.features import feature_space
@@ -25,6 +25,7 @@ from genlab.landscape import landscape
 from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import confusion_matrix
 from genlab.models.base import GenerativeModel, Model, Remarks, SamplesExPost
+from genlab.sampling import sampling_options
 from genlab.tracking.figures import Picture
 
 
@@ -75,7 +76,7 @@ def evaluate(
     held_out = HeldOut()
     if given is None:
         held_out = examine(model, dataset, settings.seed, settings.k, settings.annealing, progress)
-        compare_with_truth(held_out, model, dataset, settings.seed)
+        compare_with_truth(held_out, model, dataset, settings.seed, settings.k, settings.annealing)
     entries, found = dict(held_out.entries), list(held_out.diagnoses)
     shown = {} if given is not None else pictures.classification(held_out)
     uses = Uses()
@@ -104,6 +105,10 @@ def evaluate(
         if isinstance(model, SamplesExPost):
             facts["ex_post"] = model.ex_post
     if samples is not None:
+        lattice = judge_lattice(dataset, samples, facts.get("sampling", {}).get("labels"))
+        entries |= lattice.entries
+        shown |= lattice.pictures
+        facts |= lattice.facts
         space = feature_space(dataset, model.device)
         reference = Reference(dataset, space, len(samples), settings.seed)
         judgement = judge(reference, samples)
@@ -135,16 +140,6 @@ def evaluate(
         ]
     facts["seconds"] = {"total": round(time.perf_counter() - began, 2), "sampling": round(drawing, 2)}
     return Evaluation(entries, _distinct(found), facts, shown, samples, held_out)
-
-
-def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
-    """`options`, and draws of x rather than its mean where the data themselves are binary, as spins are.
-
-    Grey images are judged by E[x|h], which is what a model of binarised images is shown by.
-    """
-    natively_binary = dataset.spec.support == "binary" and dataset.represent.binarize == "none"
-    takes_mean = "mean" in inspect.signature(model.sample_loop).parameters
-    return {**options, "mean": False} if natively_binary and takes_mean else dict(options)
 
 
 def _distinct(found: list[Diagnosis]) -> list[Diagnosis]:

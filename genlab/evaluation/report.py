@@ -102,12 +102,16 @@ def show(evaluation: Evaluation, folder: Path) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("unit")
     entries = sorted(evaluation.entries.items(), key=lambda item: GROUPS.index(item[1].group))
+    observables = {name: entry for name, entry in entries if entry.group == "observables"}
+    entries = [(name, entry) for name, entry in entries if name not in observables]
     for group, members in groupby(entries, key=lambda item: item[1].group):
         table.add_row(Text(group, style="bold"))
         for name, entry in members:
             others = [_cell(getattr(entry, attribute)) for _, attribute in beside]
             table.add_row(f"  {name}", _text(entry.value, entry.stderr), *others, _unit(entry))
     console.print(table)
+    if observables:
+        console.print(_of_observables(observables, facts))
     console.print(f"  likelihood   {facts['representation']}", markup=False)
     for found in facts.get("likelihoods", []):
         if "log_z_outside_data" in found:
@@ -145,6 +149,22 @@ def show(evaluation: Evaluation, folder: Path) -> None:
         f"  time         {seconds['total']:,.1f} s, of which sampling {seconds['sampling']:,.1f} s", markup=False
     )
     console.print(f"  written      {folder / 'metrics.json'}, {folder / 'evaluation'}/", markup=False)
+
+
+def _of_observables(entries: dict[str, Entry], facts: dict[str, Any]) -> Table:
+    """Observables of a lattice beside Monte Carlo and what is exact, with deviations in standard errors."""
+    title = f"{facts['configurations']:,} configurations against the test split"
+    if "rounded" in facts:
+        title += f"; {100 * facts['rounded']:.1f} % of their components were not 0 or 1 and were rounded"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("observable", no_wrap=True)
+    for column in ("model", "Monte Carlo", "exact", "deviation"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, entry in entries.items():
+        exact = "" if entry.exact is None else f"{entry.exact:.5g}"
+        off = "" if entry.deviation is None else f"{entry.deviation:+.1f} s.e."
+        table.add_row(f"  {name}", _text(entry.value, entry.stderr), _cell(entry.real), exact, off)
+    return table
 
 
 def _show_anomalies(facts: dict[str, Any]) -> None:

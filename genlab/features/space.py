@@ -3,7 +3,7 @@
 Images: what the last layer of a small classifier of that data set sees, 64 numbers. For digits, MNIST and Fashion-MNIST the
 weights come with genlab, so that a distance means the same on every machine; for other images the network is trained once,
 with the recipe of `training.py`, and kept under a hash of the data and that recipe. Vectors are their own features, each
-component in units of its standard deviation over the training split.
+component in units of its standard deviation over the training split; so are configurations of a lattice.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from genlab.data.batches import in_order
 from genlab.data.download import data_root
 from genlab.data.source import Dataset, Examples
 from genlab.data.spec import DataSpec
+from genlab.data.truth import HasObservables
 from genlab.errors import GenlabError
 from genlab.features.training import RECIPE, blank, fit, grey
 from genlab.models.classifier import Classifier
@@ -76,7 +77,7 @@ def feature_space(dataset: Dataset, device: torch.device) -> FeatureSpace:
     Raises GenlabError where its weights are damaged.
     """
     data = dataset.spec
-    if not data.is_image:
+    if not data.is_image or isinstance(dataset.truth, HasObservables):  # a lattice is judged by its observables
         scale = torch.stack([data.mean, data.std]).flatten().contiguous()
         return FeatureSpace("components", _hash(scale.numpy().tobytes()), data.dim, data, None, 1.0, False)
     shipped = FOLDER / f"{data.name}.safetensors"

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 LIKELIHOOD, QUALITY, DIVERSITY, MEMORISATION = "Likelihood", "Sample quality", "Diversity", "Memorisation"
+OBSERVABLES = "Observables"
 RECONSTRUCTION, CLASSIFICATION, COST = "Reconstruction", "Classification", "Cost"
 DENOISING, COMPRESSION, CODES, ANOMALY = "Denoising", "Compression", "Codes", "Anomaly detection"
 OTHER, TRAINING = "Of the family itself", "At the end of training"
-GROUPS: tuple[str, ...] = (LIKELIHOOD, QUALITY, DIVERSITY, MEMORISATION, RECONSTRUCTION, DENOISING, COMPRESSION)
-GROUPS += (CODES, ANOMALY, CLASSIFICATION, OTHER, COST, TRAINING)
+GROUPS: tuple[str, ...] = (LIKELIHOOD, OBSERVABLES, QUALITY, DIVERSITY, MEMORISATION, RECONSTRUCTION, DENOISING)
+GROUPS += (COMPRESSION, CODES, ANOMALY, CLASSIFICATION, OTHER, COST, TRAINING)
 
 ABOUT = {
     LIKELIHOOD: "Per test example. An exact value, a lower bound and an estimate are different quantities: each kind of each "
     "method has a column of its own, and none is ranked against another.",
+    OBSERVABLES: "Of generated configurations of a lattice, as in a simulation; beside them those of the test split. Not ranked: "
+    "the right value is neither the largest nor the smallest.",
     QUALITY: "Distances between generated and test pictures in the space of the named features. They depend on the feature "
     "network and on the number of samples.",
     DIVERSITY: "How much of the data the samples reach.",
