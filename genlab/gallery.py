@@ -34,7 +34,7 @@ from genlab.models.base import (
     Walks,
 )
 from genlab.models.priors import StandardNormal
-from genlab.sampling import draw, film, sampling_options
+from genlab.sampling import BLOCK, draw, film, sampling_options
 from genlab.tracking.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum
 from genlab.tracking.figures import Picture, filters, grid, latent_scatter, matrix, pairs, scatter
 
@@ -282,6 +282,20 @@ def hierarchies(model: HasLevels, rows: int = 3) -> dict[str, tuple[Tensor, list
 
 
 @torch.no_grad()
+def animation(model: Model, seed: int, frames: int = 40, **options: Any) -> list[Picture]:
+    """At most so many states of the chains that end in the first samples; empty for a family whose samples take one step."""
+    if not isinstance(model, GenerativeModel):
+        return []
+    data = model.data
+    states = film(model, BLOCK if data.is_image else POINTS, seed, frames, **options)
+    if len(states) < 3:
+        return []
+    if data.is_image:
+        return [grid(state, 8, data) for state in states]
+    return [scatter({"samples": states[-1], "states": state}, data) for state in states]
+
+
+@torch.no_grad()
 def portfolio(
     model: Model, dataset: Dataset | None, n: int, seed: int, **options: Any
 ) -> tuple[dict[str, Picture], dict[str, npt.NDArray[Any]]]:
@@ -360,5 +374,5 @@ def portfolio(
     if isinstance(model, Discriminates) and test is not None and samples is not None and data.dim <= 2:
         pictures["discriminator"] = discriminator(model, test.x, samples)
     if dataset is not None and test is not None:
-        pictures |= landscape(model, dataset, seed, test.x, samples, side=160, draws=50)
+        pictures |= landscape(model, dataset, seed, test.x, samples, side=160, draws=50, carry=True)
     return pictures, arrays

@@ -17,22 +17,31 @@ from genlab.data.source import Dataset
 from genlab.data.truth import KnowsEntropy, KnowsPlane
 from genlab.likelihood.estimate import importance_weighted
 from genlab.likelihood.plane import grid_log_z, in_blocks, is_plane
-from genlab.models.base import HasFreeEnergy, HasLogProb, HasLogWeights, HasScore, Model
+from genlab.models.base import HasFlow, HasFreeEnergy, HasLogProb, HasLogWeights, HasScore, Model
 from genlab.tracking.figures import Picture
 from genlab.tracking.plane import Panel, panels
 
 SIDE_OF_Z = 512  # at most, of the lattice on which an energy is normalised for a picture
+SIDE_OF_FLOW = 80
 ARROWS = 17  # a side
 MARGIN = 0.1
 MOST_POINTS = 2000
 
 
 def landscape(
-    model: Model, dataset: Dataset, seed: int, x: Tensor, samples: Tensor | None, side: int = 96, draws: int = 10
+    model: Model,
+    dataset: Dataset,
+    seed: int,
+    x: Tensor,
+    samples: Tensor | None,
+    side: int = 96,
+    draws: int = 10,
+    carry: bool = False,
 ) -> dict[str, Picture]:
     """`density` and `score` of a model of the plane; x are test examples (n, 2). Nothing for data of other shapes.
 
     `side` is the number of points along each side of the lattice, `draws` that of h for each of them, where a bound is drawn.
+    With `carry` a model that is a flow has its density integrated, which takes seconds.
     """
     if not is_plane(dataset.spec):
         return {}
@@ -42,7 +51,10 @@ def landscape(
     model.eval()
     try:
         with random.seeded(seed, "landscape", device=model.device):
-            learned = log_density(model, lattice_over(box, side, side)[0], draws)
+            if isinstance(model, HasFlow):
+                learned = flow_density(model, lattice_over(box, SIDE_OF_FLOW, SIDE_OF_FLOW)[0]) if carry else None
+            else:
+                learned = log_density(model, lattice_over(box, side, side)[0], draws)
             places = lattice_over(box, ARROWS, ARROWS)[0]
             slopes = score(model, places)
     finally:
@@ -103,6 +115,19 @@ def log_density(model: Model, points: Tensor, draws: int = 10) -> tuple[Tensor, 
         x = points.float().to(model.device)
         return importance_weighted(model, x, draws)[1], f"importance-weighted, k = {draws}"
     return None
+
+
+@torch.no_grad()
+def flow_density(model: HasFlow, points: Tensor) -> tuple[Tensor, str] | None:
+    """The same for a model whose log p(x) takes the integration of a differential equation."""
+    assert isinstance(model, Model)
+
+    def log_prob(x: Tensor) -> Tensor:
+        found = model.flow_log_prob(x)
+        assert found is not None, "real data have a density"
+        return found
+
+    return in_blocks(log_prob, points, model.device), "log p(x) by its flow"
 
 
 def score(model: Model, points: Tensor) -> Tensor | None:

@@ -26,6 +26,9 @@ register()
 
 MODELS = sorted(names("model"))
 
+BRISK = dict.fromkeys(("diffusion", "flow_matching"), ("model.network=mlp", "model.hidden=[64]"))
+"""What makes a family fast enough to be trained several times in a test, where its own network for digits is not."""
+
 
 def configure(*overrides: str) -> dict[str, Any]:
     """The configuration that `genlab train` would compose."""

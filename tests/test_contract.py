@@ -18,7 +18,7 @@ from genlab.parallel import Device
 from genlab.sampling import BLOCK, draw
 from genlab.speed.stepping import Updates, count_flops
 from genlab.tracking.run_folder import RunFolder
-from tests.support import KINDS, MODELS, configure, records, small_data, start, state_of
+from tests.support import BRISK, KINDS, MODELS, configure, records, small_data, start, state_of
 
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=1, processes=1)
 
@@ -100,7 +100,9 @@ def distance_of_means(model: Model, loop: Loop) -> float:
 @pytest.mark.parametrize("name", MODELS)
 def test_training_decreases_the_loss(name: str, tmp_path: Path) -> None:
     examples = configure(f"model={name}")["preferred"]["examples"] // 15
-    loop = start(tmp_path, configure(f"model={name}", f"train.examples={examples}", "train.log_every=4000"))
+    loop = start(
+        tmp_path, configure(f"model={name}", *BRISK.get(name, ()), f"train.examples={examples}", "train.log_every=4000")
+    )
     if "loss" not in loop.evaluate(loop.dataset.test):  # players of a game have no common one: do samples come nearer?
         apart = distance_of_means(loop.model, loop)
         loop.fit()
@@ -179,6 +181,7 @@ def test_a_run_that_was_cut_off_and_resumed_ends_bit_identical(name: str, tmp_pa
     # Cadences that do not divide each other, so that a checkpoint falls between two records.
     overrides = (
         f"model={name}",
+        *BRISK.get(name, ()),
         "train.examples=9000",
         "train.log_every=1700",
         "train.eval_every=2300",
@@ -224,7 +227,7 @@ def cut_off(loop: object, seen: int) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_saved_model_opens_without_its_data(name: str, tmp_path: Path) -> None:
-    loop = start(tmp_path, configure(f"model={name}", "train.examples=2000"))
+    loop = start(tmp_path, configure(f"model={name}", *BRISK.get(name, ()), "train.examples=2000"))
     loop.fit()
     model, _ = open_model(RunFolder(tmp_path), CPU, "last")
     for key, value in loop.model.state_dict().items():
@@ -247,7 +250,9 @@ def test_its_arithmetic_can_be_counted(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_precision_bf16_trains(name: str, tmp_path: Path) -> None:
-    loop = start(tmp_path, configure(f"model={name}", "train.examples=4000", "device.precision=bf16"))
+    loop = start(
+        tmp_path, configure(f"model={name}", *BRISK.get(name, ()), "train.examples=4000", "device.precision=bf16")
+    )
     before = loop.evaluate(loop.dataset.test).get("loss")
     after = loop.fit()
     assert before is None or after["test/loss"][0] < before[0]

@@ -34,6 +34,9 @@ def keys(
     steps: Annotated[int, Field(gt=0)] | None,
     labels: list[Annotated[int, Field(ge=0)]] | int | None,
     truncation: Annotated[float, Field(gt=0)] | None,
+    guidance: Annotated[float, Field(ge=0)] | None,
+    eta: Annotated[float, Field(ge=0, le=1)] | None,
+    efforts: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] | None,
     device: dict[str, Any],
 ) -> None:
     """The schema of conf/evaluate.yaml."""
@@ -66,6 +69,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     model, state = open_model(run, device, config["checkpoint"])
     options = {key: config[key] for key in SAMPLING if config[key] is not None}
     refuse_options(model, options)
+    refuse_efforts(model, config["efforts"], config["samples"])
     given = None if config["samples"] is None else read_samples(Path(config["samples"]).expanduser(), model.data)
     whole = {**state["config"]["dataset"], "labelled": None}  # the yardsticks are those of the whole data set
     dataset = make_dataset({**state["config"], "dataset": whole}).to(model.device)
@@ -83,6 +87,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         options,
         noise=config["noise"],
         anomalies=None if given is not None else find_anomalies(config["anomaly"], dataset, whole.get("root")),
+        efforts=config["efforts"],
     )
     noise_of(dataset.spec, config["noise"])
     with ShareReport(waiting_for(model, config["k"])) as progress:
@@ -101,6 +106,22 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     elif own:
         discard_if_empty(folder)
     show(evaluation, target)
+
+
+def refuse_efforts(model: Any, efforts: list[int] | None, samples: str | None) -> None:
+    from genlab.commands.sample import first_state
+    from genlab.config import family_of
+    from genlab.models.base import HasSamplers
+
+    if efforts is None:
+        return
+    if samples is not None:
+        raise GenlabError(f"efforts={efforts} draws samples and samples={samples} brings them; set one of the two")
+    if not isinstance(model, HasSamplers):
+        family = family_of(type(model).__name__)
+        raise GenlabError(f"efforts={efforts}: samples of model={family} come in one way; leave efforts out")
+    for sampler in model.samplers:
+        first_state(model, {"sampler": sampler, "steps": max(efforts)})
 
 
 def waiting_for(model: Any, k: int) -> str:

@@ -12,7 +12,7 @@ from pydantic import Field
 from genlab.commands.job import run_job
 from genlab.errors import GenlabError
 
-SAMPLING = ("sampler", "steps", "labels", "truncation")
+SAMPLING = ("sampler", "steps", "labels", "truncation", "guidance", "eta")
 """Keys that are handed on to a family's sample_loop, if it has such an argument."""
 
 
@@ -31,6 +31,8 @@ def keys(
     steps: Annotated[int, Field(gt=0)] | None,
     labels: list[Annotated[int, Field(ge=0)]] | int | None,
     truncation: Annotated[float, Field(gt=0)] | None,
+    guidance: Annotated[float, Field(ge=0)] | None,
+    eta: Annotated[float, Field(ge=0, le=1)] | None,
     device: dict[str, Any],
 ) -> None:
     """The schema of conf/sample.yaml."""
@@ -44,9 +46,9 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     import numpy as np
 
     from genlab.experiment import make_dataset, make_device, open_model
-    from genlab.gallery import portfolio
+    from genlab.gallery import animation, portfolio
     from genlab.tracking.console import console
-    from genlab.tracking.figures import save_png
+    from genlab.tracking.figures import save_animation, save_png
     from genlab.tracking.run_folder import find_run
 
     device = make_device(config["device"])
@@ -64,10 +66,15 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     (folder / "sample.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     for name, picture in pictures.items():
         save_png(folder / f"{name}.png", picture)
+    moving = animation(model, config["seed"], **options)
+    if moving:
+        save_animation(folder / "chain.gif", moving)
     np.savez_compressed(folder / "samples.npz", **arrays)  # type: ignore[arg-type]
     console.print(f"{type(model).__name__} of {run.path}, {config['checkpoint']} checkpoint, seed {config['seed']}:")
     for name in pictures:
         console.print(f"  {folder / name}.png")
+    if moving:
+        console.print(f"  {folder / 'chain.gif'}")
     shapes = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in arrays.items())
     console.print(f"  {folder / 'samples.npz'}   {shapes}")
 
@@ -81,3 +88,16 @@ def refuse_options(model: Any, options: dict[str, Any]) -> None:
     for key, value in options.items():
         if key not in taken:
             raise GenlabError(f"sample.{key}={value}: model={family} has no such choice; leave {key} out")
+    if options:
+        first_state(model, options)
+
+
+def first_state(model: Any, options: dict[str, Any]) -> None:
+    """A family says at the first state of a chain what it cannot do: better there than after minutes of other work."""
+    import torch
+
+    from genlab.random import seeded
+    from genlab.sampling import in_turns
+
+    with torch.no_grad(), seeded(0, "first state", device=model.device):
+        next(model.sample_loop(1, **options | in_turns(model, 0, options.get("labels"))))

@@ -12,6 +12,7 @@ from genlab.diagnoses import Diagnosis
 from genlab.evaluation import pictures
 from genlab.evaluation.anomaly import Anomalies
 from genlab.evaluation.cost import costs, network_evaluations, sampling_costs, timed_draw
+from genlab.evaluation.effort import quality_by_effort
 from genlab.evaluation.entries import Entries
 from genlab.evaluation.generated import LEAST, Reference, judge
 from genlab.evaluation.held_out import HeldOut, examine, likelihood_of
@@ -26,6 +27,7 @@ from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import confusion_matrix
 from genlab.models.base import GenerativeModel, Model, Remarks, SamplesExPost
 from genlab.sampling import sampling_options
+from genlab.tracking.charts import quality_against_cost
 from genlab.tracking.figures import Picture
 
 
@@ -46,6 +48,8 @@ class Settings:
     """Level of the noise that is to be removed from test examples; None for the usual one, 0 for none."""
     anomalies: Anomalies | None = None
     """What should be told from the test split."""
+    efforts: list[int] | None = None
+    """Numbers of steps for which the quality of samples is measured beside their cost."""
 
 
 @dataclass
@@ -118,6 +122,10 @@ def evaluate(
         facts |= {"n": len(samples), "reference_examples": len(reference.x), "features": space.describe()}
         if judgement.shares is not None and judgement.real_shares is not None:
             facts["classes"] = {"generated": judgement.shares.tolist(), "test": judgement.real_shares.tolist()}
+        if settings.efforts and isinstance(model, GenerativeModel):
+            efforts = quality_by_effort(model, reference, settings.efforts, settings.seed, **effort_options(settings))
+            facts["efforts"] = [effort.as_dict() for effort in efforts]
+            shown["efforts"] = quality_against_cost(efforts, reference.judged[0]["fid"])
     if given is None:
         shown |= pictures.latent_geometry(model, dataset, held_out, settings.latent, settings.seed)
         x = first_examples(dataset, POINTS, settings.seed, model.device).x
@@ -140,6 +148,11 @@ def evaluate(
         ]
     facts["seconds"] = {"total": round(time.perf_counter() - began, 2), "sampling": round(drawing, 2)}
     return Evaluation(entries, _distinct(found), facts, shown, samples, held_out)
+
+
+def effort_options(settings: Settings) -> dict[str, Any]:
+    """Arguments of sample_loop but for the sampler and its steps, which are varied."""
+    return {key: value for key, value in settings.options.items() if key not in ("sampler", "steps", "eta")}
 
 
 def _distinct(found: list[Diagnosis]) -> list[Diagnosis]:

@@ -19,7 +19,7 @@ from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import accuracy_by_class, calibration_error
 from genlab.metrics.measure import Measure, bootstrap, mean
 from genlab.mixing import mixing
-from genlab.models.base import Classifies, Encodes, HasLogWeights, Model, Reconstructs, Walks
+from genlab.models.base import Classifies, Encodes, HasLogBound, HasLogWeights, Model, Reconstructs, Walks
 from genlab.random import seeded
 
 BATCH = 500
@@ -33,6 +33,10 @@ FAMILY: dict[str, tuple[str, Better, bool]] = {
     "kl": ("nats", None, False),
     "iw_bound": ("nats", "higher", True),
     "bound": ("nats", "higher", True),
+    "bound_given_class": ("nats", "higher", False),
+    "denoising": ("nats", None, False),
+    "noise_mse": ("squared error/component", None, False),
+    "velocity_error": ("squared error", None, False),
     "prior": ("nats", None, False),
     "nll": ("nats", "lower", False),
     "free_energy": ("nats", None, False),
@@ -126,7 +130,20 @@ def _family(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
         if bad is not None:
             found.diagnoses.append(bad)
         found.entries[name] = entry(group, mean(values), unit, better, "lower bound" if bound else "statistic")
+    if isinstance(model, HasLogBound):
+        _terms_in_bits(found, dataset)
     found.diagnoses += diagnoses.from_scalars({name: entry.value for name, entry in found.entries.items()})
+
+
+def _terms_in_bits(found: HeldOut, dataset: Dataset) -> None:
+    """The terms of a bound once more, in bits per dimension."""
+    per_dim = 1 / (dataset.spec.dim * math.log(2))
+    for name in ("reconstruction", "prior", "denoising"):
+        if name in found.entries:
+            nats = found.entries[name]
+            assert nats.stderr is not None, "a mean has an error"
+            bits = Measure(nats.value * per_dim, nats.stderr * per_dim)
+            found.entries[f"{name}_bits_per_dim"] = entry("family", bits, "bits/dimension")
 
 
 def _likelihood(

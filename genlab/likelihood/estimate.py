@@ -24,7 +24,17 @@ from genlab.data.spec import DataSpec
 from genlab.likelihood.partition import Annealing, LogZ, Progress, ais, exact_log_z, reverse_ais
 from genlab.likelihood.plane import grid_log_z, is_plane
 from genlab.metrics.measure import Measure
-from genlab.models.base import Anneals, Enumerates, HasFreeEnergy, HasLogBound, HasLogProb, HasLogWeights, Model
+from genlab.models.base import (
+    Anneals,
+    Enumerates,
+    HasFlow,
+    HasFreeEnergy,
+    HasLogBound,
+    HasLogProb,
+    HasLogWeights,
+    HasTemperature,
+    Model,
+)
 
 Kind = Literal["exact", "lower bound", "estimate"]
 
@@ -32,6 +42,7 @@ Kind = Literal["exact", "lower bound", "estimate"]
 # as fast as blocks of 2^14; an accelerator wants large ones.
 ROWS = {"cpu": 2**8}
 MOST_ROWS = 2**14
+LEAST_CARRIED, MOST_CARRIED = 64, 100_000  # examples, and numbers in all of them, that a differential equation carries
 FEWEST = 16  # examples at a time, so that the encoder has something to do
 
 
@@ -73,6 +84,7 @@ def log_likelihoods(
     found: list[LogLikelihood] = []
     parts: dict[str, list[Tensor]] = {}
     energies: list[Tensor] = []
+    flow: list[Tensor] = []
     seen = 0
     for batch in batches:
         if isinstance(model, HasLogProb):
@@ -86,6 +98,10 @@ def log_likelihoods(
             parts.setdefault(f"iw_{k}", []).append(bound)
         if isinstance(model, HasLogBound):
             parts.setdefault("bound", []).append(model.log_bound(batch.x))
+        if isinstance(model, HasFlow):
+            few = batch.x[: most_carried(model.data.dim) - sum(map(len, flow))]
+            carried = model.flow_log_prob(few) if len(few) else None
+            flow += [] if carried is None else [carried]
         if isinstance(model, HasFreeEnergy):
             energies.append(model.free_energy(batch.x))
     methods: dict[str, tuple[Kind, str]] = {
@@ -94,12 +110,20 @@ def log_likelihoods(
         f"iw_{k}": ("lower bound", f"importance-weighted bound with k = {k}"),
         "bound": ("lower bound", "variational bound of the family"),
     }
+    if flow:
+        methods["flow"] = ("estimate", f"differential equation, the first {sum(map(len, flow)):,} test examples")
+        parts["flow"] = flow
     for name, values in parts.items():
         kind, method = methods[name]
         found.append(LogLikelihood(name, kind, method, torch.cat(values).cpu().double()))
     if energies:
         found += _normalised(model, torch.cat(energies).cpu().double(), annealing, train, progress)
     return found
+
+
+def most_carried(dim: int) -> int:
+    """Examples of so many components for which a differential equation is integrated: a hundred passes of a network each."""
+    return max(LEAST_CARRIED, MOST_CARRIED // dim)
 
 
 def _share(progress: Progress, seen: int, n: int, of: int, share: float) -> None:
@@ -110,6 +134,8 @@ def _normalised(
     model: Model, energies: Tensor, annealing: Annealing, train: Tensor, progress: Progress | None
 ) -> list[LogLikelihood]:
     """-F(x) - log Z, with log Z summed exactly where it can be and else estimated: on a lattice, or from both sides."""
+    if isinstance(model, HasTemperature) and model.temperature != 1:
+        return []
     if isinstance(model, Enumerates):
         log_z = exact_log_z(model)
         if log_z is not None:
@@ -196,6 +222,6 @@ def representation(data: DataSpec, represent: Representation) -> str:
 def describe(data: DataSpec, represent: Representation, model: Model) -> str:
     """Of what the model's likelihood is one: two of them compare only where this text is the same."""
     seen = representation(data, represent)
-    if not isinstance(model, HasLogProb | HasLogWeights | HasLogBound | HasFreeEnergy):
+    if not isinstance(model, HasLogProb | HasLogWeights | HasLogBound | HasFreeEnergy | HasFlow):
         return f"none; the model saw {seen}"
     return f"{'probability' if model.discrete else 'density'} of {seen}"

@@ -108,9 +108,10 @@ def exact_log_z(model: Enumerates) -> float | None:
     assert isinstance(model, nn.Module)
     double = copy.deepcopy(model).to("cpu", torch.float64).eval()
     assert isinstance(double, Enumerates)
-    units, log_sum_over_rest = min(double.sides(), key=lambda side: side[0])
-    if units > MOST_UNITS:
+    sides = [side for side in double.sides() if side[0] <= MOST_UNITS]
+    if not sides:
         return None
+    units, log_sum_over_rest = min(sides, key=lambda side: side[0])
     parts = [log_sum_over_rest(bits).logsumexp(0) for bits in configurations(units)]
     return float(torch.stack(parts).logsumexp(0))
 

@@ -260,6 +260,25 @@ class HasLogBound(Protocol):
 
 
 @runtime_checkable
+class HasFlow(Protocol):
+    """An ordinary differential equation carries a density that is known to that of the data."""
+
+    discrete: bool
+
+    def flow_log_prob(self, x: Tensor) -> Tensor | None:
+        """log p(x) in nats by integrating it, (n,), as exact as the integration; None where x has no density."""
+        ...
+
+
+@runtime_checkable
+class HasSamplers(Protocol):
+    """There are several ways of drawing samples, of which each can be done in few steps or in many."""
+
+    samplers: ClassVar[tuple[str, ...]]
+    """Values of the argument `sampler` of its sample_loop, which has an argument `steps`."""
+
+
+@runtime_checkable
 class HasFreeEnergy(Protocol):
     """The likelihood is known up to a constant: p(x) = exp(-F(x))/Z."""
 
@@ -269,6 +288,12 @@ class HasFreeEnergy(Protocol):
     def free_energy(self, x: Tensor) -> Tensor:
         """F(x) in nats, shape (n,)."""
         ...
+
+
+@runtime_checkable
+class HasTemperature(HasFreeEnergy, Protocol):
+    temperature: float
+    """Its samples are drawn from exp(-F(x)/T); at T other than 1 a likelihood of p(x) would not be theirs."""
 
 
 @runtime_checkable

@@ -1,12 +1,13 @@
 """Charts of a classification, of the classes of what was generated and of a spectrum. Arrays in, pictures out."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from genlab.metrics.measure import Measure
 from genlab.tracking.figures import Picture
 
 
@@ -137,6 +138,37 @@ def spectrum(variances: Tensor, total: float, components: int) -> Picture:
 
     with mpl.rc_context({**SETTINGS, "text.parse_math": True}):  # the logarithmic ticks are mathematics
         return drawn(paint, (4.2, 4.6), dpi=150)
+
+
+def quality_against_cost(efforts: Sequence["Costed"], floor: Measure) -> Picture:
+    """FID against evaluations of the network for one sample, a line for each sampler, above that of real examples."""
+
+    def paint(figure: Any) -> None:
+        axes = figure.add_subplot()
+        for sampler in dict.fromkeys(effort.sampler for effort in efforts):
+            mine = sorted((e for e in efforts if e.sampler == sampler), key=lambda e: e.evaluations)
+            values, errors = [e.fid.value for e in mine], [e.fid.stderr for e in mine]
+            axes.errorbar([e.evaluations for e in mine], values, errors, marker="o", capsize=2, label=sampler)
+        axes.axhline(floor.value, color="0.5", linestyle="--", linewidth=1, label="real against real")
+        axes.set(xscale="log", yscale="log", xlabel="evaluations of the network for a sample", ylabel="FID")
+        ticks = sorted({e.evaluations for e in efforts})
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend()
+
+    return drawn(paint, (6.4, 4.4))
+
+
+class Costed(Protocol):
+    @property
+    def sampler(self) -> str: ...
+
+    @property
+    def evaluations(self) -> int: ...
+
+    @property
+    def fid(self) -> Measure: ...
 
 
 def labelled(picture: Picture, labels: list[str]) -> Picture:

@@ -135,10 +135,20 @@ def png(picture: Picture) -> bytes:
 
 def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 300) -> None:
     """PNG files of one size in a row, over and over; the last one stays for longer."""
-    images: list[Image.Image] = []
-    for frame in frames:
-        image = Image.open(frame)
-        images.append(image if image.mode == "L" else image.convert("P", palette=Image.Palette.ADAPTIVE))
+    _save_frames(path, [Image.open(frame) for frame in frames], milliseconds)
+
+
+def save_animation(path: Path, pictures: Sequence[Picture], milliseconds: int = 80) -> None:
+    """The same of pictures of one size."""
+    images = []
+    for picture in pictures:
+        grey = bool((picture[..., :1] == picture).all())
+        images.append(Image.fromarray(picture[..., 0] if grey else picture))
+    _save_frames(path, images, milliseconds)
+
+
+def _save_frames(path: Path, frames: Sequence[Image.Image], milliseconds: int) -> None:
+    images = [frame if frame.mode == "L" else frame.convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
     held = [milliseconds] * (len(images) - 1) + [5 * milliseconds]
     images[0].save(path, save_all=True, append_images=images[1:], duration=held, loop=0, optimize=True)
 

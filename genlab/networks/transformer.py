@@ -1,0 +1,69 @@
+"""A small transformer over patches that is told a level of noise (Peebles & Xie 2023, DiT).
+
+Patches of `patch` x `patch` pixels are tokens. Nearly all of its arithmetic is products of large matrices, which any machine
+does at its best rate. Each branch is scaled, shifted and gated by the level, and the gates are 0 at first.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genlab.networks.levels import LevelEmbedding, Modulation, zeroed
+
+EMBEDDING = 256
+PER_HEAD = 32  # channels
+
+
+class Layer(nn.Module):
+    """Attention and a perceptron of four times the width: (n, tokens, width) -> the same."""
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = width // PER_HEAD
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = Modulation(EMBEDDING, width, 6)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        scale1, shift1, gate1, scale2, shift2, gate2 = (m.unsqueeze(1) for m in self.modulation(embedding))
+        qkv = self.qkv(torch.addcmul(shift1, self.norm(x), 1 + scale1))
+        q, k, v = qkv.unflatten(2, (3, self.heads, PER_HEAD)).permute(2, 0, 3, 1, 4)
+        h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        x = torch.addcmul(x, gate1, self.out(h))
+        h = F.gelu(self.wide(torch.addcmul(shift2, self.norm(x), 1 + scale2)), approximate="tanh")
+        out: Tensor = torch.addcmul(x, gate2, self.narrow(self.dropout(h)))
+        return out
+
+
+class Transformer(nn.Module):
+    """(n, C, H, W), levels (n,), one-hot classes (n, classes) or None -> (n, C, H, W)."""
+
+    def __init__(
+        self, shape: tuple[int, ...], width: int, *, patch: int, layers: int, classes: int, dropout: float
+    ) -> None:
+        super().__init__()
+        channels, *self.sides = shape
+        self.patch = patch
+        self.grid = [-(-side // patch) for side in self.sides]
+        self.embedding = LevelEmbedding(EMBEDDING, classes)
+        self.first = nn.Linear(channels * patch**2, width)
+        self.place = nn.Parameter(0.02 * torch.randn(self.grid[0] * self.grid[1], width))
+        self.layers = nn.ModuleList(Layer(width, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = Modulation(EMBEDDING, width)
+        self.last = zeroed(nn.Linear(width, channels * patch**2))
+
+    def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
+        embedding = self.embedding(u, y)
+        height, width = self.sides
+        around = (0, -width % self.patch, 0, -height % self.patch)
+        patches = F.pixel_unshuffle(F.pad(x, around), self.patch).flatten(2).transpose(1, 2)
+        h = self.first(patches) + self.place
+        for layer in self.layers:
+            h = layer(h, embedding)
+        scale, shift = (m.unsqueeze(1) for m in self.modulation(embedding))
+        h = self.last(torch.addcmul(shift, self.norm(h), 1 + scale))
+        out = F.pixel_shuffle(h.transpose(1, 2).unflatten(2, self.grid), self.patch)
+        return out[:, :, :height, :width]

@@ -1,0 +1,378 @@
+"""Diffusion against closed forms: schedules, the bound and its terms, the lecture's decomposition, solvers, likelihood."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from genlab import random
+from genlab.errors import GenlabError
+from genlab.experiment import make_model
+from genlab.models.consistency import consistency_terms
+from genlab.models.denoising_steps import ddim_step, descent, posterior_step
+from genlab.models.diffusion import Diffusion
+from genlab.models.diffusion_bound import log_nearest_level
+from genlab.models.noise import Monotone, Table, alphas_bar, level, schedule_of
+from tests.gaussians import exact_diffusion, log_gaussian
+from tests.support import configure, small_data
+
+CPU = torch.device("cpu")
+
+
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    return float(values.mean()), float(values.std()) / len(values) ** 0.5
+
+
+# Schedules
+
+
+def test_the_linear_schedule_is_that_of_the_paper() -> None:
+    alpha_bar = alphas_bar("linear", 1000)
+    assert float(alpha_bar[0]) == pytest.approx(1 - 1e-4, abs=1e-9)
+    assert float(alpha_bar[-1]) == pytest.approx(4.0358e-5, rel=1e-4)
+
+
+@pytest.mark.parametrize(("name", "mean"), [("linear", 0.2755), ("cosine", 0.4956)])
+def test_mean_signal_of_fixed_schedules(name: str, mean: float) -> None:
+    assert float(alphas_bar(name, 1000).mean()) == pytest.approx(mean, abs=1e-4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "learned"])
+def test_a_schedule_is_monotone_and_its_slope_is_its_derivative(name: str) -> None:
+    found = schedule_of(name, None).double()  # type: ignore[arg-type]
+    t = (torch.arange(999, dtype=torch.float64) + 0.4) / 999  # between the levels of a table
+    gamma = found.gamma(t)
+    assert (gamma.diff() > 0).all()
+    step = 1e-5
+    numeric = (found.gamma(t + step) - found.gamma(t - step)) / (2 * step)
+    torch.testing.assert_close(found.slope(t), numeric, rtol=1e-5, atol=1e-5)
+
+
+def test_a_table_meets_its_levels_from_times_in_single_precision() -> None:
+    table = Table(alphas_bar("cosine", 1000))
+    t = torch.arange(1000) / 999
+    assert torch.equal(table.gamma(t), table.gammas)
+
+
+def test_levels_drawn_evenly_in_gamma_have_the_stated_density() -> None:
+    table = Table(alphas_bar("linear", 50))
+    u = (torch.arange(200_000) + 0.5) / 200_000
+    t, density = table.evenly(u, whole=True)
+    counts = torch.bincount((t * 49).round().long(), minlength=50)[1:] / len(u)
+    expected = table.gammas.diff() / (table.gammas[-1] - table.gammas[0])
+    torch.testing.assert_close(counts, expected, atol=2e-5, rtol=1e-3)
+    levels = (t * 49).round().long()
+    torch.testing.assert_close(density, 50 * expected[levels - 1])
+    t, density = table.evenly(u, whole=False)
+    assert float((1 / density).mean()) == pytest.approx(1.0, abs=1e-3)  # int dt
+    assert float((t / density).mean()) == pytest.approx(0.5, abs=1e-3)
+
+
+# The bound
+
+
+@pytest.mark.parametrize(("name", "mean"), [("linear", 0.2755), ("cosine", 0.4956)])
+@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
+def test_the_best_noise_error_on_standard_normal_data(name: str, mean: float, prediction: str) -> None:
+    model = exact_diffusion(torch.eye(3), f"model.schedule={name}", f"model.prediction={prediction}")
+    x = torch.randn(40_000, 3, generator=torch.Generator().manual_seed(0))
+    with random.seeded(1, "noise", device=CPU), torch.no_grad():
+        t = model.times(len(x))
+        error = model.noise_error(model.error(x, t, None, model.network), t) / 3
+    value, stderr = mean_and_error(error)
+    assert value == pytest.approx(mean, abs=4 * stderr)
+    # Level by level it is alpha_bar.
+    alpha_bar = torch.sigmoid(-model.schedule.gamma(t))
+    low = alpha_bar < 0.3
+    residue = (error - alpha_bar)[low]
+    assert abs(float(residue.mean())) < 4 * float(residue.std()) / len(residue) ** 0.5
+
+
+def test_the_prior_term_of_the_linear_schedule() -> None:
+    model = exact_diffusion(torch.eye(2), "model.schedule=linear")
+    bits = float(model.prior(torch.ones(1, 2))) / 2 / math.log(2)
+    assert bits == pytest.approx(0.5 * 4.0358e-5 / math.log(2), rel=1e-2)  # 2.9e-5 bits/dim
+
+
+COVARIANCE = torch.tensor([[1.5, 0.6], [0.6, 0.5]])
+
+
+def draws(n: int, covariance: Tensor = COVARIANCE) -> Tensor:
+    normal = torch.randn(n, len(covariance), generator=torch.Generator().manual_seed(3))
+    x: Tensor = normal @ torch.linalg.cholesky(covariance).T
+    return x
+
+
+@torch.no_grad()
+def gap(model: Diffusion, n: int) -> tuple[float, float]:
+    """log p(x) - bound, and its standard error."""
+    x = draws(n)
+    with random.seeded(0, "bound", device=CPU):
+        terms = model.terms(x, None, draws=4)
+    torch.testing.assert_close(
+        terms["bound"], terms["reconstruction"] - terms["prior"] - terms["denoising"], rtol=0, atol=1e-4
+    )
+    return mean_and_error(log_gaussian(x, COVARIANCE) - terms["bound"])
+
+
+def test_the_bound_tends_to_the_entropy_as_levels_grow_finer() -> None:
+    fixed_ends = ("model.schedule=learned", "model.objective=elbo")
+    gaps = [
+        gap(exact_diffusion(COVARIANCE, *fixed_ends, f"model.steps={steps}"), 50_000) for steps in (50, 400, 20_000)
+    ]
+    for coarse, fine in pairwise(gaps):
+        assert coarse[0] - fine[0] > 5 * math.hypot(coarse[1], fine[1])
+    value, stderr = gaps[-1]
+    assert abs(value) < 3 * stderr + 0.01, "a bound, and nearly tight"
+
+
+def test_in_continuous_time_the_bound_does_not_depend_on_the_schedule_between_its_ends() -> None:
+    model = exact_diffusion(COVARIANCE, "model.schedule=learned", "model.objective=elbo", "model.steps=null")
+    monotone = model.schedule
+    assert isinstance(monotone, Monotone)
+    values = []
+    for bend in (0.0, 1.5):
+        with torch.no_grad():
+            monotone.b.add_(bend)
+            monotone.d.add_(bend)
+        x = draws(60_000)
+        with random.seeded(0, "bound", device=CPU), torch.no_grad():
+            values.append(mean_and_error(log_gaussian(x, COVARIANCE) - model.terms(x, None, draws=4)["bound"]))
+    middle = float(monotone.gamma(torch.tensor(0.5)).detach())
+    with torch.no_grad():
+        monotone.b.sub_(1.5)
+        monotone.d.sub_(1.5)
+    assert abs(float(monotone.gamma(torch.tensor(0.5)).detach()) - middle) > 0.3, "the schedules do differ"
+    assert abs(values[0][0] - values[1][0]) < 4 * math.hypot(values[0][1], values[1][1])
+    assert abs(values[0][0]) < 4 * values[0][1] + 0.01, "and it is tight"
+
+
+def test_the_schedule_learns_to_make_the_loss_scatter_less() -> None:
+    torch.manual_seed(0)
+    model = exact_diffusion(
+        torch.diag(torch.tensor([1.0, 1e-2])),
+        "model.schedule=learned",
+        "model.objective=elbo",
+        "model.steps=null",
+        "optimizer.lr=0.02",
+    )
+
+    @torch.no_grad()
+    def spread() -> float:
+        with random.seeded(5, "spread", device=CPU):
+            x = draws(20_000, torch.diag(torch.tensor([1.0, 1e-2])))
+            t = model.times(len(x))
+            return float(model.denoising(x, t, model.step_weights(t), None, model.network).std())
+
+    before = spread()
+    for seed in range(400):
+        x = torch.randn(128, 2, generator=torch.Generator().manual_seed(seed)) * torch.tensor([1.0, 0.1])
+        model.learn_schedule_too(x, x, None)
+    assert spread() < 0.92 * before  # what is left lies in eps, which no schedule removes
+
+
+def test_the_lectures_decomposition_has_the_same_mean_and_a_larger_variance() -> None:
+    model = exact_diffusion(COVARIANCE, "model.steps=200", "model.schedule=linear", "model.objective=consistency")
+    x = draws(200_000)
+    with random.seeded(0, "both", device=CPU), torch.no_grad():
+        usual = model.terms(x, None)
+        lecture = consistency_terms(model, x)
+    torch.testing.assert_close(
+        lecture["bound"], lecture["reconstruction"] - lecture["prior"] - lecture["consistency"], rtol=0, atol=1e-3
+    )
+    (a, a_error), (b, b_error) = mean_and_error(usual["bound"]), mean_and_error(lecture["bound"])
+    assert abs(a - b) < 4 * math.hypot(a_error, b_error)
+    assert float(lecture["bound"].var()) > 3 * float(usual["bound"].var())
+    assert float(lecture["prior"].mean()) > 50 * float(usual["prior"].mean()), (
+        "x_T is known from x_(T-1) but for the noise of one step"
+    )
+
+
+def test_the_mass_of_grey_levels_sums_to_one() -> None:
+    levels = 17
+    x_1 = torch.linspace(-1.3, 1.3, 50).double()
+    for width in (0.03, 0.2, 0.7):
+        total = torch.zeros(50, dtype=torch.float64)
+        for value in range(levels):
+            x_0 = torch.full((50, 1), value / (levels - 1), dtype=torch.float64)
+            eps = (x_1[:, None] - (2 * x_0 - 1)) / width
+            total += log_nearest_level(eps, torch.tensor(width).double(), x_0, levels).exp()
+        inside = x_1.abs() <= 1  # where all levels that matter are within reach of the true one
+        torch.testing.assert_close(total[inside], torch.ones(int(inside.sum()), dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["grey", "binary", "dequantized"])
+def test_with_hardly_any_noise_left_pictures_are_told_exactly(kind: str) -> None:
+    dataset = small_data(kind)
+    model = make_model(configure("model=diffusion", "model.schedule=learned", "model.objective=elbo"), dataset.spec)
+    assert isinstance(model, Diffusion)
+    with random.seeded(0, "x", device=CPU), torch.no_grad():
+        x = dataset.represent(dataset.test.take(torch.arange(20)))
+        found = model.reconstruction(model.inner(x), x)
+    if kind == "dequantized":
+        # log N(eps; 0, 1) - D log(sigma/alpha) + D log 2, the last from [-1, 1] to [0, 1]
+        at = level(model.schedule.ends()[0])
+        entropy = 0.5 * math.log(2 * math.pi * math.e) + math.log(float(at.sigma / at.alpha)) - math.log(2)
+        assert float(found.mean()) == pytest.approx(
+            -model.data.dim * entropy, abs=4 * math.sqrt(model.data.dim / 2 / 20)
+        )
+    else:
+        assert -0.5 < float(found.mean()) <= 0  # sigma is a sixth of the distance of two levels
+
+
+# Samplers
+
+
+def test_ddim_with_all_its_noise_is_the_ancestral_step() -> None:
+    x, x_hat = torch.randn(50, 3), torch.randn(50, 3)
+    t, s = torch.tensor(1.3), torch.tensor(0.9)
+    torch.manual_seed(0)
+    ours = ddim_step(x, x_hat, t, s, eta=1.0)
+    torch.manual_seed(0)
+    torch.testing.assert_close(ours, posterior_step(x, x_hat, t, s), rtol=1e-5, atol=1e-5)
+
+
+def end_error(sampler: str, steps: int) -> float:
+    """Distance from the exact solution of the probability-flow ODE on N(0, 1.5^2), x/alpha ~ sqrt(s^2 + (sigma/alpha)^2)."""
+    s2 = 2.25
+    gammas = torch.linspace(4.0, -4.0, steps + 1, dtype=torch.float64)
+
+    def denoise(x: Tensor, gamma: Tensor) -> Tensor:
+        at = level(gamma)
+        return at.alpha * s2 / (at.alpha**2 * s2 + at.sigma**2) * x
+
+    start = torch.tensor([[1.0], [-0.7]], dtype=torch.float64)
+    x = start
+    for state, gamma in descent(start, gammas, denoise, sampler, 0.0):  # type: ignore[arg-type]
+        if gamma is not None:
+            x = state
+    first, last = level(gammas[0]), level(gammas[-1])
+    noise = [at.sigma / at.alpha for at in (first, last)]
+    exact = start / first.alpha * ((s2 + noise[1] ** 2) / (s2 + noise[0] ** 2)).sqrt() * last.alpha
+    return float((x - exact).abs().max())
+
+
+@pytest.mark.parametrize(("sampler", "order"), [("ddim", 1), ("heun", 2), ("dpm_solver", 2)])
+def test_order_of_the_solvers(sampler: str, order: int) -> None:
+    errors = [end_error(sampler, steps) for steps in (40, 80, 160)]
+    for coarse, fine in pairwise(errors):
+        assert math.log2(coarse / fine) == pytest.approx(order, abs=0.25)
+
+
+@pytest.mark.parametrize(("sampler", "steps"), [("ancestral", 250), ("ddim", 100), ("heun", 20), ("dpm_solver", 20)])
+def test_every_sampler_draws_from_the_data(sampler: str, steps: int) -> None:
+    model = exact_diffusion(COVARIANCE)
+    with random.seeded(0, sampler, device=CPU):
+        x = model.sample(4000, sampler=sampler, steps=steps)
+    standard = x @ torch.linalg.inv(torch.linalg.cholesky(COVARIANCE)).T
+    found = standard.T @ standard / len(x)
+    assert torch.allclose(found, torch.eye(2), atol=4 * math.sqrt(2 / 4000) + 0.03)
+
+
+def test_a_guided_sample_leans_away_from_what_is_told_of_no_class() -> None:
+    dataset = small_data("vectors")
+    model = make_model(configure("model=diffusion", "model.conditional=true"), dataset.spec)
+    assert isinstance(model, Diffusion)
+    model.eval()
+    for parameter in model.judged.parameters():
+        parameter.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(parameter.numel()))
+    x, u = torch.randn(6, 3), torch.rand(6)
+    y = model.wanted([0, 1], 6)
+    with torch.no_grad():
+        told, untold = model.answer(x, u, y), model.answer(x, u, None)
+        assert not torch.allclose(told, untold)
+        for weight in (0.0, 1.0, 3.0):
+            torch.testing.assert_close(model.answer(x, u, y, weight), untold + weight * (told - untold))
+
+
+def test_what_is_known_stays_and_the_rest_follows_from_it() -> None:
+    covariance = torch.tensor([[1.0, 0.9], [0.9, 1.0]])
+    model = exact_diffusion(covariance)
+    x = torch.tensor([1.5, 0.0]).repeat(2000, 1)
+    known = torch.tensor([True, False])
+    with random.seeded(0, "inpaint", device=CPU):
+        states = list(model.inpaint_loop(x, known))
+    for state in states:
+        assert torch.equal(state[:, 0], x[:, 0])
+    filled = states[-1][:, 1]
+    # Replacing is no exact conditioning: it is known to be off by a fifth here.
+    assert float(filled.mean()) == pytest.approx(0.9 * 1.5, abs=0.3)
+    assert float(filled.std()) == pytest.approx(math.sqrt(1 - 0.81), abs=0.15)
+
+
+# Likelihood by the ODE
+
+
+@pytest.mark.parametrize("dim", [2, 12])  # the trace exactly, and by a probe
+def test_log_p_by_the_flow_is_that_of_the_gaussian(dim: int) -> None:
+    covariance = torch.diag(torch.linspace(0.5, 2.0, dim))
+    model = exact_diffusion(covariance)
+    x = draws(50, covariance)
+    with random.seeded(0, "flow", device=CPU):
+        found = model.flow_log_prob(x)
+    assert found is not None
+    torch.testing.assert_close(found, log_gaussian(x, covariance), rtol=0, atol=0.02 * dim)
+
+
+def test_grey_levels_are_cells_of_the_density() -> None:
+    dataset = small_data("grey")
+    model = make_model(configure("model=diffusion", "model.network=mlp", "model.hidden=[16]"), dataset.spec)
+    assert isinstance(model, Diffusion)
+    x = dataset.represent(dataset.test.take(torch.arange(4)))
+    with random.seeded(0, "flow", device=CPU), torch.no_grad():
+        found = model.flow_log_prob(x)
+    assert found is not None
+    with random.seeded(0, "flow", device=CPU), torch.no_grad():
+        u = torch.rand_like(x)
+        density = model.log_density(model.inner(x) + 2 / 255 * (u - 0.5))
+    torch.testing.assert_close(found, density + 64 * math.log(2 / 255))
+    binary = make_model(configure("model=diffusion"), small_data("binary").spec)
+    assert isinstance(binary, Diffusion)
+    assert binary.flow_log_prob(x) is None
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["model.objective=consistency", "model.steps=null"], "model.steps=1000"),
+        (["model.schedule=learned"], "model.objective=elbo"),
+        (["model.hidden=[30]"], "multiples of 8"),
+        (["model.network=transformer", "model.hidden=[100]"], "multiple of 32"),
+        (["model.network=mlp", "model.hidden=[64,64]"], "model.depth"),
+        (["model.network=mlp", "model.patch=2"], "model.patch=null"),
+        (["model.hidden=[8,8,8,8,8]"], "name fewer"),
+    ],
+)
+def test_what_does_not_fit_is_named(overrides: list[str], told: str) -> None:
+    with pytest.raises(GenlabError, match=told.replace("[", r"\[")):
+        make_model(configure("model=diffusion", *overrides), small_data("grey").spec)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"sampler": "euler"}, "ancestral, ddim, heun, dpm_solver"),
+        ({"sampler": "ancestral", "steps": 2000}, "1000 levels"),
+        ({"eta": 0.5}, "only sampler=ddim"),
+        ({"guidance": 2.0}, "model.conditional=true"),
+        ({"labels": [1]}, "model.conditional=true"),
+        ({"steps": 1}, "2 levels"),
+    ],
+)
+def test_what_a_sampler_cannot_do_is_named(options: dict[str, object], told: str) -> None:
+    model = make_model(configure("model=diffusion"), small_data("grey").spec)
+    assert isinstance(model, Diffusion)
+    with pytest.raises(GenlabError, match=told):
+        model.sample(2, **options)
+
+
+def test_the_score_is_that_of_the_gaussian_with_a_little_noise() -> None:
+    x = draws(50)
+    found = exact_diffusion(COVARIANCE).score_field(x)
+    noised = COVARIANCE + 0.01 * torch.eye(2)
+    torch.testing.assert_close(found, -torch.linalg.solve(noised, x.T).T, rtol=1e-3, atol=1e-3)
