@@ -15,7 +15,7 @@ from genlab.gallery import COLUMNS
 from genlab.loop import Loop
 from genlab.models.base import GenerativeModel, Model, Reconstructs, Remarks
 from genlab.random import derive
-from genlab.sampling import draw
+from genlab.sampling import draw, sampling_options
 from genlab.tracking.console import console, preview, summary
 from genlab.tracking.run_folder import RunFolder, State
 
@@ -100,7 +100,7 @@ def _show(run: RunFolder, model: Model, dataset: Dataset, loop: Loop, results: d
     data = dataset.spec
     if data.is_image and data.shape[0] == 1 and max(data.shape) <= 16 and isinstance(model, GenerativeModel):
         console.print("samples:")
-        console.print(preview(draw(model, COLUMNS, loop.seed), COLUMNS))
+        console.print(preview(draw(model, COLUMNS, loop.seed, **sampling_options(model, dataset, {})), COLUMNS))
     pictures = sorted(path.name for path in run.samples.glob("*.png") if not path.stem[-10:].isdigit())
     able = isinstance(model, GenerativeModel | Reconstructs)
     then = f"genlab sample run={run.path}   |   " if able else ""

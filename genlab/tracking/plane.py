@@ -48,6 +48,7 @@ def panels(found: Sequence[Panel], box: tuple[tuple[float, float], tuple[float, 
                     origin="lower",
                     extent=(left, right, low, high),
                     cmap="Blues",
+                    interpolation="bilinear",
                     vmin=0,
                     vmax=top,
                 )
