@@ -17,6 +17,12 @@ first alone for a classifier that ignores the rest, the second alone for unsuper
 
 which makes worse samples than the game would, and a better classifier: they lie where data are few, between the classes.
 D has noise on its input and layers, and it classifies with a running average of its parameters (`critic_average`).
+
+The unlabelled teach it something while G keeps up, D(x) and D(G(h)) near 0.8 and 0.2; a D that tells them apart at once learns
+from the labelled alone. So the layers' outputs are standardised once, the lengths of D's hidden weights stay where that put
+them (`weight_norm`, networks/directions.py), and what is learned are directions, slowly. Salimans et al. give Adam the rate
+0.003, but the bias correction in their code stays at its value of the first update, which soon makes
+0.003 (1 - beta_2)^(1/2)/(1 - beta_1) = 0.0002 of it.
 """
 
 import copy

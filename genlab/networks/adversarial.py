@@ -27,7 +27,7 @@ GENERATOR = {"mlp": [256, 512, 1024], "conv": [128, 64]}
 DISCRIMINATOR = {"mlp": [512, 256], "conv": [32, 64]}
 SMALL_GENERATOR, SMALL_DISCRIMINATOR = [256, 256], [256, 128]  # of pictures below 16 pixels a side
 VECTORS = [128, 128, 128]
-SIGMA, GENERATOR_SIGMA = 0.1, 0.1  # of directions at first
+SIGMA = 0.1  # of weights at first where directions are apart; half of that where batches are normalised
 SLOPE = 0.2  # of the leaky rectifiers, as in DCGAN
 LEAST_CONV = 16  # pixels a side from which on `auto` takes convolutions
 
@@ -58,10 +58,10 @@ class GeneratorMLP(nn.Module):
             act = nn.LeakyReLU(SLOPE) if activation == "leaky_relu" else ACTIVATIONS[activation]()
             layers += [affine := nn.Linear(a, b, bias=False), BatchNorm(b, scaled=not weight_norm), act]
             if weight_norm:
-                nn.init.normal_(affine.weight, std=GENERATOR_SIGMA)
+                nn.init.normal_(affine.weight, std=SIGMA / 2)
         last = nn.Linear(widths[-1] if widths else n_in, int(torch.tensor(shape).prod()))
         if weight_norm:
-            directed(last, GENERATOR_SIGMA, learned=True)
+            directed(last, SIGMA, learned=True)
         self.layers = nn.Sequential(*layers, last, nn.Unflatten(1, shape))
 
     def forward(self, h: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class Discriminator(nn.Module):
 
 
 def bounded(layer: nn.Linear | nn.Conv2d, bound: Bound, last: bool = False) -> nn.Module:
-    """`spectral`: largest singular value 1 (Miyato et al. 2018). `weight`: lengths of weights apart, and learned in the `last` layer only."""
+    """`spectral`: largest singular value 1 (Miyato et al. 2018). `weight`: lengths apart, learned in the `last` layer only."""
     if bound == "spectral":
         return spectral_norm(layer)
     return directed(layer, SIGMA, learned=last) if bound == "weight" else layer

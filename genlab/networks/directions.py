@@ -1,7 +1,7 @@
 """Weights as lengths times directions, w = s theta/|theta| for every unit of a layer (Salimans & Kingma 2016).
 
-A step of Adam moves each number of theta by about the rate, whatever the loss, and so turns w by rate/sigma where theta ~ N(0, sigma^2):
-sigma and the rate alone say how fast directions turn. That is why `standardise` changes the lengths and leaves theta as drawn.
+A step of Adam moves each number of theta by about the rate, whatever the loss, and so turns w by rate/sigma where
+theta ~ N(0, sigma^2): the two alone say how fast a layer learns. That is why `standardise` changes lengths and leaves theta.
 """
 
 import torch
@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 
-
 class Lengths(nn.Module):
-    """theta (units, ...) -> s theta/|theta|, the norm of each unit."""
+    """theta (units, ...) -> s theta/|theta|, the norm being that of each unit."""
 
     s: Tensor
 
