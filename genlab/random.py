@@ -39,7 +39,7 @@ def set_state(state: dict[str, Any], device: torch.device) -> None:
 def normal_like(x: Tensor) -> Tensor:
     """Independent draws from N(0, 1), in the shape and the type of x.
 
-    On a CPU, where torch's takes three times as long, one of 65,536 equally probable quantiles, by 16 random bits. Variance and
+    On a CPU, where torch's takes twice as long, one of 65,536 equally probable quantiles, by 16 random bits. Variance and
     kurtosis are those of N(0, 1) to 3e-4; none is larger than 4.33, which one in 70,000 would be.
     """
     if x.device.type != "cpu" or x.dtype == torch.float64:
