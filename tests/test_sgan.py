@@ -101,7 +101,9 @@ def test_hidden_weights_keep_their_lengths_and_turn_by_the_rate_over_their_scale
     batches = [Batch(torch.randn(50, 100), torch.randint(3, (50,)), 0.0) for _ in range(2)]
     layers = [layer for layer in sgan.discriminator.features if isinstance(layer, nn.Linear)]
     sgan.start(batches[0].x)
-    before = [layer.weight.detach().clone() for layer in [*layers, sgan.discriminator.head]]
+    last = sgan.discriminator.head
+    assert isinstance(last, nn.Linear)
+    before = [layer.weight.detach().clone() for layer in [*layers, last]]
     for optimizer in sgan.optimizers.values():
         set_rate(optimizer, 0.0)
     next(sgan.train_loop(iter(batches)))
@@ -110,7 +112,7 @@ def test_hidden_weights_keep_their_lengths_and_turn_by_the_rate_over_their_scale
         angle = F.cosine_similarity(layer.weight.detach(), w, dim=1).acos()
         # The first step of Adam moves every number by the rate: |change| / |theta| = 0.001 / 0.1.
         assert float(angle.median()) == pytest.approx(0.01, rel=0.1)
-    head = sgan.discriminator.head.weight.detach().norm(dim=1)
+    head = last.weight.detach().norm(dim=1)
     assert float((head - before[-1].norm(dim=1)).abs().min()) > 1e-4, "of the last layer lengths are learned"
 
 

@@ -140,7 +140,7 @@ class Discriminator(nn.Module):
             layers.append(nn.Flatten())
         for width in widths:
             if network == "mlp":
-                layer: nn.Module = nn.Linear(n, width)
+                layer: nn.Linear | nn.Conv2d = nn.Linear(n, width)
                 n = width
             else:
                 layer = Conv(channels, width, 4, stride=2, padding=1)

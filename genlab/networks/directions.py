@@ -23,7 +23,8 @@ class Lengths(nn.Module):
 
     def forward(self, theta: Tensor) -> Tensor:
         rows = theta.flatten(1)
-        return (rows * (self.s / rows.norm(dim=1))[:, None]).view_as(theta)
+        weight: Tensor = (rows * (self.s / rows.norm(dim=1))[:, None]).view_as(theta)
+        return weight
 
 
 def directed(layer: nn.Linear | nn.Conv2d, sigma: float, learned: bool) -> nn.Module:
@@ -40,7 +41,7 @@ def standardise(layer: nn.Linear | nn.Conv2d, x: Tensor) -> None:
     axes = [0, *range(2, out.ndim)]
     mean, std = out.mean(axes), out.std(axes).clamp_min(1e-6)
     if is_parametrized(layer):
-        layer.parametrizations.weight[0].s.div_(std)  # type: ignore[union-attr,operator,index]
+        layer.parametrizations.weight[0].s.div_(std)  # type: ignore[union-attr,index]
     else:
         layer.weight.div_(std.view(-1, *[1] * (layer.weight.ndim - 1)))
     assert layer.bias is not None

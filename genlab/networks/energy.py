@@ -44,7 +44,7 @@ class EnergyNetwork(nn.Module):
         layers: list[nn.Module] = [nn.Flatten()] if network == "mlp" else []
         for width in widths:
             if network == "mlp":
-                layer: nn.Module = nn.Linear(n, width)
+                layer: nn.Linear | nn.Conv2d = nn.Linear(n, width)
                 n = width
             else:
                 layer = Conv(channels, width, 4, stride=2, padding=1)
