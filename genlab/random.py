@@ -1,8 +1,10 @@
 """Randomness that a run owns: seeds derived by name, and scopes that leave the training stream untouched."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -32,6 +34,26 @@ def set_state(state: dict[str, Any], device: torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
     elif device.type == "mps" and "mps" in state:
         torch.mps.set_rng_state(state["mps"].cpu())
+
+
+def normal_like(x: Tensor) -> Tensor:
+    """Independent draws from N(0, 1), in the shape and the type of x.
+
+    On a CPU, where torch's takes twice as long, one of 65,536 equally probable quantiles, by 16 random bits. Variance and
+    kurtosis are those of N(0, 1) to 3e-4; none is larger than 4.33, which one in 70,000 would be.
+    """
+    if x.device.type != "cpu" or x.dtype == torch.float64:
+        return torch.randn_like(x)
+    bits = torch.empty(x.numel() // 4 + 1, dtype=torch.int64).random_(-(2**63), None)
+    index = bits.view(torch.int16)[: x.numel()].to(torch.int32).add_(2**15)
+    return _quantiles(x.dtype).index_select(0, index).view(x.shape)
+
+
+@cache
+def _quantiles(dtype: torch.dtype) -> Tensor:
+    p = (torch.arange(2**16, dtype=torch.float64) + 0.5) / 2**16
+    z = math.sqrt(2) * torch.erfinv(2 * p - 1)
+    return (z / z.square().mean().sqrt()).to(dtype)
 
 
 @contextmanager

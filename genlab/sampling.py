@@ -15,7 +15,7 @@ from torch import Tensor
 from genlab import random
 from genlab.data.source import Dataset
 from genlab.data.truth import HasObservables
-from genlab.models.base import Conditional, GenerativeModel
+from genlab.models.base import GenerativeModel, Told
 
 BLOCK = 64
 
@@ -43,7 +43,7 @@ def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str
     if dataset.spec.support == "binary" and dataset.represent.binarize == "none" and "mean" in takes:
         found["mean"] = False
     if isinstance(dataset.truth, HasObservables) and "labels" in takes and "labels" not in options:
-        told = getattr(model, "told", 0) or getattr(model, "label_units", 0)
+        told = model.told if isinstance(model, Told) else getattr(model, "label_units", 0)
         if told == len(dataset.truth.temperatures) > 1:
             found["labels"] = list(range(told))
     return found
@@ -52,7 +52,7 @@ def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str
 def in_turns(model: GenerativeModel, block: int, labels: list[int] | int | None) -> dict[str, list[int]]:
     """The classes that samples take in turns (all, where a model is told and nobody says which), as they go on in a block."""
     if labels is None:
-        labels = list(range(model.told)) if isinstance(model, Conditional) else []
+        labels = list(range(model.told)) if isinstance(model, Told) else []
     turns = [labels] if isinstance(labels, int) else list(labels)
     first = block * BLOCK % max(len(turns), 1)
     return {"labels": turns[first:] + turns[:first]} if turns else {}

@@ -1,4 +1,6 @@
-"""log(1 + exp(z)) and its relatives against float64, and their derivatives."""
+"""log(1 + exp(z)) and its relatives against float64, and their derivatives; normal noise."""
+
+import math
 
 import pytest
 import torch
@@ -6,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.numerics import bernoulli_log_prob, logsigmoid, softplus
+from genlab.random import normal_like
 
 Z = torch.cat([torch.linspace(-30, 30, 40_001), torch.tensor([-1e4, -200.0, -90.0, 0.0, 90.0, 200.0, 1e4])])
 ROUNDING = 2.0**-23
@@ -57,3 +60,24 @@ def test_what_agrees_with_a_certain_prediction_loses_nothing() -> None:
     logits, x = torch.tensor([[60.0, -60.0]]), torch.tensor([[1.0, 0.0]])
     assert float(bernoulli_log_prob(logits, x)) == 0.0
     assert float(bernoulli_log_prob(logits, 1 - x)) == -120.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_normal_noise_is_normal_and_independent(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    n = 2**20
+    drawn = normal_like(torch.empty(4, n // 4, dtype=dtype))
+    assert (drawn.shape, drawn.dtype) == ((4, n // 4), dtype)
+    z = drawn.double().flatten()
+    for power, moment, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        # bf16 keeps 8 bits of each draw, and rounding adds 2e-6 to the variance: of no account beside these errors.
+        assert abs(float(z.pow(power).mean()) - moment) < 4 * math.sqrt(variance / n)
+    edges = torch.tensor([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0], dtype=torch.float64)
+    edges = edges + 1e-3  # not where bf16 rounds to
+    expected = 0.5 * (1 + torch.erf(edges / math.sqrt(2)))
+    below = (z[:, None] < edges).double().mean(0)
+    rounded = 0.003 if dtype == torch.bfloat16 else 0.0
+    assert bool(((below - expected).abs() < 4 * (expected * (1 - expected) / n).sqrt() + rounded).all())
+    for lag in (1, 2, 3, 4, n // 2):  # four draws share a random number
+        assert abs(float((z[lag:] * z[:-lag]).mean())) < 4 / math.sqrt(n - lag)
+    assert not torch.equal(drawn, normal_like(drawn))

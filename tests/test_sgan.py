@@ -14,6 +14,7 @@ from genlab.errors import GenlabError
 from genlab.models.base import Classifies
 from genlab.models.sgan import SGAN
 from genlab.numerics import softplus
+from genlab.optimizers import set_rate
 from tests.support import adam_recipe, configure, small_data
 from tests.test_gan import line
 
@@ -93,6 +94,26 @@ def test_first_batch_normalises_every_layer(weight_norm: bool) -> None:
             torch.testing.assert_close(z.mean(0), torch.zeros(z.shape[1]), atol=1e-3, rtol=0)
             torch.testing.assert_close(z.std(0), torch.ones(z.shape[1]), atol=1e-2, rtol=0)
     torch.testing.assert_close(sgan.classifier.eval()(x), sgan.discriminator.eval()(x))
+
+
+def test_hidden_weights_keep_their_lengths_and_turn_by_the_rate_over_their_scale() -> None:
+    sgan = build(line(100, classes=3), lr=1e-3, critic_hidden=[200, 200, 200])
+    batches = [Batch(torch.randn(50, 100), torch.randint(3, (50,)), 0.0) for _ in range(2)]
+    layers = [layer for layer in sgan.discriminator.features if isinstance(layer, nn.Linear)]
+    sgan.start(batches[0].x)
+    last = sgan.discriminator.head
+    assert isinstance(last, nn.Linear)
+    before = [layer.weight.detach().clone() for layer in [*layers, last]]
+    for optimizer in sgan.optimizers.values():
+        set_rate(optimizer, 0.0)
+    next(sgan.train_loop(iter(batches)))
+    for layer, w in zip(layers, before, strict=False):
+        torch.testing.assert_close(layer.weight.norm(dim=1), w.norm(dim=1))
+        angle = F.cosine_similarity(layer.weight.detach(), w, dim=1).acos()
+        # The first step of Adam moves every number by the rate: |change| / |theta| = 0.001 / 0.1.
+        assert float(angle.median()) == pytest.approx(0.01, rel=0.1)
+    head = last.weight.detach().norm(dim=1)
+    assert float((head - before[-1].norm(dim=1)).abs().min()) > 1e-4, "of the last layer lengths are learned"
 
 
 def test_labelled_examples_come_beside_the_others_balanced_and_in_full_batches() -> None:

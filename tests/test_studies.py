@@ -87,3 +87,13 @@ def test_games_on_mnist_reach_all_classes_and_beat_the_vae(experiment: str, tmp_
     assert entropy.value > 0.95 * entropy.real.value
     assert found.entries["classes_reached"].value == 1
     assert found.entries["fid"].value < 14.8 / 3
+
+
+def test_unlabelled_digits_are_worth_more_than_half_of_the_errors(tmp_path: Path) -> None:
+    """100 labels; 10 epochs in the place of README's."""
+    errors = {}
+    for experiment in ("sgan_mnist_100", "sgan_mnist_100_alone"):
+        start(tmp_path / experiment, configure(f"experiment={experiment}", "train.epochs=10")).fit()
+        errors[experiment] = 1 - records(tmp_path / experiment)[-1]["test/accuracy"]
+    assert errors["sgan_mnist_100_alone"] > 0.15
+    assert errors["sgan_mnist_100"] < errors["sgan_mnist_100_alone"] / 2

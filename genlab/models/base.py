@@ -190,12 +190,15 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
-class Conditional(Protocol):
-    """It may be told the class of what it makes."""
+class Told(Protocol):
+    """It may be told the class of what it makes: its sample_loop has an argument `labels`."""
 
     told: int
     """Number of classes; 0 where it is not told."""
 
+
+@runtime_checkable
+class Conditional(Told, Protocol):
     def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
         """Example of the one-hot classes y (n, told) that belongs to the code h, shape (n, *data.shape)."""
         ...

@@ -63,6 +63,14 @@ class BoundedModel(GradualModel):
             return out
         return (x - at.sigma * out) / at.alpha if self.prediction == "eps" else at.alpha * x - at.sigma * out
 
+    def bounded_error(self, x: Tensor, t: Tensor, y: Tensor | None) -> Tensor:
+        """SNR ||x_0 - x_hat||^2 = ||eps - eps_hat||^2 of the x_hat with which samples are drawn, which stays within the range
+        of the data: (n,).
+        """
+        x_t, _, gamma, _ = self.noised(x, t)
+        x_hat = self.bounded(self.estimate(x_t, gamma, self.answer(x_t, told_of(gamma), y)))
+        return torch.exp(-gamma) * (x - x_hat).square().flatten(1).sum(1)
+
     def bound_levels(self, n: int) -> tuple[Tensor, Tensor]:
         """Times of n levels, and what each one's ||eps - eps_hat||^2 is to be multiplied with for an unbiased estimate of the sum
         over steps, in nats: (n,), (n,).
@@ -110,7 +118,10 @@ class BoundedModel(GradualModel):
     def terms(self, x_0: Tensor, y: Tensor | None, draws: int = 1) -> Metrics:
         """The bound and its three terms, each an unbiased estimate in nats, from so many levels an example: (n,)."""
         x = self.inner(x_0)
-        steps = [self.denoising(x, *self.bound_levels(len(x)), y, self.judged) for _ in range(draws)]
+        steps = []
+        for _ in range(draws):
+            t, weights = self.bound_levels(len(x))
+            steps.append(weights * self.bounded_error(x, t, y))
         found = {
             "reconstruction": self.reconstruction(x, x_0),
             "prior": self.prior(x),

@@ -56,11 +56,12 @@ class ImplicitModel(GenerativeModel):
         average: Share,
         conditional: bool = False,
         activation: Literal["leaky_relu", "softplus"] = "leaky_relu",
+        weight_norm: bool = False,
     ) -> None:
         super().__init__(data, optimizer)
         self.latent_dim, self.latent, self.average = latent_dim, latent, average
         self.told = classes_of(data, conditional)
-        self.generator = generator(data, network, hidden, latent_dim + self.told, activation)
+        self.generator = generator(data, network, hidden, latent_dim + self.told, activation, weight_norm)
         self.averaged = copy.deepcopy(self.generator).requires_grad_(False) if average else None
         self.register_buffer("updates", torch.zeros(()))
         if data.support == "real":

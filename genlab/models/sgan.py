@@ -17,6 +17,12 @@ first alone for a classifier that ignores the rest, the second alone for unsuper
 
 which makes worse samples than the game would, and a better classifier: they lie where data are few, between the classes.
 D has noise on its input and layers, and it classifies with a running average of its parameters (`critic_average`).
+
+The unlabelled teach it something while G keeps up, D(x) and D(G(h)) near 0.8 and 0.2; a D that tells them apart at once learns
+from the labelled alone. So the layers' outputs are standardised once, the lengths of D's hidden weights stay where that put
+them (`weight_norm`, networks/directions.py), and what is learned are directions, slowly. Salimans et al. give Adam the rate
+0.003, but the bias correction in their code stays at its value of the first update, which soon makes
+0.003 (1 - beta_2)^(1/2)/(1 - beta_1) = 0.0002 of it.
 """
 
 import copy
@@ -27,6 +33,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from genlab.data.batches import Batch
 from genlab.data.labels import UNLABELLED
@@ -86,6 +93,7 @@ class SGAN(ImplicitModel):
             hidden=hidden,
             average=average,
             activation="softplus",
+            weight_norm=weight_norm,
         )
         if not labelled_weight and not unlabelled_weight:
             raise GenlabError("model.labelled_weight=0 and model.unlabelled_weight=0 leave no loss; set one above 0")
@@ -105,6 +113,7 @@ class SGAN(ImplicitModel):
             bound="weight" if weight_norm else "none",
             # A picture is two units wide in the discriminator's eyes, and one in the data's, in which noise is measured.
             noise=(noise if data.support == "real" else 2 * noise, layer_noise),
+            slope=0.0,
         )
         self.classifier = copy.deepcopy(self.discriminator).requires_grad_(False)  # the running average
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
@@ -146,10 +155,10 @@ class SGAN(ImplicitModel):
 
             # G matches the mean features of data.
             if self.unlabelled_weight:
-                with frozen(self.discriminator):
+                with frozen(self.discriminator), parametrize.cached():  # D's weights are made once for both
                     with torch.no_grad():
-                        real = self.discriminator.features(x).mean(0)
-                    generated = self.discriminator.features(self.generate(self.noise(len(x)))).mean(0)
+                        real = self.discriminator.features(x).float().mean(0)
+                    generated = self.discriminator.features(self.generate(self.noise(len(x)))).float().mean(0)
                     matching = (real - generated).square().mean()
                     self.descend(self.optimizers["generator"], matching)
                 self.follow()

@@ -4,49 +4,65 @@ A generator ends without an activation: its family decides what the numbers mean
 `head`. No normalisation stands in it: statistics of a batch would mix what a penalty on the gradient takes example by example.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm, weight_norm
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.parametrizations import spectral_norm
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.networks.directions import directed, standardise
 from genlab.networks.mlp import ACTIVATIONS
 from genlab.networks.thin import Conv, TransposedConv
+from genlab.random import normal_like
 
 Architecture = Literal["auto", "mlp", "conv"]
 Conditioning = Literal["projection", "concat"]
 Bound = Literal["none", "spectral", "weight"]
 
-BOUNDS: dict[str, Callable[[nn.Module], nn.Module]] = {
-    "none": lambda layer: layer,
-    "spectral": spectral_norm,  # largest singular value 1 (Miyato et al. 2018)
-    "weight": weight_norm,  # length and direction of each row apart (Salimans & Kingma 2016)
-}
-
 GENERATOR = {"mlp": [256, 512, 1024], "conv": [128, 64]}
 DISCRIMINATOR = {"mlp": [512, 256], "conv": [32, 64]}
 SMALL_GENERATOR, SMALL_DISCRIMINATOR = [256, 256], [256, 128]  # of pictures below 16 pixels a side
 VECTORS = [128, 128, 128]
+SIGMA = 0.1  # of weights at first where directions are apart; half of that where batches are normalised
 SLOPE = 0.2  # of the leaky rectifiers, as in DCGAN
 LEAST_CONV = 16  # pixels a side from which on `auto` takes convolutions
 
 
-class GeneratorMLP(nn.Module):
-    """Affine layers with batch normalisation and an activation between them: (n, n_in) -> (n, *shape)."""
+class BatchNorm(nn.BatchNorm1d):
+    """Without a scale of its own where that is not `scaled`; in single precision whatever comes in."""
 
-    def __init__(self, n_in: int, widths: Sequence[int], shape: tuple[int, ...], activation: str) -> None:
+    def __init__(self, width: int, scaled: bool) -> None:
+        super().__init__(width)
+        self.weight.requires_grad_(scaled)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float())
+
+
+class GeneratorMLP(nn.Module):
+    """Affine layers with batch normalisation and an activation between them: (n, n_in) -> (n, *shape).
+
+    With `weight_norm` as Salimans et al. 2016 have it: lengths and directions apart in the last layer, no scales in the others.
+    """
+
+    def __init__(
+        self, n_in: int, widths: Sequence[int], shape: tuple[int, ...], activation: str, weight_norm: bool
+    ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for a, b in pairwise([n_in, *widths]):
             act = nn.LeakyReLU(SLOPE) if activation == "leaky_relu" else ACTIVATIONS[activation]()
-            layers += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), act]
-        dim = int(torch.tensor(shape).prod())
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1] if widths else n_in, dim), nn.Unflatten(1, shape))
+            layers += [affine := nn.Linear(a, b, bias=False), BatchNorm(b, scaled=not weight_norm), act]
+            if weight_norm:
+                nn.init.normal_(affine.weight, std=SIGMA / 2)
+        last = nn.Linear(widths[-1] if widths else n_in, int(torch.tensor(shape).prod()))
+        if weight_norm:
+            directed(last, SIGMA, learned=True)
+        self.layers = nn.Sequential(*layers, last, nn.Unflatten(1, shape))
 
     def forward(self, h: Tensor) -> Tensor:
         out: Tensor = self.layers(h)
@@ -93,7 +109,7 @@ class Noise(nn.Module):
         self.sigma = sigma
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.sigma * torch.randn_like(x) if self.training else x
+        return torch.add(x, normal_like(x), alpha=self.sigma) if self.training else x
 
 
 class Discriminator(nn.Module):
@@ -113,6 +129,7 @@ class Discriminator(nn.Module):
         classes: int,
         bound: Bound,
         noise: tuple[float, float],
+        slope: float,
     ) -> None:
         super().__init__()
         self.needs_second_derivatives = False
@@ -123,18 +140,18 @@ class Discriminator(nn.Module):
             layers.append(nn.Flatten())
         for width in widths:
             if network == "mlp":
-                layer: nn.Module = nn.Linear(n, width)
+                layer: nn.Linear | nn.Conv2d = nn.Linear(n, width)
                 n = width
             else:
                 layer = Conv(channels, width, 4, stride=2, padding=1)
                 channels, shape = width, (width, shape[1] // 2, shape[2] // 2)
                 n = int(torch.tensor(shape).prod())
-            layers += [BOUNDS[bound](layer), nn.LeakyReLU(SLOPE), *([Noise(noise[1])] if noise[1] else [])]
+            layers += [bounded(layer, bound), nn.LeakyReLU(slope), *([Noise(noise[1])] if noise[1] else [])]
         if network == "conv":
             layers.append(nn.Flatten())
         self.flat = network == "mlp"
         self.features = nn.Sequential(*layers)
-        self.head = BOUNDS[bound](nn.Linear(n, outputs))
+        self.head = bounded(nn.Linear(n, outputs), bound, last=True)
         self.embedding = nn.Linear(classes, n, bias=False) if classes else None
         if self.embedding is not None:
             nn.init.zeros_(self.embedding.weight)
@@ -150,19 +167,16 @@ class Discriminator(nn.Module):
     def normalise(self, x: Tensor) -> None:
         """Give every layer's output mean 0 and variance 1 on examples x, before its activation (Salimans & Kingma 2016)."""
         for layer in [*self.features, self.head]:
-            x = layer(x)
             if isinstance(layer, nn.Linear | nn.Conv2d):
-                axes = [0, *range(2, x.ndim)]
-                mean, std = x.mean(axes), x.std(axes).clamp_min(1e-6)
-                rest = [1] * (layer.weight.ndim - 1)
-                scaled = layer.weight / std.view(-1, *rest)
-                if is_parametrized(layer):
-                    layer.weight = scaled
-                else:
-                    layer.weight.copy_(scaled)
-                assert layer.bias is not None
-                layer.bias.copy_((layer.bias - mean) / std)
-                x = (x - mean.view(-1, *[1] * (x.ndim - 2))) / std.view(-1, *[1] * (x.ndim - 2))
+                standardise(layer, x)
+            x = layer(x)
+
+
+def bounded(layer: nn.Linear | nn.Conv2d, bound: Bound, last: bool = False) -> nn.Module:
+    """`spectral`: largest singular value 1 (Miyato et al. 2018). `weight`: lengths apart, learned in the `last` layer only."""
+    if bound == "spectral":
+        return spectral_norm(layer)
+    return directed(layer, SIGMA, learned=last) if bound == "weight" else layer
 
 
 def joined(x: Tensor, y: Tensor, network: Discriminator) -> Tensor:
@@ -187,13 +201,14 @@ def generator(
     hidden: Sequence[int] | None,
     n_in: int,
     activation: Literal["leaky_relu", "softplus"] = "leaky_relu",
+    weight_norm: bool = False,
 ) -> nn.Module:
     """(n, n_in) -> (n, *data.shape). `hidden` are widths, or channels from the smallest picture to the largest."""
     kind = architecture(data, network)
     default = _default(data, kind, GENERATOR, SMALL_GENERATOR)
     widths = list(default if hidden is None else hidden)
     if kind == "mlp":
-        return GeneratorMLP(n_in, widths, data.shape, activation)
+        return GeneratorMLP(n_in, widths, data.shape, activation, weight_norm)
     _refuse_deep(data, widths, "hidden")
     return GeneratorConv(n_in, widths, data.shape)
 
@@ -208,6 +223,7 @@ def discriminator(
     classes: int = 0,
     bound: Bound = "none",
     noise: tuple[float, float] = (0.0, 0.0),
+    slope: float = SLOPE,
 ) -> Discriminator:
     """(n, *data.shape) -> (n, outputs), with so many further `channels` (numbers, for vectors) joined to each example."""
     kind = architecture(data, network)
@@ -218,7 +234,7 @@ def discriminator(
         shape = (data.dim + channels,)
     else:
         _refuse_deep(data, widths, "critic_hidden")
-    return Discriminator(shape, kind, widths, outputs=outputs, classes=classes, bound=bound, noise=noise)
+    return Discriminator(shape, kind, widths, outputs=outputs, classes=classes, bound=bound, noise=noise, slope=slope)
 
 
 def _default(data: DataSpec, kind: str, large: dict[str, list[int]], small: list[int]) -> list[int]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.networks.adversarial import BOUNDS, Architecture, architecture
+from genlab.networks.adversarial import Architecture, Bound, architecture, bounded
 from genlab.networks.mlp import ACTIVATIONS, Activation
 from genlab.networks.thin import Conv
 
@@ -35,7 +35,7 @@ class EnergyNetwork(nn.Module):
         super().__init__()
         self.needs_second_derivatives = False
         """Whether its slope is in a loss."""
-        bound = BOUNDS["spectral" if spectral_norm else "none"]
+        bound: Bound = "spectral" if spectral_norm else "none"
         n, channels, (height, width_px) = (
             int(torch.tensor(shape).prod()),
             shape[0],
@@ -44,17 +44,17 @@ class EnergyNetwork(nn.Module):
         layers: list[nn.Module] = [nn.Flatten()] if network == "mlp" else []
         for width in widths:
             if network == "mlp":
-                layer: nn.Module = nn.Linear(n, width)
+                layer: nn.Linear | nn.Conv2d = nn.Linear(n, width)
                 n = width
             else:
                 layer = Conv(channels, width, 4, stride=2, padding=1)
                 channels, height, width_px = width, height // 2, width_px // 2
                 n = channels * height * width_px
-            layers += [bound(layer), ACTIVATIONS[activation]()]
+            layers += [bounded(layer, bound), ACTIVATIONS[activation]()]
         if network == "conv":
             layers.append(nn.Flatten())
         self.features = nn.Sequential(*layers)
-        self.head = bound(nn.Linear(n, 1))
+        self.head = bounded(nn.Linear(n, 1), bound)
 
     def forward(self, x: Tensor) -> Tensor:
         phi: Tensor = self.features(x)
