@@ -19,6 +19,7 @@ LABELS = {
     "susceptibility": "susceptibility  χ",
     "binder": "Binder cumulant  U",
 }
+MOST_BINS = 40
 FIRST = ("energy", "specific_heat", "magnetisation", "susceptibility")
 
 
@@ -88,16 +89,17 @@ def distributions(
 
 
 def _edges(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Bins that fall between the values where these are few, as those of small lattices are."""
-    edges: np.ndarray[Any, Any]
+    """At most MOST_BINS bins. Of values on a ladder, as those of spins are, each bin holds as many rungs as the others."""
     levels = np.unique(values.round(9))
-    if len(levels) < 2:
-        edges = np.array([-0.5, 0.5]) + levels[0]
-        return edges
-    if len(levels) > 60:
-        return np.linspace(levels[0], levels[-1], 50)
-    step = float(np.diff(levels).min())
-    edges = np.arange(levels[0] - step / 2, levels[-1] + step, step)
+    low, high = float(levels[0]), float(levels[-1])
+    step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0
+    rungs = (high - low) / step + 1
+    if rungs > 10_000:
+        width = (high - low) / MOST_BINS
+    else:
+        width = step * np.ceil(rungs / MOST_BINS)
+        low = low - step / 2
+    edges: np.ndarray[Any, Any] = low + width * np.arange(np.ceil((high - low) / width) + 1)
     return edges
 
 
