@@ -151,7 +151,9 @@ def quality_against_cost(efforts: Sequence["Costed"], floor: Measure) -> Picture
             axes.errorbar([e.evaluations for e in mine], values, errors, marker="o", capsize=2, label=sampler)
         axes.axhline(floor.value, color="0.5", linestyle="--", linewidth=1, label="real against real")
         axes.set(xscale="log", yscale="log", xlabel="evaluations of the network for a sample", ylabel="FID")
-        ticks = sorted({e.evaluations for e in efforts})
+        most = max(e.evaluations for e in efforts)
+        least = min(e.evaluations for e in efforts)
+        ticks = [m * 10**k for k in range(5) for m in (1, 2, 5) if least <= m * 10**k <= 1.5 * most]
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
