@@ -23,7 +23,8 @@ from genlab.gallery import held_out
 from genlab.metrics.kernels import median_distance
 from genlab.metrics.measure import Measure
 from genlab.metrics.memorisation import Memorisation
-from genlab.models.base import Encodes, HasLogWeights, Model, Reconstructs
+from genlab.models.abilities import Encodes, HasLogWeights, Reconstructs
+from genlab.models.base import Model
 
 INACTIVE_VARIANCE = 0.01  # of the mean of q(h_j|x) over x, below which a latent unit is inactive (Burda et al. 2016)
 FEW_PAIRS = 500

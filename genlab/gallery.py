@@ -15,25 +15,24 @@ from genlab.data.batches import Batch, in_order
 from genlab.data.source import Dataset
 from genlab.landscape import landscape
 from genlab.metrics.classes import calibration_error, confusion_matrix, reliability
-from genlab.models.base import (
+from genlab.models.abilities import (
     Classifies,
     Conditional,
     Decodes,
     Discriminates,
     DrawsCodes,
     Encodes,
-    GenerativeModel,
     HasActivations,
     HasFantasies,
     HasFilters,
     HasLevels,
     HasSpectrum,
     Inpaints,
-    Model,
     Reconstructs,
     Walks,
 )
-from genlab.models.priors import StandardNormal
+from genlab.models.base import GenerativeModel, Model
+from genlab.models.latent.priors import StandardNormal
 from genlab.sampling import BLOCK, draw, film, sampling_options
 from genlab.tracking.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum
 from genlab.tracking.figures import Picture, filters, grid, latent_scatter, matrix, pairs, scatter

@@ -17,7 +17,8 @@ from genlab.data.source import Dataset
 from genlab.data.truth import KnowsEntropy, KnowsPlane
 from genlab.likelihood.estimate import importance_weighted
 from genlab.likelihood.plane import grid_log_z, in_blocks, is_plane
-from genlab.models.base import HasFlow, HasFreeEnergy, HasLogProb, HasLogWeights, HasScore, Model
+from genlab.models.abilities import HasFlow, HasFreeEnergy, HasLogProb, HasLogWeights, HasScore
+from genlab.models.base import Model
 from genlab.tracking.figures import Picture
 from genlab.tracking.plane import Panel, panels
 

@@ -17,7 +17,8 @@ from genlab.data.batches import Batches, in_order
 from genlab.data.source import Dataset, Examples
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.mixing import mixing
-from genlab.models.base import Metrics, Model, Monitors, Walks
+from genlab.models.abilities import Monitors, Walks
+from genlab.models.base import Metrics, Model
 from genlab.optimizers import set_rate
 from genlab.parallel import Device
 from genlab.signals import StopRequest

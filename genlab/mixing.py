@@ -8,7 +8,8 @@ from genlab.data.batches import in_order
 from genlab.data.source import Dataset
 from genlab.metrics.chains import autocorrelation_time, r_hat
 from genlab.metrics.measure import Measure
-from genlab.models.base import Model, Walks
+from genlab.models.abilities import Walks
+from genlab.models.base import Model
 
 CHAINS = 10  # of each kind
 STEPS = 100  # the first half of them is thrown away

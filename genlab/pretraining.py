@@ -12,7 +12,8 @@ import yaml
 from genlab.config import family_of
 from genlab.errors import GenlabError
 from genlab.experiment import open_model
-from genlab.models.base import Model, Pretrains
+from genlab.models.abilities import Pretrains
+from genlab.models.base import Model
 from genlab.models.classifier import Classifier
 from genlab.networks.pretrained import Trunk, describe, trunk_of
 from genlab.parallel import Device

@@ -15,7 +15,8 @@ from torch import Tensor
 from genlab import random
 from genlab.data.source import Dataset
 from genlab.data.truth import HasObservables
-from genlab.models.base import GenerativeModel, Told
+from genlab.models.abilities import Told
+from genlab.models.base import GenerativeModel
 
 BLOCK = 64
 

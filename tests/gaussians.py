@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from genlab.experiment import make_model
 from genlab.models.diffusion import Diffusion
-from genlab.models.diffusion_bound import GAMMAS
 from genlab.models.flow_matching import FlowMatching
-from genlab.models.noise import level
+from genlab.models.gradual.bound import GAMMAS
+from genlab.models.gradual.noise import level
 from tests.support import configure, spec_of
 
 
@@ -48,8 +48,8 @@ class ExactVelocity(nn.Module):
 
 def _in_own_units(model: Any, network: nn.Module) -> None:
     model.network, model.averaged = network, None
-    model.shift.zero_()
-    model.scale.fill_(1.0)
+    model.units.shift.zero_()
+    model.units.scale.fill_(1.0)
 
 
 def exact_diffusion(covariance: Tensor, *overrides: str) -> Diffusion:

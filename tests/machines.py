@@ -1,6 +1,6 @@
 """Small Boltzmann machines with random parameters, what enumeration says of them, and statistics of draws from them.
 
-Energies stand here as the headers of genlab/models/boltzmann.py and gibbs.py write them, without a call of the models.
+Energies stand here as the headers of genlab/models/boltzmann/machine.py and gibbs.py write them, without a call of the models.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
-from genlab.models.boltzmann import BoltzmannMachine
+from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.gaussian_rbm import GaussianRBM
 from genlab.models.rbm import RBM
 from tests.support import adam_recipe

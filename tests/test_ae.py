@@ -13,9 +13,10 @@ from genlab.cli import main
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.models.abilities import SamplesExPost
 from genlab.models.ae import AE
-from genlab.models.base import GenerativeModel, SamplesExPost
-from genlab.models.codes import CAPACITY, Codes
+from genlab.models.base import GenerativeModel
+from genlab.models.latent.codes import CAPACITY, Codes
 from genlab.models.pca import PCA
 from genlab.networks.mlp import MLP
 from genlab.optimizers import Recipe, lbfgs

@@ -11,7 +11,7 @@ from torch import Tensor
 from genlab.experiment import make_model
 from genlab.metrics.chains import autocorrelation_time, r_hat
 from genlab.mixing import mixing
-from genlab.models.base import Walks
+from genlab.models.abilities import Walks
 from tests.support import configure, records, small_data, start
 
 

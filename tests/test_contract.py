@@ -12,7 +12,8 @@ from genlab.errors import GenlabError
 from genlab.experiment import check_experiment, make_model, open_model
 from genlab.gallery import fixed_samples, pictures, portfolio
 from genlab.loop import Loop
-from genlab.models.base import GenerativeModel, Metrics, Model, Reconstructs
+from genlab.models.abilities import Reconstructs
+from genlab.models.base import GenerativeModel, Metrics, Model
 from genlab.networks.adversarial import Noise
 from genlab.parallel import Device
 from genlab.sampling import BLOCK, draw

@@ -10,11 +10,11 @@ from torch import Tensor
 from genlab import random
 from genlab.errors import GenlabError
 from genlab.experiment import make_model
-from genlab.models.consistency import consistency_terms
-from genlab.models.denoising_steps import ddim_step, descent, posterior_step
 from genlab.models.diffusion import Diffusion
-from genlab.models.diffusion_bound import log_nearest_level
-from genlab.models.noise import Monotone, Table, alphas_bar, level, schedule_of
+from genlab.models.gradual.bound import log_nearest_level
+from genlab.models.gradual.consistency import consistency_terms
+from genlab.models.gradual.denoising_steps import ddim_step, descent, posterior_step
+from genlab.models.gradual.noise import Monotone, Table, alphas_bar, level, schedule_of
 from tests.gaussians import exact_diffusion, log_gaussian
 from tests.support import configure, small_data
 
@@ -210,7 +210,7 @@ def test_with_hardly_any_noise_left_pictures_are_told_exactly(kind: str) -> None
     assert isinstance(model, Diffusion)
     with random.seeded(0, "x", device=CPU), torch.no_grad():
         x = dataset.represent(dataset.test.take(torch.arange(20)))
-        found = model.reconstruction(model.inner(x), x)
+        found = model.reconstruction(model.units.inner(x), x)
     if kind == "dequantized":
         # log N(eps; 0, 1) - D log(sigma/alpha) + D log 2, the last from [-1, 1] to [0, 1]
         at = level(model.schedule.ends()[0])
@@ -326,7 +326,7 @@ def test_grey_levels_are_cells_of_the_density() -> None:
     assert found is not None
     with random.seeded(0, "flow", device=CPU), torch.no_grad():
         u = torch.rand_like(x)
-        density = model.log_density(model.inner(x) + 2 / 255 * (u - 0.5))
+        density = model.log_density(model.units.inner(x) + 2 / 255 * (u - 0.5))
     torch.testing.assert_close(found, density + 64 * math.log(2 / 255))
     binary = make_model(configure("model=diffusion"), small_data("binary").spec)
     assert isinstance(binary, Diffusion)

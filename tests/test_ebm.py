@@ -18,13 +18,13 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.likelihood.estimate import log_likelihoods
 from genlab.likelihood.partition import ais, exact_log_z
-from genlab.models import score_matching
-from genlab.models.base import Anneals, HasFantasies, HasTemperature, Inpaints, Monitors, Reconstructs, Walks
+from genlab.models.abilities import Anneals, HasFantasies, HasTemperature, Inpaints, Monitors, Reconstructs, Walks
 from genlab.models.ebm import EBM
-from genlab.models.flips import ManyFlips, SingleFlip
-from genlab.models.langevin import Langevin, Mala, Point, Transition, thermal
-from genlab.models.reference import Box, Normal, Spins
-from genlab.models.replay import Replay
+from genlab.models.energies import score_matching
+from genlab.models.energies.flips import ManyFlips, SingleFlip
+from genlab.models.energies.langevin import Langevin, Mala, Point, Transition, thermal
+from genlab.models.energies.reference import Box, Normal, Spins
+from genlab.models.energies.replay import Replay
 from genlab.optimizers import set_rate
 from tests.machines import p_value, states
 from tests.processes import assert_refused, call
@@ -394,7 +394,7 @@ def test_spectral_norms_bound_the_slope_and_survive_averaging() -> None:
     assert model.averaged is not None
     weight = model.network.head.weight
     assert isinstance(weight, Tensor)
-    for now, mean in zip(model.network.buffers(), model.averaged.buffers(), strict=True):
+    for now, mean in zip(model.network.buffers(), model.averaged.network.buffers(), strict=True):
         assert torch.equal(now, mean)
     assert float(torch.linalg.matrix_norm(weight.detach(), 2)) == pytest.approx(1, abs=1e-4)
 

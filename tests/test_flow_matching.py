@@ -12,7 +12,7 @@ from genlab.data.batches import Batches
 from genlab.errors import GenlabError
 from genlab.experiment import make_model
 from genlab.models.flow_matching import FlowMatching, nearest_partners
-from genlab.models.ode import carried, divergence, integrate
+from genlab.models.gradual.ode import carried, divergence, integrate
 from tests.gaussians import exact_flow, log_gaussian
 from tests.support import configure, dataset_of, small_data
 

@@ -268,8 +268,8 @@ def test_average_weighs_all_alike_at_first_and_then_forgets() -> None:
         weight = max(1 / t, 0.25)
         expected = states[-1] if t == 1 else expected + weight * (states[-1] - expected)
         if t == 4:
-            torch.testing.assert_close(gan.averaged.state_dict()[name], torch.stack(states).mean(0))
-    torch.testing.assert_close(gan.averaged.state_dict()[name], expected)
+            torch.testing.assert_close(gan.averaged.network.state_dict()[name], torch.stack(states).mean(0))
+    torch.testing.assert_close(gan.averaged.network.state_dict()[name], expected)
     assert not any(p.requires_grad for p in gan.averaged.parameters())
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
-from genlab.models.observation import (
+from genlab.models.latent.observation import (
     FITS,
     Bernoulli,
     ContinuousBernoulli,

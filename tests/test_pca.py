@@ -13,7 +13,7 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.experiment import check_experiment, make_dataset, open_model
 from genlab.gallery import pictures, portfolio
-from genlab.models.base import HasFilters, HasLogProb, HasSpectrum, Remarks
+from genlab.models.abilities import HasFilters, HasLogProb, HasSpectrum, Remarks
 from genlab.models.pca import MOST_EXACT, PCA
 from genlab.parallel import Device
 from genlab.tracking.run_folder import RunFolder

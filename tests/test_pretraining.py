@@ -19,7 +19,7 @@ from genlab.errors import GenlabError
 from genlab.experiment import check_experiment, make_dataset, make_model, open_model
 from genlab.loop import Loop
 from genlab.models.base import Model
-from genlab.models.boltzmann import BoltzmannMachine
+from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.classifier import Classifier
 from genlab.networks.pretrained import Trunk, trunk_of
 from genlab.parallel import Device

@@ -13,7 +13,7 @@ from torch import Tensor
 import genlab.models.rbm as rbm_module
 from genlab.data.batches import Batch
 from genlab.likelihood.partition import exact_log_z
-from genlab.models.boltzmann import BoltzmannMachine
+from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.rbm import RBM
 from tests.machines import (
     assert_same,

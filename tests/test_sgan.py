@@ -11,7 +11,7 @@ from genlab.data.batches import Batch, Batches
 from genlab.data.source import Examples, Raw, prepare
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import Classifies
+from genlab.models.abilities import Classifies
 from genlab.models.sgan import SGAN
 from genlab.numerics import softplus
 from genlab.optimizers import set_rate
@@ -54,12 +54,10 @@ def test_softplus_form_is_the_softmax_of_one_class_more() -> None:
 
 def test_zero_logits_of_ten_classes_give_ten_elevenths() -> None:
     sgan = build(line(2, classes=10))
-    with torch.no_grad():
-        for parameter in sgan.classifier.head.parameters():
-            parameter.zero_()
-    sgan.classifier.head = nn.Linear(32, 10)
-    nn.init.zeros_(sgan.classifier.head.weight)
-    nn.init.zeros_(sgan.classifier.head.bias)
+    head = nn.Linear(32, 10)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    sgan.classifier.network.head = head
     assert torch.allclose(sgan.discriminate(torch.randn(5, 2)), torch.tensor(10 / 11))
 
 
@@ -175,7 +173,7 @@ def test_noise_is_measured_in_units_of_the_data() -> None:
     assert (configured["noise"], configured["layer_noise"]) == (0.3, 0.5)
     sgan = build(small_data("grey").spec, noise=0.3)
     blurred = sgan.discriminator.train().features[0](torch.zeros(100, 1, 8, 8))
-    assert float(blurred.std() * sgan.scale) == pytest.approx(0.3, rel=0.05)
+    assert float(blurred.std() * sgan.units.scale) == pytest.approx(0.3, rel=0.05)
     assert not sgan.discriminator.eval().features[0](torch.zeros(1, 1, 8, 8)).any()
 
 

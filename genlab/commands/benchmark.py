@@ -79,7 +79,7 @@ def benchmark(config: dict[str, Any], folder: Path) -> float:
     parts.device.place(model)
     torch.manual_seed(derive(experiment["seed"], "training"))
     console.print(
-        f"{type(model).__name__} with {sum(p.numel() for p in model.parameters()):,} parameters on {dataset.spec.name}: batches "
+        f"{type(model).__name__} with {model.size:,} parameters on {dataset.spec.name}: batches "
         f"of {parts.training.batch_size}, {parts.device.precision} on {where.type}, {torch.get_num_threads()} threads; medians "
         f"of {plan.repeats} repeats that take turns"
     )

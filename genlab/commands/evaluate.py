@@ -111,7 +111,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
 def refuse_efforts(model: Any, efforts: list[int] | None, samples: str | None) -> None:
     from genlab.commands.sample import first_state
     from genlab.config import family_of
-    from genlab.models.base import HasSamplers
+    from genlab.models.abilities import HasSamplers
 
     if efforts is None:
         return
@@ -126,7 +126,7 @@ def refuse_efforts(model: Any, efforts: list[int] | None, samples: str | None) -
 
 def waiting_for(model: Any, k: int) -> str:
     """What takes long in an evaluation of `model`."""
-    from genlab.models.base import HasLogWeights
+    from genlab.models.abilities import HasLogWeights
 
     return (
         f"importance-weighted bound with k = {k:,}"

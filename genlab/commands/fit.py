@@ -13,7 +13,8 @@ from genlab.errors import GenlabError, InterruptedRun
 from genlab.experiment import Parts
 from genlab.gallery import COLUMNS
 from genlab.loop import Loop
-from genlab.models.base import GenerativeModel, Model, Reconstructs, Remarks
+from genlab.models.abilities import Reconstructs, Remarks
+from genlab.models.base import GenerativeModel, Model
 from genlab.random import derive
 from genlab.sampling import draw, sampling_options
 from genlab.tracking.console import console, preview, summary
@@ -49,7 +50,7 @@ def fit(run: RunFolder, config: dict[str, Any], parts: Parts, dataset: Dataset, 
 
 
 def _announce(run: RunFolder, model: Model, dataset: Dataset, loop: Loop) -> None:
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = model.size
     data = dataset.spec
     size = "x".join(map(str, data.shape))
     run.note(device={"name": loop.where.type, "hardware": _hardware(loop.where), "threads": torch.get_num_threads()})
@@ -78,7 +79,7 @@ def _cost(loop: Loop, model: Model) -> dict[str, float | int]:
     cost: dict[str, float | int] = {
         "seconds": round(seconds, 2),
         "examples": loop.batches.seen,
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": model.size,
     }
     if sys.platform != "win32":
         import resource

@@ -31,7 +31,8 @@ from genlab.evaluation.held_out import evenly, held_out_batches
 from genlab.gallery import COLUMNS
 from genlab.likelihood.estimate import importance_weighted
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, roc
-from genlab.models.base import Classifies, HasFreeEnergy, HasLogBound, HasLogProb, HasLogWeights, Model, Reconstructs
+from genlab.models.abilities import Classifies, HasFreeEnergy, HasLogBound, HasLogProb, HasLogWeights, Reconstructs
+from genlab.models.base import Model
 from genlab.random import seeded
 from genlab.tracking.charts import labelled
 from genlab.tracking.figures import Picture, grid

@@ -23,7 +23,8 @@ from genlab.metrics.neighbours import (
     ranks_of_distances,
     trustworthiness,
 )
-from genlab.models.base import Encodes, Model
+from genlab.models.abilities import Encodes
+from genlab.models.base import Model
 
 TRAIN, TEST, NEIGHBOURHOOD = 5_000, 5_000, 1_000  # examples that take part
 K = 5

@@ -60,9 +60,7 @@ def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tup
 
 def costs(model: Model, noted: dict[str, Any]) -> Entries:
     """From the model and from what its training noted in run.json."""
-    found: Entries = {
-        "parameters": Entry("cost", sum(p.numel() for p in model.parameters()), None, "numbers", "cost", "lower")
-    }
+    found: Entries = {"parameters": Entry("cost", model.size, None, "numbers", "cost", "lower")}
     for name, key, unit in (
         ("training_seconds", "seconds", "s"),
         ("training_examples", "examples", "examples"),

@@ -17,7 +17,8 @@ from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import held_out_batches
 from genlab.gallery import COLUMNS
 from genlab.metrics.measure import Measure, mean
-from genlab.models.base import Model, Reconstructs
+from genlab.models.abilities import Reconstructs
+from genlab.models.base import Model
 from genlab.random import seeded
 from genlab.tracking.charts import labelled
 from genlab.tracking.figures import Picture, grid

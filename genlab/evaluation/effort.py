@@ -7,7 +7,8 @@ from genlab.evaluation.cost import network_evaluations
 from genlab.evaluation.generated import Reference
 from genlab.metrics.frechet import fid
 from genlab.metrics.measure import Measure
-from genlab.models.base import GenerativeModel, HasSamplers
+from genlab.models.abilities import HasSamplers
+from genlab.models.base import GenerativeModel
 from genlab.sampling import draw
 
 
@@ -34,8 +35,9 @@ def quality_by_effort(
 ) -> list[Effort]:
     """FID of as many samples as the reference compares, from the same noise, by each sampler of the family in so many `steps`."""
     assert isinstance(model, HasSamplers)
+    samplers: tuple[str, ...] = model.samplers
     found = []
-    for sampler in model.samplers:
+    for sampler in samplers:
         for number in steps:
             chosen = {**options, "sampler": sampler, "steps": number}
             samples = draw(model, reference.n, seed, **chosen)

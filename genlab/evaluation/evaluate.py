@@ -25,7 +25,8 @@ from genlab.gallery import held_out as first_examples
 from genlab.landscape import landscape
 from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import confusion_matrix
-from genlab.models.base import GenerativeModel, Model, Remarks, SamplesExPost
+from genlab.models.abilities import Remarks, SamplesExPost
+from genlab.models.base import GenerativeModel, Model
 from genlab.sampling import sampling_options
 from genlab.tracking.charts import quality_against_cost
 from genlab.tracking.figures import Picture

@@ -19,7 +19,8 @@ from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import accuracy_by_class, calibration_error
 from genlab.metrics.measure import Measure, bootstrap, mean
 from genlab.mixing import mixing
-from genlab.models.base import Classifies, Encodes, HasLogBound, HasLogWeights, Model, Reconstructs, Walks
+from genlab.models.abilities import Classifies, Encodes, HasLogBound, HasLogWeights, Reconstructs, Walks
+from genlab.models.base import Model
 from genlab.random import seeded
 
 BATCH = 500

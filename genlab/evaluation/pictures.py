@@ -21,7 +21,8 @@ from genlab.gallery import (
     told_classes,
     traversal,
 )
-from genlab.models.base import Decodes, DrawsCodes, Encodes, HasSpectrum, Model, Reconstructs
+from genlab.models.abilities import Decodes, DrawsCodes, Encodes, HasSpectrum, Reconstructs
+from genlab.models.base import Model
 from genlab.tracking.charts import class_bars
 from genlab.tracking.figures import Picture, grid, latent_scatter, pairs, scatter
 

@@ -25,7 +25,8 @@ from genlab.evaluation.denoising import denoise, noise_of
 from genlab.evaluation.entries import Entries, Entry, entry
 from genlab.evaluation.held_out import HeldOut, held_out_batches
 from genlab.metrics.measure import Measure, mean
-from genlab.models.base import Conditional, Encodes, HasRate, Model, Reconstructs
+from genlab.models.abilities import Conditional, Encodes, HasRate, Reconstructs
+from genlab.models.base import Model
 from genlab.random import seeded
 from genlab.tracking.figures import Picture
 

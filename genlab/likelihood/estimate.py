@@ -24,7 +24,7 @@ from genlab.data.spec import DataSpec
 from genlab.likelihood.partition import Annealing, LogZ, Progress, ais, exact_log_z, reverse_ais
 from genlab.likelihood.plane import grid_log_z, is_plane
 from genlab.metrics.measure import Measure
-from genlab.models.base import (
+from genlab.models.abilities import (
     Anneals,
     Enumerates,
     HasFlow,
@@ -33,8 +33,8 @@ from genlab.models.base import (
     HasLogProb,
     HasLogWeights,
     HasTemperature,
-    Model,
 )
+from genlab.models.base import Model
 
 Kind = Literal["exact", "lower bound", "estimate"]
 

@@ -23,7 +23,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from genlab.models.base import Anneals, Enumerates
+from genlab.models.abilities import Anneals, Enumerates
 
 MOST_UNITS = 20  # 2^20 configurations take seconds
 AT_ONCE = 2**13  # configurations at a time

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from genlab.data.densities import Box, lattice_over
 from genlab.data.spec import DataSpec
-from genlab.models.base import HasFreeEnergy, Model
+from genlab.models.abilities import HasFreeEnergy
+from genlab.models.base import Model
 
 AT_ONCE = 2**14  # points
 COARSEST, FINEST = 128, 1024  # points a side

@@ -16,7 +16,7 @@ identity is a penalty or noise:
 The last two shrink the code, and a free decoder can undo that by its scale; `tied` weights, each layer of the decoder the
 transpose of its mirror image in the encoder with a bias of its own, cannot.
 
-It has no prior. Samples are decoded from a density fitted to the codes of the training data afterwards (codes.py).
+It has no prior. Samples are decoded from a density fitted to the codes of the training data afterwards (latent/codes.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +31,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics
-from genlab.models.codes import Codes, Density
+from genlab.models.latent.codes import Codes, Density
 from genlab.networks.autoencoding import Decoder, Network, encoder_and_decoder, start_at
 from genlab.networks.mlp import MLP, Activation
 from genlab.networks.tied import TiedDecoder

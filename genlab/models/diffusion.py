@@ -1,7 +1,7 @@
 """Variational diffusion model (Sohl-Dickstein et al. 2015; Ho et al. 2020; Kingma et al. 2021; the lecture after Luo 2022).
 
 A Markovian hierarchical VAE whose latents have the dimension of x_0 and whose encoder is fixed, q(x_t|x_{t-1}) =
-N(sqrt(alpha_t) x_{t-1}, (1 - alpha_t) I), so that with alpha_bar_t = prod_s alpha_s (the schedule: noise.py)
+N(sqrt(alpha_t) x_{t-1}, (1 - alpha_t) I), so that with alpha_bar_t = prod_s alpha_s (the schedule: gradual/noise.py)
 
     x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps,   eps ~ N(0, I),   and x_T ~ N(0, I) nearly.
 
@@ -13,13 +13,13 @@ The network estimates x_0 from x_t, and p(x_{t-1}|x_t) = q(x_{t-1}|x_t, x_0 = x_
 
     1/2 (SNR_{t-1} - SNR_t) ||x_0 - x_hat||^2 = 1/2 expm1(gamma_t - gamma_{t-1}) ||eps - eps_hat||^2,
 
-(the terms: diffusion_bound.py), and for ever finer levels the sum is the integral of 1/2 gamma'(t) ||eps - eps_hat||^2, which
+(the terms: gradual/bound.py), and for ever finer levels the sum is the integral of 1/2 gamma'(t) ||eps - eps_hat||^2, which
 depends on the schedule by its ends only. p(x_0|x_1) is q(x_1|x_0) as a function of x_0, normalised over the values that x_0
 can take.
 
     prediction    what the network puts out: eps, x0 or v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 (Salimans & Ho 2022)
     objective     simple: its squared error, every level alike; elbo: the bound; min_snr: min(SNR, 5) ||x_0 - x_hat||^2 (Hang
-                  et al. 2023); consistency: the lecture's first decomposition of the same bound (consistency.py)
+                  et al. 2023); consistency: the lecture's first decomposition of the same bound (gradual/consistency.py)
     steps         T; null: continuous time
     schedule      linear, cosine, or learned with its ends by the bound, and between them for a small variance of the loss
 """
@@ -37,12 +37,12 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import Charts, Metrics
-from genlab.models.consistency import consistency
-from genlab.models.denoising_steps import Sampler, descent, karras_gammas, posterior
-from genlab.models.diffusion_bound import BoundedModel, Prediction, added_noise, told_of
-from genlab.models.gradual import Count, Part, Share, Widths
-from genlab.models.noise import Monotone, ScheduleName, level, schedule_of
-from genlab.models.ode import carried, log_standard_normal
+from genlab.models.gradual.bound import BoundedModel, Prediction, added_noise, told_of
+from genlab.models.gradual.consistency import consistency
+from genlab.models.gradual.denoising_steps import Sampler, descent, karras_gammas, posterior
+from genlab.models.gradual.model import Count, Part, Share, Widths
+from genlab.models.gradual.noise import Monotone, ScheduleName, level, schedule_of
+from genlab.models.gradual.ode import carried, log_standard_normal
 from genlab.networks.timed import Backbone
 from genlab.optimizers import Recipe
 
@@ -112,7 +112,7 @@ class Diffusion(BoundedModel):
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["diffusion"]
         for batch in batches:
-            x, y = self.inner(batch.x), self.classes_for_training(batch.y)
+            x, y = self.units.inner(batch.x), self.classes_for_training(batch.y)
             if isinstance(self.schedule, Monotone):
                 yield self.learn_schedule_too(x, batch.x, y)
                 continue
@@ -165,7 +165,7 @@ class Diffusion(BoundedModel):
         y = self.one_hot(batch.y)
         found = self.terms(batch.x, y)
         learned = isinstance(self.schedule, Monotone)
-        loss = {"loss": -found["bound"]} if learned else self.loss(self.inner(batch.x), y, self.judged)
+        loss = {"loss": -found["bound"]} if learned else self.loss(self.units.inner(batch.x), y, self.judged)
         if y is not None:
             found["bound_given_class"] = found.pop("bound")
         return loss | found
@@ -173,7 +173,7 @@ class Diffusion(BoundedModel):
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
         """Mean of ||eps - eps_hat||^2 per component, in so many parts of the levels, from the least noise to the most."""
-        x = self.inner(train if held_out is None else held_out)
+        x = self.units.inner(train if held_out is None else held_out)
         t = (torch.arange(len(x), device=x.device) + 0.5) / len(x)
         error = self.noise_error(self.error(x, t, None, self.judged), t) / self.data.dim
         return {f"noise_mse_{k}": part.mean() for k, part in enumerate(error.tensor_split(BINS), 1)}
@@ -208,7 +208,7 @@ class Diffusion(BoundedModel):
         eta: float | None = None,
         mean: bool | None = None,
     ) -> Iterator[Tensor]:
-        """x_T ~ N(0, I), then x_t at each level of the `sampler` and x_hat at the last (denoising_steps.py).
+        """x_T ~ N(0, I), then x_t at each level of the `sampler` and x_hat at the last (gradual/denoising_steps.py).
 
         `steps` levels; `eta`, the share of fresh noise of ddim, is 0 unless given. Raises GenlabError for what is not there.
         """
@@ -225,9 +225,9 @@ class Diffusion(BoundedModel):
         def denoise(x: Tensor, gamma: Tensor) -> Tensor:
             return self.denoise(x, gamma, y, weight)
 
-        yield self.outer(x)
+        yield self.units.restore(x)
         for x_s, gamma in descent(x, gammas, denoise, sampler, eta or 0.0):
-            yield self.finished(x_s, mean) if gamma is None else self.outer(x_s)
+            yield self.finished(x_s, mean) if gamma is None else self.units.restore(x_s)
 
     @torch.no_grad()
     def inpaint_loop(
@@ -237,7 +237,7 @@ class Diffusion(BoundedModel):
 
         Each step is taken twice, the second time from where the first one got, noised again (Lugmayr et al. 2022).
         """
-        x_0, y = self.inner(x), None if labels is None else self.wanted(labels, len(x))
+        x_0, y = self.units.inner(x), None if labels is None else self.wanted(labels, len(x))
         gammas = self.gammas("ancestral", min(steps, self.steps or steps))
         state = torch.randn_like(x_0)
         for t, s in pairwise(gammas):
@@ -250,7 +250,7 @@ class Diffusion(BoundedModel):
                     added = added_noise(s, t)
                     state = (1 - added).sqrt() * drawn + added.sqrt() * torch.randn_like(state)
             state = drawn
-            yield torch.where(known, x, self.outer(state))
+            yield torch.where(known, x, self.units.restore(state))
         yield torch.where(known, x, self.finished(self.denoise(state, gammas[-1], y), None))
 
     def log_density(self, x: Tensor) -> Tensor:
@@ -274,7 +274,7 @@ class Diffusion(BoundedModel):
     def score_field(self, x: Tensor) -> Tensor:
         """d log p(x)/dx = -eps_hat/sigma of examples with a little noise, in the data's units: (n, *shape)."""
         gamma = x.new_tensor(2 * math.log(SCORED)).expand(len(x))
-        at, inner = level(gamma, x), self.inner(x)
+        at, inner = level(gamma, x), self.units.inner(x)
         x_t = at.alpha * inner
         x_hat = self.estimate(x_t, gamma, self.answer(x_t, told_of(gamma)))
-        return (x_hat - inner) / (SCORED**2 * self.scale)
+        return (x_hat - inner) / (SCORED**2 * self.units.scale)

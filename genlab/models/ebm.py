@@ -2,17 +2,18 @@
 
     p(x) = exp(-E(x))/Z,    E(x) = B(x) + f(x),    Z = integral of exp(-E),
 
-with B the energy of a simple distribution that is known (reference.py). Z is unknown, and the gradient of log p does not need it:
+with B the energy of a simple distribution that is known (energies/reference.py). Z is unknown, and the gradient of log p does
+not need it:
 
     d log p(x)/d theta = -dE(x)/d theta + <dE/d theta>_model.
 
 Training lowers the energy of data and raises that of the model's own samples, to no effect once these are alike. `objective`:
 
     contrastive   descends <E>_data - <E>_chains + alpha (<f^2>_data + <f^2>_chains), where chains take k transitions along the
-                  slope of E (langevin.py; for binary data flips.py): from noise each time (`short`, Nijkamp et al. 2019), or on
-                  from where those of a replay buffer stopped (`persistent`, replay.py). alpha keeps f near 0
-    denoising,    match the slope of log p instead (score_matching.py). They run no chains, and hardly see how much of the data
-    sliced        lies in each of several clusters far apart
+                  slope of E (energies/langevin.py; for binary data flips.py): from noise each time (`short`, Nijkamp et al.
+                  2019), or on from where those of a replay buffer stopped (`persistent`, replay.py). alpha keeps f near 0
+    denoising,    match the slope of log p instead (energies/score_matching.py). They run no chains, and hardly see how much of
+    sliced        the data lies in each of several clusters far apart
 
 For pictures in [0, 1] contrastive training takes the recipe of Du & Mordatch, Langevin steps with far less noise than their
 length asks for: chains at a temperature near 0, which run down to the minima of E. Their states are no draws of exp(-E)/Z, and
@@ -20,7 +21,6 @@ no likelihood is stated. `metropolis` corrects the chains and sets the temperatu
 real and binary data unless that is switched off. Chains see x in inner units u: [-1, 1], or standard deviations from the mean.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, ClassVar, Literal
 
@@ -31,12 +31,13 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models import chains, score_matching
+from genlab.models.averaging import RunningAverage
 from genlab.models.base import Charts, GenerativeModel, Metrics
-from genlab.models.langevin import Energy, Point
-from genlab.models.reference import Box, reference_for
-from genlab.models.replay import Replay
-from genlab.models.transitions import Choices, transition_for
+from genlab.models.energies import chains, score_matching
+from genlab.models.energies.langevin import Energy, Point
+from genlab.models.energies.reference import Box, reference_for
+from genlab.models.energies.replay import Replay
+from genlab.models.energies.transitions import Choices, transition_for
 from genlab.models.units import Units
 from genlab.networks.adversarial import Architecture
 from genlab.networks.energy import energy_network
@@ -53,8 +54,6 @@ RESTARTS = {True: 0.05, False: 0.01}
 
 
 class EBM(GenerativeModel):
-    updates: Tensor
-
     supports = frozenset({"binary", "unit", "real"})
     charts: ClassVar[Charts] = {
         "energies": ["train/energy_data", "train/energy_samples", "eval/energy_data", "eval/energy_samples"],
@@ -107,9 +106,7 @@ class EBM(GenerativeModel):
         self.units = Units(data)
         self.network = energy_network(data, network, hidden, activation, spectral_norm)
         self.network.needs_second_derivatives = self.matches_scores
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False) if average else None
-        self.average = average
-        self.register_buffer("updates", torch.zeros(()))
+        self.averaged = RunningAverage(self.network, average) if average else None
         self.reference = reference_for(data, bounded=box is not None)
         if self.matches_scores and step is None:
             step = 0.5 * max(self.sigma, 0.1) ** 2 / data.dim ** (1 / 3)
@@ -201,17 +198,10 @@ class EBM(GenerativeModel):
         noisy = u + self.sigma * torch.randn_like(u) if self.sigma else u
         return noisy.clamp(-1, 1) if isinstance(self.reference, Box) else noisy
 
-    @torch.no_grad()
     def follow(self) -> None:
-        """Take the network's new parameters into their average, which weighs all alike at first."""
-        if self.averaged is None:
-            return
-        self.updates += 1
-        weight = (1 / self.updates).clamp_min(1 - self.average)
-        for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(now, weight)
-        for vector, newest in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
-            vector.copy_(newest)  # singular vectors of spectral norms
+        """Take the network's new parameters into their average."""
+        if self.averaged is not None:
+            self.averaged.follow(self.network)
 
     # What can be asked of a trained model.
 

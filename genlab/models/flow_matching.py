@@ -7,7 +7,7 @@ learns its velocity by least squares,
     E_t,z,x ||v(x_t, t) - (x - z)||^2,
 
 whose optimum is the mean velocity of all lines through x_t, and the ODE dx/dt = v(x, t) carries N(0, I) to the data: samples by
-integrating it forwards, log p(x) by going back (ode.py). For Gaussian data with standard deviations s_i the least loss is
+integrating it forwards, log p(x) by going back (gradual/ode.py). For Gaussian data with standard deviations s_i the least loss is
 pi/2 sum_i s_i: lines that cross cost what no network can learn.
 
     coupling   independent: any z with any x; ot: within a batch, z and x are paired by the least sum of ||x - z||^2, so that
@@ -17,7 +17,6 @@ pi/2 sum_i s_i: lines that cross cost what no network can learn.
                `reflow_steps`
 """
 
-import copy
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -30,9 +29,10 @@ from torch import Tensor, nn
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.models.averaging import Copied
 from genlab.models.base import Charts, Metrics
-from genlab.models.gradual import Count, GradualModel, Part, Share, Widths
-from genlab.models.ode import EVALUATIONS, Method, Velocity, carried, integrate, log_standard_normal
+from genlab.models.gradual.model import Count, GradualModel, Part, Share, Widths
+from genlab.models.gradual.ode import EVALUATIONS, Method, Velocity, carried, integrate, log_standard_normal
 from genlab.networks.timed import Backbone
 from genlab.optimizers import Recipe
 
@@ -90,13 +90,13 @@ class FlowMatching(GradualModel):
         if reflow and conditional:
             raise GenlabError(f"model.reflow={reflow}: pairs are drawn without classes; set model.conditional=false")
         self.paired, self.reflow, self.reflow_steps = coupling == "ot", reflow, reflow_steps
-        self.teacher = copy.deepcopy(self.network).requires_grad_(False) if reflow else None
+        self.teacher = Copied(self.network) if reflow else None
         self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
         self.optimizers["flow"] = optimizer(self.network.parameters())
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for batch in batches:
-            x, y = self.inner(batch.x), self.classes_for_training(batch.y)
+            x, y = self.units.inner(batch.x), self.classes_for_training(batch.y)
             z = torch.randn_like(x)
             if batch.progress >= 1 - self.reflow:
                 x = self.arrival(z)
@@ -123,7 +123,7 @@ class FlowMatching(GradualModel):
         """Where the flow, as it was when reflow began, carries z."""
         assert self.teacher is not None
         if not self.taught:
-            self.teacher.load_state_dict(self.judged.state_dict())
+            self.teacher.take(self.judged)
             self.taught.fill_(True)
         teacher = self.teacher
 
@@ -138,14 +138,14 @@ class FlowMatching(GradualModel):
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         """The loss of the averaged network, with independent pairs, per component and summed: (n,)."""
-        x = self.inner(batch.x)
+        x = self.units.inner(batch.x)
         error = self.error(x, torch.randn_like(x), self.times(len(x)), self.one_hot(batch.y), self.judged)
         return {"loss": error / self.data.dim, "velocity_error": error}
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
         """Squared error of the velocity per component in so many parts of [0, 1], and the curvature of the flow."""
-        x = self.inner(train if held_out is None else held_out)
+        x = self.units.inner(train if held_out is None else held_out)
         t = (torch.arange(len(x), device=x.device) + 0.5) / len(x)
         error = self.error(x, torch.randn_like(x), t, None, self.judged) / self.data.dim
         found = {f"velocity_mse_{k}": part.mean() for k, part in enumerate(error.tensor_split(BINS), 1)}
@@ -180,28 +180,28 @@ class FlowMatching(GradualModel):
         velocity = self.velocity(self.wanted(labels, n), self.check_guidance(guidance))
         z = torch.randn(n, *self.data.shape, device=self.device)
         times = torch.linspace(0, 1, steps + 1, device=self.device)
-        yield self.outer(z)
+        yield self.units.restore(z)
         for k, x in enumerate(integrate(velocity, z, times, sampler), 1):
-            yield self.finished(x, mean) if k == steps else self.outer(x)
+            yield self.finished(x, mean) if k == steps else self.units.restore(x)
 
     @torch.no_grad()
     def inpaint_loop(self, x: Tensor, known: Tensor, steps: int = 50) -> Iterator[Tensor]:
         """Euler steps in which, at every time, what is `known` (of shape `shape`) of x is put in on its line from the noise."""
-        x_1, z = self.inner(x), torch.randn_like(x)
+        x_1, z = self.units.inner(x), torch.randn_like(x)
         velocity, state = self.velocity(None, 1.0), z
         times = torch.linspace(0, 1, steps + 1, device=x.device)
         for k, (now, then) in enumerate(pairwise(times), 1):
             state = torch.where(known, torch.lerp(z, x_1, now), state)
             state = state + (then - now) * velocity(state, now)
-            yield torch.where(known, x, self.finished(state, None) if k == steps else self.outer(state))
+            yield torch.where(known, x, self.finished(state, None) if k == steps else self.units.restore(state))
 
     @torch.no_grad()
     def score_field(self, x: Tensor) -> Tensor:
         """d log p(x)/dx = (t v - x_t)/(1 - t) of examples with a little noise, in the data's units: (n, *shape)."""
-        t, inner = x.new_tensor(SCORED), self.inner(x)
+        t, inner = x.new_tensor(SCORED), self.units.inner(x)
         x_t = t * inner
         score = (t * self.velocity(None, 1.0)(x_t, t) - x_t) / (1 - t)
-        return t * score / self.scale
+        return t * score / self.units.scale
 
     def log_density(self, x: Tensor) -> Tensor:
         """By the ODE from t = 1 back to the noise."""

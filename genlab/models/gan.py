@@ -101,7 +101,7 @@ class GAN(ImplicitModel):
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for step, batch in enumerate(batches, 1):
             answered = step % self.critic_steps == 0  # it is G's turn after this one of D
-            x, y = self.inner(batch.x), self.one_hot(batch.y)
+            x, y = self.units.inner(batch.x), self.one_hot(batch.y)
             with torch.set_grad_enabled(answered):
                 x_g = self.generate(self.noise(len(x)), y)
             sigma = self.instance_noise * (1 - batch.progress)
@@ -156,7 +156,7 @@ class GAN(ImplicitModel):
     def evaluate(self, batch: Batch) -> Metrics:
         """Each example beside one sample: D of both, their share of L(D, G), and the Jensen-Shannon estimate that it gives."""
         y = self.one_hot(batch.y)
-        real = self.logit(self.inner(batch.x), y)
+        real = self.logit(self.units.inner(batch.x), y)
         fake = self.logit(self.generate(self.noise(len(batch.x)), y), y)
         value = logsigmoid(real) + logsigmoid(-fake)
         return {"value": value, "js": (math.log(4) + value) / 2, "d_real": real.sigmoid(), "d_fake": fake.sigmoid()}
@@ -175,7 +175,7 @@ class GAN(ImplicitModel):
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
         """a(x); of a conditional model, with the classes in turns."""
-        return self.logit(self.inner(x), self._turns(len(x)))
+        return self.logit(self.units.inner(x), self._turns(len(x)))
 
 
 def blurred(x: Tensor, sigma: float) -> Tensor:

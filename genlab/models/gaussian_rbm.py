@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.models.base import Metrics
-from genlab.models.boltzmann import BoltzmannMachine, Count, NonNegative, Share
+from genlab.models.boltzmann.machine import BoltzmannMachine, Count, NonNegative, Share
 from genlab.optimizers import Recipe
 
 

@@ -30,8 +30,8 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics
-from genlab.models.observation import Likelihood, observation
-from genlab.models.priors import log_normal
+from genlab.models.latent.observation import Likelihood, observation
+from genlab.models.latent.priors import log_normal
 from genlab.networks.autoencoding import VectorDecoder, start_at
 from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 from genlab.networks.pretrained import Trunk

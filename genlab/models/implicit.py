@@ -3,15 +3,13 @@
 What adversarial families have in common; how they learn is in the file of each (gan.py, wgan.py, sgan.py).
 
     latent    p(h): normal, N(0, I), or uniform over the cube [-1, 1]^d (the lecture's choice)
-    average   samples come from a running average of G's parameters, theta <- d theta + (1 - d) theta_now, where that is above 0:
-              players circle about their equilibrium, and the average lies nearer to it (Yazici et al. 2019)
+    average   samples come from a running average of G's parameters, of that decay, where it is above 0 (Yazici et al. 2019)
 
 Pictures are modelled in [-1, 1] behind a tanh, vectors in units of their standard deviations. Of binary data (spins) G gives
 probabilities, sigmoid(u), and the discriminator sees 1[u > 0] with the gradient of the sigmoid (straight through), since it
 would tell anything between 0 and 1 at a glance.
 """
 
-import copy
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -24,8 +22,10 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.models.averaging import RunningAverage
 from genlab.models.base import GenerativeModel
 from genlab.models.labels import classes_of, wanted_classes
+from genlab.models.units import Units
 from genlab.networks.adversarial import Architecture, generator
 from genlab.optimizers import Recipe
 
@@ -37,10 +37,6 @@ Latent = Literal["normal", "uniform"]
 
 class ImplicitModel(GenerativeModel):
     """Generator, its running average, p(h) and samples. Families add a discriminator and `train_loop`."""
-
-    shift: Tensor
-    scale: Tensor
-    updates: Tensor
 
     supports = frozenset({"binary", "unit", "real"})
 
@@ -59,22 +55,12 @@ class ImplicitModel(GenerativeModel):
         weight_norm: bool = False,
     ) -> None:
         super().__init__(data, optimizer)
-        self.latent_dim, self.latent, self.average = latent_dim, latent, average
+        self.latent_dim, self.latent = latent_dim, latent
         self.told = classes_of(data, conditional)
         self.generator = generator(data, network, hidden, latent_dim + self.told, activation, weight_norm)
-        self.averaged = copy.deepcopy(self.generator).requires_grad_(False) if average else None
-        self.register_buffer("updates", torch.zeros(()))
-        if data.support == "real":
-            self.register_buffer("shift", data.mean)
-            self.register_buffer("scale", torch.where(data.std > 0, data.std, torch.ones_like(data.std)))
-        else:  # [0, 1] <-> [-1, 1]
-            self.register_buffer("shift", torch.tensor(0.5))
-            self.register_buffer("scale", torch.tensor(0.5))
+        self.averaged = RunningAverage(self.generator, average) if average else None
+        self.units = Units(data)
         self.optimizers["generator"] = optimizer(self.generator.parameters())
-
-    def inner(self, x: Tensor) -> Tensor:
-        """Examples in the units in which both players see them, (n, *shape)."""
-        return (x - self.shift) / self.scale
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:
         """Classes as a conditional model is told them, (n, told); None for any other."""
@@ -96,19 +82,17 @@ class ImplicitModel(GenerativeModel):
         p = u.sigmoid()
         return 2 * (p + ((u > 0).float() - p).detach()) - 1
 
-    @torch.no_grad()
     def follow(self) -> None:
-        """Take the generator's new parameters and statistics into its average, which weighs all alike at first."""
-        if self.averaged is None:
-            return
-        self.updates += 1
-        average_into(self.averaged, self.generator, (1 / self.updates).clamp_min(1 - self.average))
+        """Take the generator's new parameters and statistics into its average."""
+        if self.averaged is not None:
+            self.averaged.follow(self.generator)
 
     @torch.no_grad()
     def sample_loop(
         self, n: int, labels: list[int] | int | None = None, truncation: float | None = None, mean: bool | None = None
     ) -> Iterator[Tensor]:
-        """G(h) with h ~ p(h), by the averaged generator. Binary data are drawn where `mean` is false, which vectors are.
+        """G(h) with h ~ p(h), by the averaged generator; of binary data 1[u > 0], as the discriminator saw them, where `mean` is
+        false, which for vectors it is.
 
         A conditional model draws the classes `labels` in turns, or else all of them. `truncation` keeps every component of h
         within that distance of 0: less variety for better samples (Brock et al. 2019). Raises GenlabError for what is not there.
@@ -119,7 +103,7 @@ class ImplicitModel(GenerativeModel):
         h = self.noise(n) if truncation is None else self.truncated(n, truncation)
         show_mean = self.data.is_image if mean is None else mean
         x = self.render(h, y)
-        yield x if show_mean or self.data.support != "binary" else torch.bernoulli(x)
+        yield x if show_mean or self.data.support != "binary" else (x > 0.5).float()
 
     def truncated(self, n: int, truncation: float) -> Tensor:
         """h ~ p(h) given that |h_j| <= truncation, (n, latent_dim)."""
@@ -136,7 +120,7 @@ class ImplicitModel(GenerativeModel):
         network = self.generator if self.averaged is None else self.averaged
         u: Tensor = network(h if y is None else torch.cat([h, y], 1)).float()
         if self.data.support == "real":
-            return self.shift + self.scale * u
+            return self.units.restore(u)
         return (u.tanh() + 1) / 2 if self.data.support == "unit" else u.sigmoid()
 
     @torch.no_grad()
@@ -176,17 +160,6 @@ class ImplicitModel(GenerativeModel):
     @abstractmethod
     def score(self, x: Tensor) -> Tensor:
         """What the discriminator puts out for examples x in the data's units: (n,)."""
-
-
-@torch.no_grad()
-def average_into(mean: nn.Module, now: nn.Module, weight: Tensor) -> None:
-    """mean <- mean + weight (now - mean), for parameters and for statistics of batches."""
-    state = now.state_dict()
-    for name, average in mean.state_dict().items():
-        if average.is_floating_point():
-            average.lerp_(state[name], weight)
-        else:
-            average.copy_(state[name])
 
 
 class frozen:  # noqa: N801  # a context manager, spelt like one

@@ -9,7 +9,8 @@ covariance S and the leading eigenvectors U,
 
 up to a rotation of h, fixed here so that the latent axes are the principal ones in the order of variance. There the average
 log p(x) is -1/2 [D log(2 pi) + sum_(i<=q) log l_i + (D - q) log sigma^2 + D]. So there is nothing to descend: training adds up
-moments (moments.py) and solves at the end, or whenever somebody looks. No D x D matrix is inverted; with M = W^T W + sigma^2 I,
+moments (latent/moments.py) and solves at the end, or whenever somebody looks. No D x D matrix is inverted; with M = W^T W +
+sigma^2 I,
 
     log|C| = log|M| + (D - q) log sigma^2,    d^T C^-1 d = (|d|^2 - d^T W M^-1 W^T d)/sigma^2,    E[h|x] = M^-1 W^T (x - mu).
 """
@@ -27,7 +28,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics
-from genlab.models.moments import ExactMoments, Moments, SketchedMoments
+from genlab.models.latent.moments import ExactMoments, Moments, SketchedMoments
 from genlab.networks.pretrained import Trunk, affine
 from genlab.optimizers import Recipe
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.models.base import Metrics
-from genlab.models.boltzmann import BoltzmannMachine
+from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.numerics import softplus
 from genlab.random import bernoulli
 

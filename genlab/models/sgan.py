@@ -25,7 +25,6 @@ them (`weight_norm`, networks/directions.py), and what is learned are directions
 0.003 (1 - beta_2)^(1/2)/(1 - beta_1) = 0.0002 of it.
 """
 
-import copy
 from collections.abc import Iterable, Iterator
 from typing import Annotated, ClassVar
 
@@ -39,8 +38,9 @@ from genlab.data.batches import Batch
 from genlab.data.labels import UNLABELLED
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.models.averaging import RunningAverage
 from genlab.models.base import Charts, Metrics
-from genlab.models.implicit import Count, ImplicitModel, Latent, Share, Widths, average_into, frozen
+from genlab.models.implicit import Count, ImplicitModel, Latent, Share, Widths, frozen
 from genlab.networks.adversarial import Architecture, architecture, discriminator
 from genlab.numerics import softplus
 from genlab.optimizers import Recipe
@@ -52,7 +52,6 @@ class SGAN(ImplicitModel):
     """Without classes in the data, K = 1 and nothing is labelled."""
 
     started: Tensor
-    critic_updates: Tensor
 
     charts: ClassVar[Charts] = {
         "D on data and on samples": ["train/d_real", "train/d_fake", "eval/d_real"],
@@ -102,7 +101,7 @@ class SGAN(ImplicitModel):
                 f"model.unlabelled_weight=0 needs labels, and dataset={data.name} has none; set it above 0"
             )
         self.labelled_weight = labelled_weight if data.classes is not None else 0.0
-        self.unlabelled_weight, self.critic_average = unlabelled_weight, critic_average
+        self.unlabelled_weight = unlabelled_weight
         if data.classes is not None and labelled_weight:
             self.classes = data.classes
         self.discriminator = discriminator(
@@ -115,15 +114,14 @@ class SGAN(ImplicitModel):
             noise=(noise if data.support == "real" else 2 * noise, layer_noise),
             slope=0.0,
         )
-        self.classifier = copy.deepcopy(self.discriminator).requires_grad_(False)  # the running average
+        self.classifier = RunningAverage(self.discriminator, critic_average)
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
-        self.register_buffer("critic_updates", torch.zeros(()))
         self.optimizers["discriminator"] = optimizer(self.discriminator.parameters())
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         started = bool(self.started)
         for batch in batches:
-            x = self.inner(batch.x)
+            x = self.units.inner(batch.x)
             if not started:
                 started = self.start(x)
             with torch.no_grad():
@@ -149,9 +147,7 @@ class SGAN(ImplicitModel):
                 }
             loss = self.labelled_weight * supervised + self.unlabelled_weight * unsupervised
             self.descend(self.optimizers["discriminator"], loss)
-            self.critic_updates += 1
-            weight = (1 / self.critic_updates).clamp_min(1 - self.critic_average)
-            average_into(self.classifier, self.discriminator, weight)
+            self.classifier.follow(self.discriminator)
 
             # G matches the mean features of data.
             if self.unlabelled_weight:
@@ -168,23 +164,23 @@ class SGAN(ImplicitModel):
     def start(self, x: Tensor) -> bool:
         """Normalise the discriminator's layers on the first batch; true."""
         self.discriminator.normalise(x)
-        self.classifier.load_state_dict(self.discriminator.state_dict())
+        self.classifier.take(self.discriminator)
         self.started.fill_(True)
         return True
 
     def labelled(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Examples of known class in inner units, and their classes: those beside the batch, or else those in it."""
         if not self.labelled_weight:
-            return self.inner(batch.x[:0]), torch.zeros(0, dtype=torch.int64, device=batch.x.device)
+            return self.units.inner(batch.x[:0]), torch.zeros(0, dtype=torch.int64, device=batch.x.device)
         source = batch.labelled or batch
         assert source.y is not None, "data with classes have labels"
         known = source.y != UNLABELLED if batch.labelled is None else slice(None)
-        return self.inner(source.x[known]), source.y[known]
+        return self.units.inner(source.x[known]), source.y[known]
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         """D of each example and of one sample, by the averaged classifier; where there are labels, how it classifies them."""
-        logits = self.classifier(self.inner(batch.x)).float()
+        logits = self.classifier(self.units.inner(batch.x)).float()
         log_z = logits.logsumexp(1)
         fake = self.classifier(self.generate(self.noise(len(batch.x)))).float().logsumexp(1)
         found = {"d_real": log_z.sigmoid(), "d_fake": fake.sigmoid()}
@@ -196,7 +192,7 @@ class SGAN(ImplicitModel):
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
         """log p(y|x, y <= K), (n, K)."""
-        logits: Tensor = self.classifier(self.inner(x)).float()
+        logits: Tensor = self.classifier(self.units.inner(x)).float()
         return logits.log_softmax(1)
 
     @torch.no_grad()
@@ -207,7 +203,7 @@ class SGAN(ImplicitModel):
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
         """log Z(x), the logit of D."""
-        logits: Tensor = self.classifier(self.inner(x)).float()
+        logits: Tensor = self.classifier(self.units.inner(x)).float()
         return logits.logsumexp(1)
 
     @torch.no_grad()

@@ -12,7 +12,7 @@ matching) term in closed form, KL = 1/2 sum_j (mu_j^2 + sigma_j^2 - log sigma_j^
     beta, kl_warmup  reconstruction - beta KL (Higgins et al. 2017), beta rising from 0 at first (Bowman et al. 2016)
     capacity         reconstruction - beta |KL - C| with C rising from 0 to that many nats instead (Burgess et al. 2018)
     free_bits        no component's KL, averaged over the batch, counts less than that many nats (Kingma et al. 2016)
-    prior            a mixture or a VampPrior (priors.py) in the place of N(0, I); the KL term is then an estimate
+    prior            a mixture or a VampPrior (latent/priors.py) in the place of N(0, I); the KL term is then an estimate
     conditional      p(x|y): encoder and decoder are told the class (Sohn et al. 2015), and p(x) = sum_y p(x|y)/K
 """
 
@@ -30,8 +30,8 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics
 from genlab.models.labels import classes_of, wanted_classes
-from genlab.models.observation import Likelihood, observation
-from genlab.models.priors import PriorName, StandardNormal, log_normal, prior_of
+from genlab.models.latent.observation import Likelihood, observation
+from genlab.models.latent.priors import PriorName, StandardNormal, log_normal, prior_of
 from genlab.networks.autoencoding import Network, encoder_and_decoder, start_at, with_classes
 from genlab.networks.mlp import Activation
 from genlab.optimizers import Recipe

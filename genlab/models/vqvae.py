@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import GenerativeModel, Metrics
-from genlab.models.observation import Likelihood, observation
+from genlab.models.latent.observation import Likelihood, observation
 from genlab.networks.autoregressive import Autoregressive
 from genlab.networks.grids import networks_of_positions
 from genlab.networks.mlp import Activation

@@ -83,7 +83,7 @@ class WGAN(ImplicitModel):
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for step, batch in enumerate(batches, 1):
-            x, y = self.inner(batch.x), self.one_hot(batch.y)
+            x, y = self.units.inner(batch.x), self.one_hot(batch.y)
             with torch.no_grad():
                 x_g = self.generate(self.noise(len(x)), y)
 
@@ -130,7 +130,7 @@ class WGAN(ImplicitModel):
         """f of each example less f of one sample: their mean is the critic's estimate of the distance on held-out data."""
         y = self.one_hot(batch.y)
         fake = self.f(self.generate(self.noise(len(batch.x)), y), y)
-        return {"wasserstein": self.f(self.inner(batch.x), y) - fake}
+        return {"wasserstein": self.f(self.units.inner(batch.x), y) - fake}
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
@@ -142,4 +142,4 @@ class WGAN(ImplicitModel):
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
         """f(x); of a conditional model, with the classes in turns."""
-        return self.f(self.inner(x), self._turns(len(x)))
+        return self.f(self.units.inner(x), self._turns(len(x)))

@@ -4,6 +4,7 @@ A generator ends without an activation: its family decides what the numbers mean
 `head`. No normalisation stands in it: statistics of a batch would mix what a penalty on the gradient takes example by example.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
@@ -59,7 +60,7 @@ class GeneratorMLP(nn.Module):
             layers += [affine := nn.Linear(a, b, bias=False), BatchNorm(b, scaled=not weight_norm), act]
             if weight_norm:
                 nn.init.normal_(affine.weight, std=SIGMA / 2)
-        last = nn.Linear(widths[-1] if widths else n_in, int(torch.tensor(shape).prod()))
+        last = nn.Linear(widths[-1] if widths else n_in, math.prod(shape))
         if weight_norm:
             directed(last, SIGMA, learned=True)
         self.layers = nn.Sequential(*layers, last, nn.Unflatten(1, shape))
@@ -135,17 +136,10 @@ class Discriminator(nn.Module):
         self.needs_second_derivatives = False
         """Whether a penalty on its gradient is in a loss."""
         layers: list[nn.Module] = [Noise(noise[0])] if noise[0] else []
-        channels, n = shape[0], int(torch.tensor(shape).prod())
         if network == "mlp":
             layers.append(nn.Flatten())
-        for width in widths:
-            if network == "mlp":
-                layer: nn.Linear | nn.Conv2d = nn.Linear(n, width)
-                n = width
-            else:
-                layer = Conv(channels, width, 4, stride=2, padding=1)
-                channels, shape = width, (width, shape[1] // 2, shape[2] // 2)
-                n = int(torch.tensor(shape).prod())
+        affine, n = narrowing(shape, network, widths)
+        for layer in affine:
             layers += [bounded(layer, bound), nn.LeakyReLU(slope), *([Noise(noise[1])] if noise[1] else [])]
         if network == "conv":
             layers.append(nn.Flatten())
@@ -170,6 +164,21 @@ class Discriminator(nn.Module):
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 standardise(layer, x)
             x = layer(x)
+
+
+def narrowing(
+    shape: tuple[int, ...], network: Literal["mlp", "conv"], widths: Sequence[int]
+) -> tuple[list[nn.Linear | nn.Conv2d], int]:
+    """Affine layers from examples to features, full or convolutions that halve the sides, and the number of the features."""
+    layers: list[nn.Linear | nn.Conv2d] = []
+    for width in widths:
+        if network == "mlp":
+            layers.append(nn.Linear(math.prod(shape), width))
+            shape = (width,)
+        else:
+            layers.append(Conv(shape[0], width, 4, stride=2, padding=1))
+            shape = (width, shape[1] // 2, shape[2] // 2)
+    return layers, math.prod(shape)
 
 
 def bounded(layer: nn.Linear | nn.Conv2d, bound: Bound, last: bool = False) -> nn.Module:

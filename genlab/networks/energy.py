@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.networks.adversarial import Architecture, Bound, architecture, bounded
+from genlab.networks.adversarial import Architecture, Bound, architecture, bounded, narrowing
 from genlab.networks.mlp import ACTIVATIONS, Activation
-from genlab.networks.thin import Conv
 
 CHANNELS = [16, 32, 64]
 STEEP = 1.5  # in units of the start of He et al. (2015)
@@ -36,20 +35,9 @@ class EnergyNetwork(nn.Module):
         self.needs_second_derivatives = False
         """Whether its slope is in a loss."""
         bound: Bound = "spectral" if spectral_norm else "none"
-        n, channels, (height, width_px) = (
-            int(torch.tensor(shape).prod()),
-            shape[0],
-            (shape[-2:] if len(shape) > 1 else (1, 1)),
-        )
         layers: list[nn.Module] = [nn.Flatten()] if network == "mlp" else []
-        for width in widths:
-            if network == "mlp":
-                layer: nn.Linear | nn.Conv2d = nn.Linear(n, width)
-                n = width
-            else:
-                layer = Conv(channels, width, 4, stride=2, padding=1)
-                channels, height, width_px = width, height // 2, width_px // 2
-                n = channels * height * width_px
+        affine, n = narrowing(shape, network, widths)
+        for layer in affine:
             layers += [bounded(layer, bound), ACTIVATIONS[activation]()]
         if network == "conv":
             layers.append(nn.Flatten())

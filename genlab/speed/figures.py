@@ -76,7 +76,7 @@ class Benchmark:
         self.where = parts.device.resolve()
         self.seed: int = config["seed"]
         self.samples = isinstance(model, GenerativeModel)
-        self.fixed: dict[str, float] = {"model/parameters": sum(p.numel() for p in model.parameters())}
+        self.fixed: dict[str, float] = {"model/parameters": model.size}
         self.measured: dict[str, list[float]] = {}
 
     def run(self) -> dict[str, Figure | float]:

@@ -19,7 +19,9 @@ from genlab.speed.hardware import facts
 from tests import benchmarks
 from tests.benchmarks.contest import Contest, Options, Seconds, table
 
-FAMILIES = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name not in ("__main__", "contest"))
+FAMILIES = sorted(
+    m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name not in ("__main__", "contest", "equal_time")
+)
 WARM_UP = 1280  # images, or what else a contest counts
 
 console = Console(highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from genlab.models.noise import level
+from genlab.models.gradual.noise import level
 
 Sampler = Literal["ancestral", "ddim", "heun", "dpm_solver"]
 Denoise = Callable[[Tensor, Tensor], Tensor]

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from genlab.models.base import Metrics
-from genlab.models.denoising_steps import posterior
-from genlab.models.diffusion_bound import BoundedModel, added_noise, told_of
-from genlab.models.noise import level
-from genlab.models.ode import log_standard_normal
+from genlab.models.gradual.bound import BoundedModel, added_noise, told_of
+from genlab.models.gradual.denoising_steps import posterior
+from genlab.models.gradual.noise import level
+from genlab.models.gradual.ode import log_standard_normal
 
 
 def consistency(model: BoundedModel, x: Tensor, y: Tensor | None, network: nn.Module) -> Tensor:
@@ -46,7 +46,7 @@ def consistency(model: BoundedModel, x: Tensor, y: Tensor | None, network: nn.Mo
 def consistency_terms(model: BoundedModel, x_0: Tensor, y: Tensor | None = None) -> Metrics:
     """The bound by the lecture's first decomposition, each term an unbiased estimate in nats, (n,)."""
     assert model.steps is not None
-    x = model.inner(x_0)
+    x = model.units.inner(x_0)
     before, last = model.schedule.gamma(
         torch.tensor([model.steps - 2, model.steps - 1], device=x.device) / (model.steps - 1)
     )

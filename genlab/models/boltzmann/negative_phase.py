@@ -22,7 +22,7 @@ from genlab.random import bernoulli
 
 if TYPE_CHECKING:
     from genlab.models.base import Metrics
-    from genlab.models.boltzmann import BoltzmannMachine
+    from genlab.models.boltzmann.machine import BoltzmannMachine
 
 
 class Negative(nn.Module, ABC):

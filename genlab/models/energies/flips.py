@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genlab.models.langevin import Point, Transition, chosen
+from genlab.models.energies.langevin import Point, Transition, chosen
 
 
 def gains(here: Point) -> Tensor:

@@ -5,8 +5,8 @@ from typing import Literal
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.flips import ManyFlips, SingleFlip
-from genlab.models.langevin import Box, Langevin, Mala, Transition, thermal
+from genlab.models.energies.flips import ManyFlips, SingleFlip
+from genlab.models.energies.langevin import Box, Langevin, Mala, Transition, thermal
 
 PICTURES = {"step": 10.0, "noise": 0.005, "clip": 0.03}  # Du & Mordatch 2019, with the clipping of their code
 START = {

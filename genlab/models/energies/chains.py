@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError, did_you_mean
-from genlab.models.gibbs import annealed
-from genlab.models.langevin import Energy, Langevin, Mala, Point
+from genlab.models.boltzmann.gibbs import annealed
+from genlab.models.energies.langevin import Energy, Langevin, Mala, Point
 
 if TYPE_CHECKING:
     from genlab.models.ebm import EBM

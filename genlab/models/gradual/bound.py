@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from genlab.models.base import Metrics
-from genlab.models.gradual import GradualModel
-from genlab.models.noise import Level, Monotone, Schedule, Table, level
-from genlab.models.ode import log_standard_normal
+from genlab.models.gradual.model import GradualModel
+from genlab.models.gradual.noise import Level, Monotone, Schedule, Table, level
+from genlab.models.gradual.ode import log_standard_normal
 from genlab.numerics import logsigmoid, softplus
 
 Prediction = Literal["eps", "x0", "v"]
@@ -112,12 +112,12 @@ class BoundedModel(GradualModel):
             return logsigmoid(torch.where(x_0 > 0.5, logit, -logit)).flatten(1).sum(1)
         if self.data.levels is None:
             log_p = log_standard_normal(eps) - self.data.dim * width.log()
-            return log_p - self.scale.log().sum()
+            return log_p - self.units.log_volume
         return log_nearest_level(eps, width, x_0, self.data.levels)
 
     def terms(self, x_0: Tensor, y: Tensor | None, draws: int = 1) -> Metrics:
         """The bound and its three terms, each an unbiased estimate in nats, from so many levels an example: (n,)."""
-        x = self.inner(x_0)
+        x = self.units.inner(x_0)
         steps = []
         for _ in range(draws):
             t, weights = self.bound_levels(len(x))

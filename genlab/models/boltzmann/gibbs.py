@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError, did_you_mean
+from genlab.models.boltzmann.negative_phase import Tempered
 from genlab.models.labels import wanted_classes
-from genlab.models.negative_phase import Tempered
 from genlab.numerics import softplus
 from genlab.random import bernoulli
 
 if TYPE_CHECKING:
-    from genlab.models.boltzmann import BoltzmannMachine
+    from genlab.models.boltzmann.machine import BoltzmannMachine
 
 STEPS = {"annealed": 200, "gibbs": 1000, "chains": 200, "tempered": 200}
 """Sampler -> its sweeps, unless others are asked for."""

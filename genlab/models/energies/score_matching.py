@@ -9,7 +9,7 @@ On average over v the second takes from half the squared slope the trace of d^2 
 import torch
 from torch import Tensor
 
-from genlab.models.langevin import Energy
+from genlab.models.energies.langevin import Energy
 
 
 def denoising(energy: Energy, u: Tensor, sigma: float) -> Tensor:

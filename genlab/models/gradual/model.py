@@ -10,7 +10,6 @@ What diffusion.py and flow_matching.py have in common; how they learn, and what 
 Pictures are modelled in [-1, 1], and so are binary data; vectors in units of their standard deviations.
 """
 
-import copy
 import math
 from abc import abstractmethod
 from typing import Annotated
@@ -22,9 +21,10 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.models.averaging import RunningAverage
 from genlab.models.base import GenerativeModel
-from genlab.models.implicit import average_into
 from genlab.models.labels import classes_of, wanted_classes
+from genlab.models.units import Units
 from genlab.networks.timed import Backbone, timed_network
 from genlab.optimizers import Recipe
 
@@ -36,10 +36,6 @@ Part = Annotated[float, Field(gt=0, lt=1)]
 
 class GradualModel(GenerativeModel):
     """Network, its running average, the data's units, classes. Families add what the network answers and `train_loop`."""
-
-    shift: Tensor
-    scale: Tensor
-    updates: Tensor
 
     supports = frozenset({"binary", "unit", "real"})
 
@@ -58,35 +54,20 @@ class GradualModel(GenerativeModel):
         label_dropout: Part,
     ) -> None:
         super().__init__(data, optimizer)
-        self.average, self.label_dropout = average, label_dropout
+        self.label_dropout = label_dropout
         self.told = classes_of(data, conditional)
         self.network = timed_network(
             data, network, hidden, patch=patch, depth=depth, classes=self.told, dropout=dropout
         )
-        self.averaged = copy.deepcopy(self.network).requires_grad_(False) if average else None
-        self.register_buffer("updates", torch.zeros(()))
-        if data.support == "real":
-            self.register_buffer("shift", data.mean)
-            self.register_buffer("scale", torch.where(data.std > 0, data.std, torch.ones_like(data.std)))
-        else:  # [0, 1] <-> [-1, 1]
-            self.register_buffer("shift", torch.full(data.shape, 0.5))
-            self.register_buffer("scale", torch.full(data.shape, 0.5))
+        self.averaged = RunningAverage(self.network, average) if average else None
+        self.units = Units(data)
         self.discrete = data.support == "binary" or data.levels is not None
-
-    def inner(self, x: Tensor) -> Tensor:
-        """Examples in the network's units."""
-        return (x - self.shift) / self.scale
-
-    def outer(self, x: Tensor) -> Tensor:
-        """The way back, into the hull of the data's support."""
-        x = self.shift + self.scale * x
-        return x if self.data.support == "real" else x.clamp(0, 1)
 
     def finished(self, x: Tensor, mean: bool | None) -> Tensor:
         """Samples of shape (n, *shape) in the data's units; binary ones take the nearer value, which with hardly any noise
         left is the likely one, unless `mean` (pictures are shown so).
         """
-        x = self.outer(x)
+        x = self.units.restore(x)
         show_mean = self.data.is_image if mean is None else mean
         return x if show_mean or self.data.support != "binary" else (x > 0.5).float()
 
@@ -132,12 +113,10 @@ class GradualModel(GenerativeModel):
             )
         return 1.0 if guidance is None else guidance
 
-    @torch.no_grad()
     def follow(self) -> None:
-        """Take the network's new parameters into their average, which weighs all alike at first."""
+        """Take the network's new parameters into their average."""
         if self.averaged is not None:
-            self.updates += 1
-            average_into(self.averaged, self.network, (1 / self.updates).clamp_min(1 - self.average))
+            self.averaged.follow(self.network)
 
     @abstractmethod
     def log_density(self, x: Tensor) -> Tensor:
@@ -150,10 +129,10 @@ class GradualModel(GenerativeModel):
         """
         if self.data.support == "binary":
             return None
-        volume = -self.scale.log().sum()
-        inner = self.inner(x)
+        volume = -self.units.log_volume
+        inner = self.units.inner(x)
         if self.data.levels is not None:
             cell = 2 / (self.data.levels - 1)
             inner = inner + cell * (torch.rand_like(inner) - 0.5)
-            volume = inner.new_tensor(self.data.dim * math.log(cell))
+            volume = self.data.dim * math.log(cell)
         return self.log_density(inner) + volume

@@ -38,10 +38,10 @@ from torch import Tensor, nn
 from genlab.config import family_of
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.models import gibbs
 from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.boltzmann import gibbs
+from genlab.models.boltzmann.negative_phase import Contrastive, Negative, Persistent, Tempered
 from genlab.models.labels import classes_of
-from genlab.models.negative_phase import Contrastive, Negative, Persistent, Tempered
 from genlab.networks.pretrained import Trunk, affine
 from genlab.numerics import softplus
 from genlab.optimizers import Recipe

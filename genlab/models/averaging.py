@@ -1,0 +1,50 @@
+"""Running averages of the parameters of a network (Polyak & Juditsky 1992): theta <- d theta + (1 - d) theta_now.
+
+Stochastic descent scatters about the minimum of a loss, players of a game circle about their equilibrium; an average lies nearer.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class Copied(nn.Module):
+    """Another state of a network that is trained elsewhere, with gradients of its input only."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).requires_grad_(False)
+
+    def forward(self, *given: Any) -> Tensor:
+        out: Tensor = self.network(*given)
+        return out
+
+    def take(self, now: nn.Module) -> None:
+        """Become a copy of the network as it is now, or of a copy of it."""
+        self.network.load_state_dict((now.network if isinstance(now, Copied) else now).state_dict())
+
+
+class RunningAverage(Copied):
+    """`decay` is d; at first the average weighs all updates alike."""
+
+    updates: Tensor
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network)
+        self.decay = decay
+        self.register_buffer("updates", torch.zeros(()))
+
+    @torch.no_grad()
+    def follow(self, now: nn.Module) -> None:
+        """Take in the new parameters of the network, and its statistics of batches."""
+        self.updates += 1
+        weight = (1 / self.updates).clamp_min(1 - self.decay)
+        state = now.state_dict()
+        for name, average in self.network.state_dict().items():
+            # Singular vectors, by which spectral norms are taken, have the length 1, and their average has not.
+            if average.is_floating_point() and not name.endswith(("._u", "._v")):
+                average.lerp_(state[name], weight)
+            else:
+                average.copy_(state[name])
