@@ -20,7 +20,7 @@ from genlab.config import plain
 from genlab.experiment import make_dataset
 from genlab.resolvers import register
 from tests.benchmarks.contest import Contest, Options, Seconds
-from tests.benchmarks.vae import bare, genlab, loader_of, timed
+from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of, timed
 
 EPOCH, BATCH, LR = 5_120, 64, 1e-3
 
@@ -41,6 +41,7 @@ ABOUT = {
     "genlab": "the runner with all logging: 20 records, TensorBoard, pictures (128 samples at the end), 2 checkpoints",
     "genlab + evaluation": "the same, and losses and bounds of 500 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizer with nothing around them",
+    BF16: ABOUT_BF16,
     "diffusers": "UNet2DModel (32, 64, 128) and DDPMScheduler in the loop of diffusers' tutorial, loss.item() each step",
 }
 
@@ -61,6 +62,7 @@ def contest(options: Options) -> Contest:
     config = setting()
     dataset = make_dataset(config)
     loops: dict[str, Any] = {"genlab": partial(genlab, config, dataset), "bare": partial(bare, config, dataset)}
+    loops |= (faster := in_bf16(config, dataset))
     if has_diffusers():
         loops["diffusers"] = partial(tutorial, config["dataset"]["root"], options.workers)
     return Contest(
@@ -68,7 +70,7 @@ def contest(options: Options) -> Contest:
         images=EPOCH,
         loops=loops,
         about=ABOUT,
-        absent=[] if has_diffusers() else [ABSENT],
+        absent=([] if has_diffusers() else [ABSENT]) + ([] if faster else [NO_BF16]),
     )
 
 

@@ -5,7 +5,7 @@ discriminator was shown for the generator's step too.
 """
 
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from hydra import compose, initialize_config_module
@@ -15,9 +15,9 @@ from genlab.config import plain
 from genlab.experiment import make_dataset
 from genlab.resolvers import register
 from tests.benchmarks.contest import Contest, Options, Seconds
-from tests.benchmarks.vae import bare, genlab, loader_of, timed
+from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of, timed
 
-EPOCH, BATCH, LR, LATENT = 20_000, 64, 2e-4, 100
+EPOCH, BATCH, LR, LATENT = 55_000, 64, 2e-4, 100
 WIDTHS, CRITIC_WIDTHS = [128, 256, 512, 1024], [512, 256]
 
 OVERRIDES = [
@@ -40,6 +40,7 @@ ABOUT = {
     "genlab": "the runner with all logging: 20 records, TensorBoard, pictures, 2 checkpoints",
     "genlab + evaluation": "the same, and the players on 5,000 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizers with nothing around them",
+    BF16: ABOUT_BF16,
     "textbook": "torchvision's MNIST, ToTensor and DataLoader, item() of both losses each step; nothing is logged or saved",
 }
 
@@ -53,12 +54,13 @@ def against_textbook(model: str, title: str, textbook: "Loop", options: Options)
     with initialize_config_module("genlab.conf", version_base="1.3"):
         config = plain(compose("train", [f"model={model}", *OVERRIDES]))
     dataset = make_dataset(config)
-    loops = {
+    loops: dict[str, Any] = {
         "genlab": partial(genlab, config, dataset),
         "bare": partial(bare, config, dataset),
+        **(faster := in_bf16(config, dataset)),
         "textbook": partial(textbook, config["dataset"]["root"], options.workers),
     }
-    return Contest(title, EPOCH, loops, ABOUT)
+    return Contest(title, EPOCH, loops, ABOUT, [] if faster else [NO_BF16])
 
 
 class Loop(Protocol):

@@ -108,6 +108,19 @@ def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
     }
 
 
+BF16 = "genlab, device.precision=bf16"
+ABOUT_BF16 = "the runner with all logging as above, products in bfloat16"
+NO_BF16 = f"this processor has no products in bfloat16: '{BF16}' is left out"
+
+
+def in_bf16(config: dict[str, Any], dataset: Dataset) -> dict[str, Callable[[int], Seconds]]:
+    """The runner's loop with half the precision in its products, where the processor has such products and so gains by it."""
+    if not torch.cpu._is_avx512_bf16_supported():  # also what oneDNN asks before it uses AMX
+        return {}
+    chosen = {**config, "device": {**config["device"], "precision": "bf16"}}
+    return {BF16: lambda images: {BF16: genlab(chosen, dataset, images)["genlab"]}}
+
+
 def bare(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
     model = make_model(config, dataset.spec)
     size = config["train"]["batch_size"]
