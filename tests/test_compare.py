@@ -300,6 +300,27 @@ def test_floor_and_baseline_stand_below_the_rows() -> None:
     ]
 
 
+def test_observables_come_first_with_their_deviations_above_what_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
+    measured = {
+        "energy": value(
+            -1.45, 0.003, group="observables", exact=-1.4918, deviation=13.9, real={"value": -1.49, "stderr": 0.002}
+        ),
+        "magnetisation": value(0.77, 0.002, group="observables", exact=None, deviation=-3.5),
+        "fid": value(0.4, 0.1, real={"value": 0.1, "stderr": 0.02}),
+    }
+    make_run("a", measures=measured)
+    table, *_ = overview(rows_of("a").rows)
+    names = [column.name for column in table.columns]
+    assert names[:4] == ["energy", "deviation_energy", "magnetisation", "deviation_magnetisation"]
+    assert [cell.value for cell in table.lines[0].cells[:4] if cell] == [-1.45, 13.9, 0.77, -3.5]
+    exact, real, *_ = table.references
+    assert exact.label == "exact"
+    assert [cell.value if cell else None for cell in exact.cells[:4]] == [-1.4918, None, None, None]
+    assert real.cells[0] is not None
+    assert all(mark == "" for mark in table.lines[0].marks[:4])
+    assert "energy, deviation" in compare(capsys, "a").out
+
+
 def test_losses_of_two_families_have_two_panels() -> None:
     make_run("a", model="ae")
     make_run("b", 0)

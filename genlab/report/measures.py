@@ -16,8 +16,9 @@ GROUPS += (COMPRESSION, CODES, ANOMALY, CLASSIFICATION, OTHER, COST, TRAINING)
 ABOUT = {
     LIKELIHOOD: "Per test example. An exact value, a lower bound and an estimate are different quantities: each kind of each "
     "method has a column of its own, and none is ranked against another.",
-    OBSERVABLES: "Of generated configurations of a lattice, as in a simulation; beside them those of the test split. Not ranked: "
-    "the right value is neither the largest nor the smallest.",
+    OBSERVABLES: "Of generated configurations of a lattice, as in a simulation; beside them those of the test split and what is "
+    "exact. Deviations are those from the exact value, or else from the test split's, in standard errors. Not ranked: the right "
+    "value is neither the largest nor the smallest.",
     QUALITY: "Distances between generated and test pictures in the space of the named features. They depend on the feature "
     "network and on the number of samples.",
     DIVERSITY: "How much of the data the samples reach.",
@@ -49,6 +50,7 @@ class Definition:
 DEFINITIONS = {
     "elbo": Definition(LIKELIHOOD, "ELBO", "nats", "higher", "lower bound"),
     "entropy": Definition(LIKELIHOOD, "entropy of the data", "nats", "", "exact"),
+    "magnetisation": Definition(OBSERVABLES, "|m|"),
     "fid": Definition(QUALITY, "FID", "", "lower"),
     "kid": Definition(QUALITY, "KID", "", "lower"),
     "mmd": Definition(QUALITY, "MMD", "", "lower"),
@@ -96,6 +98,7 @@ DEFINITIONS = {
 GIVEN = {group.lower(): group for group in GROUPS} | {"family": OTHER, "anomaly": ANOMALY}
 """What metrics.json calls a group -> its name here."""
 LONGEST_UNIT = 13  # characters
+DEVIATION = "deviation_"  # before the name of an observable: from the truth, in standard errors
 TERM_UNITS = dict.fromkeys(
     ("elbo", "bound", "log_likelihood", "log likelihood", "kl", "prior", "reconstruction"), "nats"
 )
@@ -111,6 +114,8 @@ def definition(name: str) -> Definition:
     if name.startswith("test/"):
         kind = "lower bound" if words in ("elbo", "bound") else ""
         return Definition(TRAINING, words, TERM_UNITS.get(words, ""), kind=kind)
+    if name.startswith(DEVIATION):
+        return Definition(OBSERVABLES, f"{definition(name.removeprefix(DEVIATION)).label}, deviation", "s.e.")
     for start, unit, better in (("log_likelihood", "nats", "higher"), ("bits_per_dim", "bits/dim", "lower")):
         if name.startswith(start):
             return Definition(LIKELIHOOD, _estimator(name.removeprefix(start).strip("_"), unit), unit, better)
@@ -148,7 +153,9 @@ def short_unit(unit: str) -> str:
 
 @dataclass(frozen=True)
 class Measure:
-    """One measured value of one run. `real` and `baseline` are (value, stderr) of real data and of independent pixels."""
+    """One measured value of one run. `real` and `baseline` are (value, stderr) of real data and of independent pixels, `exact` is
+    the true value where it is known.
+    """
 
     value: float
     stderr: float | None = None
@@ -157,6 +164,7 @@ class Measure:
     better: str = ""
     real: tuple[float, float | None] | None = None
     baseline: tuple[float, float | None] | None = None
+    exact: tuple[float, float | None] | None = None
     group: str = OTHER
 
 
@@ -176,6 +184,7 @@ def read_measure(name: str, entry: Any) -> Measure | None:
         better=str(entry.get("better") or known.better),
         real=_reference(entry.get("real")),
         baseline=_reference(entry.get("baseline")),
+        exact=_reference(entry.get("exact")),
         group=known.group if known.group == TRAINING else GIVEN.get(str(entry.get("group")), known.group),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from genlab.report.measures import FROM_COST, Measure, number, read_measure
+from genlab.report.measures import DEVIATION, FROM_COST, Measure, number, read_measure
 
 Record = dict[str, float]
 
@@ -148,9 +148,11 @@ def _measures(info: Mapping[str, Any], entries: Mapping[str, Any]) -> dict[str, 
     """Those of the evaluation; the costs that the training noted; the test terms at the end of training."""
     noted = {FROM_COST[key]: value for key, value in section(info, "cost").items() if key in FROM_COST}
     noted = {name: {"value": value, "kind": "cost"} for name, value in noted.items()}
-    found = {
-        name: read_measure(name, entry) for name, entry in {**noted, **entries, **section(info, "results")}.items()
-    }
+    found: dict[str, Measure | None] = {}
+    for name, entry in {**noted, **entries, **section(info, "results")}.items():
+        found[name] = read_measure(name, entry)
+        if isinstance(entry, Mapping) and "deviation" in entry:
+            found[DEVIATION + name] = read_measure(DEVIATION + name, entry["deviation"])
     return {name: measure for name, measure in found.items() if measure is not None}
 
 

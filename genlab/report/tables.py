@@ -15,6 +15,7 @@ from genlab.report.measures import (
     CODES,
     COST,
     DENOISING,
+    DEVIATION,
     DIVERSITY,
     GROUPS,
     LIKELIHOOD,
@@ -31,6 +32,7 @@ from genlab.report.runs import Run
 RANKED = (LIKELIHOOD, QUALITY, DIVERSITY, RECONSTRUCTION, DENOISING, CODES, ANOMALY, CLASSIFICATION, OTHER)
 BASELINES = {DENOISING: "noisy examples (baseline)", CODES: "principal components (baseline)"}
 STANDARD_ERRORS = 2.0
+OBSERVED = ("energy", "specific_heat", "magnetisation", "susceptibility")
 HEADLINE = ("fid", "coverage", "reconstruction_mse", "accuracy", "calibration_error", "training_seconds")
 MARKS = (
     "± is the sample standard deviation over seeds in a row of several seeds, and the standard error in a row of one. "
@@ -115,7 +117,8 @@ def overview(rows: Sequence[Row], only: Sequence[str] = ()) -> list[MetricTable]
         there = [row for row in rows if context(row.runs[0], OVERVIEW) == where]
         found, terms = _names(there, only), _names(there, only, TRAINING)
         likelihoods = [name for name in _names(there, only, LIKELIHOOD) if not name.startswith("bits")]
-        headline = [*likelihoods[-3:], *(name for name in HEADLINE if name in found)]
+        observed = [name for one in OBSERVED for name in (one, DEVIATION + one) if name in found]
+        headline = [*observed, *likelihoods[-3:], *(name for name in HEADLINE if name in found)]
         if not any(run.evaluated for row in there for run in row.runs):
             headline = [*terms[:4], *headline]
         tables += _tables(OVERVIEW, there, list(only) or headline)
@@ -238,10 +241,10 @@ def _rank(column: Sequence[Cell | None], head: Column) -> list[str]:
 def _references(
     rows: Sequence[Row], columns: Sequence[Column | None], here: Callable[[Run], bool], group: str
 ) -> list[Reference]:
-    """Floor and baseline; dashes in a column (None) whose rows would each need their own."""
+    """The truth, floor and baseline; dashes in a column (None) whose rows would each need their own."""
     references = []
     baseline = BASELINES.get(group, "independent pixels (baseline)")
-    for label, field in (("real against real (limit)", "real"), (baseline, "baseline")):
+    for label, field in (("exact", "exact"), ("real against real (limit)", "real"), (baseline, "baseline")):
         values: list[Cell | None] = []
         for column in columns:
             if column is None:
