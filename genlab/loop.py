@@ -71,7 +71,7 @@ class Loop:
             resumed_at = self._restore()
         else:
             run.cut_logs({})  # of a run that was killed before its first checkpoint
-        self.tracker = Tracker(run, config, resumed_at, model.charts)
+        self.tracker = Tracker(run, config, resumed_at, model.layout())
         self._lap = (time.perf_counter(), self.batches.seen)
 
     def fit(self) -> dict[str, tuple[float, float]]:

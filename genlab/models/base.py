@@ -81,6 +81,10 @@ class Model(nn.Module, ABC):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    def layout(self) -> Charts:
+        """Those of `charts` that this model fills."""
+        return self.charts
+
     @property
     def size(self) -> int:
         """Number of parameters, those of copies and running averages not counted again."""

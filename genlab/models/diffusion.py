@@ -52,6 +52,7 @@ MIN_SNR = 5.0
 BINS = 10  # of noise levels, for the log
 STEPS: dict[str, int] = {"ancestral": 250, "ddim": 50, "heun": 10, "dpm_solver": 20}
 FLOW_STEPS = 20  # of the ODE, for the likelihood
+ENDS = "ends of the schedule"
 SCORED = 0.1  # sigma/alpha at which the score is shown: where it is well estimated and near to that of the data
 
 
@@ -62,7 +63,7 @@ class Diffusion(BoundedModel):
     charts: ClassVar[Charts] = {
         "the bound and its terms": ["eval/bound", "eval/reconstruction", "eval/prior", "eval/denoising"],
         "squared error of the noise by level": [rf"monitor/noise_mse_{k}$" for k in range(1, BINS + 1)],
-        "ends of the schedule": ["train/gamma_0", "train/gamma_1"],
+        ENDS: ["train/gamma_0", "train/gamma_1"],
     }
 
     def __init__(
@@ -108,6 +109,11 @@ class Diffusion(BoundedModel):
         self.steps, self.prediction, self.objective = steps, prediction, objective
         self.schedule = schedule_of(schedule, steps)
         self.optimizers["diffusion"] = optimizer([*self.network.parameters(), *self.schedule.parameters()])
+
+    def layout(self) -> Charts:
+        return {
+            title: names for title, names in self.charts.items() if title != ENDS or isinstance(self.schedule, Monotone)
+        }
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["diffusion"]
