@@ -307,6 +307,17 @@ def test_way_between_two_codes_stays_on_the_shell() -> None:
 # Supports
 
 
+def test_binary_samples_are_what_the_discriminator_was_shown() -> None:
+    gan = build(small_data("binary").spec)
+    h = gan.noise(50)
+    shown = (gan.generate(h) + 1) / 2
+    torch.testing.assert_close(shown, (gan.decode(h) > 0.5).float())
+    torch.manual_seed(0)
+    drawn = gan.sample(50, mean=False)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, (gan.sample(50, mean=True) > 0.5).float())
+
+
 def test_spins_reach_the_discriminator_as_spins_with_the_slope_of_their_probability() -> None:
     gan = build(small_data("binary").spec)
     u = torch.linspace(-3, 3, 64).view(1, 1, 8, 8).requires_grad_()
