@@ -125,11 +125,11 @@ def poor_coverage(coverage: Measure, floor: Measure) -> Diagnosis | None:
     )
 
 
-def memorisation(found: Memorisation, n: int) -> Diagnosis | None:
-    """Samples that lie nearer to training examples than chance allows."""
+def memorisation(found: Memorisation, real_copies: Measure, n: int) -> Diagnosis | None:
+    """Samples that lie nearer to training examples than chance allows, or repeat more of them than real ones do, as spins may."""
     chance = math.sqrt(found.expected * (1 - found.expected) / n)
     excess = found.nearest_is_train.value - found.expected
-    copied = found.copies.value > 0.05
+    copied = found.copies.value - real_copies.value > 0.05
     if not copied and (excess < 5 * chance or excess < 0.3 * (1 - found.expected)):
         return None
     evidence = (

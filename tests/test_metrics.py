@@ -237,6 +237,18 @@ def test_memorisation_is_at_its_expected_share_for_independent_samples_and_one_f
     assert copied.train_distance.value == 0
 
 
+def test_binary_samples_that_repeat_real_ones_are_no_sign_of_memory() -> None:
+    """Of ten spins nearly every configuration is in both splits, several times."""
+    generator = torch.Generator().manual_seed(0)
+    train, test, fresh = ((torch.rand(n, 10, generator=generator) < 0.7).float() for n in (700, 100, 2000))
+    near, far = nearest(fresh, train), nearest(fresh, test)
+    assert torch.equal(
+        near.count, (torch.cdist(fresh, train).round(decimals=3) == near.distance[:, None].round(decimals=3)).sum(1)
+    )
+    found = memorisation(near, far, 700, 100)
+    assert abs(found.nearest_is_train.value - 0.875) < 5 * found.nearest_is_train.stderr + 0.01
+
+
 def test_entropy_and_its_error() -> None:
     uniform = torch.full((10,), 0.1, dtype=torch.float64)
     assert entropy(uniform, 1000).value == pytest.approx(math.log(10))

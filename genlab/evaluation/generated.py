@@ -22,7 +22,7 @@ from genlab.metrics.frechet import fid
 from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import Manifold, manifold, quality
 from genlab.metrics.measure import Measure
-from genlab.metrics.memorisation import Nearest, memorisation, nearest
+from genlab.metrics.memorisation import memorisation, nearest
 from genlab.random import seeded
 
 MOST_REFERENCE = 10_000  # test examples that take part: the cost of comparing all pairs grows with the square
@@ -157,17 +157,20 @@ def judge(reference: Reference, samples: Tensor) -> Judgement:
     train = reference.stored_train()
     in_train, in_test = nearest(few, train), nearest(few, reference.x)
     memory = memorisation(in_train, in_test, len(train), len(reference.x))
-    usual: Nearest = nearest(reference.x[:2000], train)
+    # Real examples in the place of the generated: some of the test split against training and the other test examples.
+    fresh = reference.x[: min(2000, len(reference.x) // 2)]
+    usual, others = nearest(fresh, train), nearest(fresh, reference.x[len(fresh) :])
+    real_copies = memorisation(usual, others, len(train), len(reference.x) - len(fresh)).copies
     usual_distance = Measure(float(usual.distance.mean()), float(usual.distance.std()) / len(usual.distance) ** 0.5)
     entries["nearest_is_train"] = entry(
         "memorisation", memory.nearest_is_train, "share", real=Measure(memory.expected, 0.0)
     )
     entries["nearest_train_distance"] = entry("memorisation", memory.train_distance, "distance", real=usual_distance)
     entries["nearest_test_distance"] = entry("memorisation", memory.test_distance, "distance")
-    entries["copies"] = entry("memorisation", memory.copies, "share", "lower")
+    entries["copies"] = entry("memorisation", memory.copies, "share", "lower", real=real_copies)
     suspected = [
         diagnoses.lack_of_variety(samples, reference.x) or diagnoses.poor_coverage(mine["coverage"], floor["coverage"]),
-        diagnoses.memorisation(memory, len(few)),
+        diagnoses.memorisation(memory, real_copies, len(few)),
         diagnoses.range_misfit(samples, reference.x, reference.dataset.spec, "the samples"),
     ]
     real_shares = None if shares is None else reference.class_shares

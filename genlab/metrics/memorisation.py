@@ -21,7 +21,9 @@ class Nearest:
     distance: Tensor
     """Euclidean distance to the nearest neighbour, shape (n,)."""
     index: Tensor
-    """Which one it is, int64, shape (n,)."""
+    """Which one it is, int64, shape (n,); the first of several."""
+    count: Tensor
+    """How many lie at just that distance, as of binary data several may, int64, shape (n,)."""
 
 
 def nearest(x: Tensor, others: Tensor) -> Nearest:
@@ -29,10 +31,13 @@ def nearest(x: Tensor, others: Tensor) -> Nearest:
     flat, known = x.flatten(1).float(), others.flatten(1).float()
     best = torch.full((len(flat),), float("inf"), device=x.device)
     index = torch.zeros(len(flat), dtype=torch.int64, device=x.device)
+    count = torch.zeros_like(index)
     for offset in range(0, len(known), COLUMNS):
         for block, distances in distance_blocks(flat, known[offset : offset + COLUMNS]):
             value, where = distances.min(1)
-            better = value < best[block]
+            better, equal = value < best[block], value == best[block]
+            alike = (distances == value[:, None]).sum(1)
+            count[block] = torch.where(better, alike, count[block] + alike * equal)
             best[block] = torch.where(better, value, best[block])
             index[block] = torch.where(better, where + offset, index[block])
     # |x|^2 + |y|^2 - 2 x.y loses digits where two points are close: the winners are measured again, without it.
@@ -42,7 +47,7 @@ def nearest(x: Tensor, others: Tensor) -> Nearest:
             for a, i in zip(flat.split(1024), index.split(1024), strict=True)
         ]
     )
-    return Nearest(exact, index)
+    return Nearest(exact, index, count)
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,10 @@ class Memorisation:
 
 
 def memorisation(train: Nearest, test: Nearest, n_train: int, n_test: int) -> Memorisation:
-    """From the nearest neighbours of the same generated examples in both splits. A tie counts in proportion to the sizes."""
+    """From the nearest neighbours of the same generated examples in both splits. A tie is broken by drawing one of the equals."""
     expected = n_train / (n_train + n_test)
     closer = (train.distance < test.distance).double()
-    closer[train.distance == test.distance] = expected
+    drawn = train.count / (train.count + test.count)
+    closer = torch.where(train.distance == test.distance, drawn.double(), closer)
     copies = (train.distance < 0.01 * test.distance).double()
     return Memorisation(mean(closer), expected, mean(train.distance), mean(test.distance), mean(copies))
