@@ -4,7 +4,10 @@ The same layers, images and number of updates for all, and no running average of
 discriminator was shown for the generator's step too.
 """
 
+import time
+from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
@@ -41,12 +44,15 @@ ABOUT = {
     "genlab + evaluation": "the same, and the players on 5,000 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizers with nothing around them",
     BF16: ABOUT_BF16,
+    "products": "the matrix products of an update and nothing else: no loop in this precision is faster",
     "textbook": "torchvision's MNIST, ToTensor and DataLoader, item() of both losses each step; nothing is logged or saved",
 }
 
 
 def contest(options: Options) -> Contest:
-    return against_textbook("gan", f"feed-forward GAN on MNIST, batches of {BATCH}", textbook, options)
+    found = against_textbook("gan", f"feed-forward GAN on MNIST, batches of {BATCH}", textbook, options)
+    limits = {f"{row}: share of the rate of its matrix products": (row, "products") for row in ("genlab", "bare")}
+    return replace(found, loops={**found.loops, "products": products}, limits=limits)
 
 
 def against_textbook(model: str, title: str, textbook: "Loop", options: Options) -> Contest:
@@ -81,6 +87,38 @@ def discriminator(*last: nn.Module) -> nn.Sequential:
     for a, b in zip([784, *CRITIC_WIDTHS], CRITIC_WIDTHS, strict=False):
         layers += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Linear(CRITIC_WIDTHS[-1], 1), *last)
+
+
+def products(images: int) -> Seconds:
+    """Of one update after another: G's samples, D's step on data and samples, G's step through D."""
+    g = [(a, b) for a, b in pairwise([LATENT, *WIDTHS, 784])]
+    d = [(a, b) for a, b in pairwise([784, *CRITIC_WIDTHS, 1])]
+    rows = {BATCH: [*g, *d], 2 * BATCH: d}
+    x = {(m, a): torch.randn(m, a) for m, layers in rows.items() for layer in layers for a in layer}
+    weights = {(a, b): torch.randn(b, a) for a, b in [*g, *d]}
+
+    def forward(m: int, layers: list[tuple[int, int]]) -> None:
+        for a, b in layers:
+            torch.mm(x[m, a], weights[a, b].T)
+
+    def of_weights(m: int, layers: list[tuple[int, int]]) -> None:
+        for a, b in layers:
+            torch.mm(x[m, b].T, x[m, a])
+
+    def of_inputs(m: int, layers: list[tuple[int, int]]) -> None:
+        for a, b in layers:
+            torch.mm(x[m, b], weights[a, b])
+
+    start = time.perf_counter()
+    for _ in range(images // BATCH):
+        forward(BATCH, g)
+        forward(2 * BATCH, d)
+        of_weights(2 * BATCH, d)
+        of_inputs(2 * BATCH, d[1:])
+        forward(BATCH, d)
+        of_inputs(BATCH, [*d, *g[1:]])
+        of_weights(BATCH, g)
+    return {"products": time.perf_counter() - start}
 
 
 def textbook(root: str | None, workers: int, images: int) -> Seconds:
