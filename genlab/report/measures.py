@@ -51,6 +51,7 @@ DEFINITIONS = {
     "elbo": Definition(LIKELIHOOD, "ELBO", "nats", "higher", "lower bound"),
     "entropy": Definition(LIKELIHOOD, "entropy of the data", "nats", "", "exact"),
     "magnetisation": Definition(OBSERVABLES, "|m|"),
+    "binder": Definition(OBSERVABLES, "Binder cumulant"),
     "fid": Definition(QUALITY, "FID", "", "lower"),
     "kid": Definition(QUALITY, "KID", "", "lower"),
     "mmd": Definition(QUALITY, "MMD", "", "lower"),
