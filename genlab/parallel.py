@@ -54,7 +54,7 @@ class Device:
         return device
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The precision of a training step."""
+        """The precision of a training step, and of samples where it is asked for."""
         if self.precision == "bf16":
             return torch.autocast(self.resolve().type, dtype=torch.bfloat16)
         return nullcontext()

@@ -74,6 +74,6 @@ def _chain(model: GenerativeModel, block: int, seed: int, options: dict[str, Any
     try:
         with random.seeded(seed, "sample", block, device=model.device):
             for state in model.sample_loop(BLOCK, **options):
-                yield state.detach()
+                yield state.detach().float()  # of whatever precision the networks are
     finally:
         model.train(training)

@@ -250,7 +250,7 @@ def test_its_arithmetic_can_be_counted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_precision_bf16_trains(name: str, tmp_path: Path) -> None:
+def test_precision_bf16_trains_and_samples(name: str, tmp_path: Path) -> None:
     loop = start(
         tmp_path, configure(f"model={name}", *BRISK.get(name, ()), "train.examples=4000", "device.precision=bf16")
     )
@@ -259,6 +259,11 @@ def test_precision_bf16_trains(name: str, tmp_path: Path) -> None:
     assert before is None or after["test/loss"][0] < before[0]
     assert all(value == value for value, _ in after.values())
     assert all(p.dtype == torch.float32 for p in loop.model.parameters())
+    if isinstance(loop.model, GenerativeModel):
+        with loop.device.autocast():
+            x = draw(loop.model.eval(), 8, 0)
+        assert x.dtype == torch.float32
+        assert bool(x.isfinite().all())
 
 
 @pytest.mark.slow

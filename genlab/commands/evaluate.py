@@ -88,6 +88,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         noise=config["noise"],
         anomalies=None if given is not None else find_anomalies(config["anomaly"], dataset, whole.get("root")),
         efforts=config["efforts"],
+        drawing=device.autocast,
     )
     noise_of(dataset.spec, config["noise"])
     with ShareReport(waiting_for(model, config["k"])) as progress:
@@ -97,6 +98,8 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         "checkpoint": config["checkpoint"],
         "model": family_of(type(model).__name__),
     }
+    if given is None and device.precision != "fp32":
+        evaluation.facts["drawn_in"] = device.precision
     seen = state["examples"] if "examples" in state else state["batches"]["seen"]
     own = given is None
     target = run.path if own else folder

@@ -62,11 +62,12 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     except GenlabError as error:
         dataset = None
         console.print(f"without test data: {error}", markup=False)
-    pictures, arrays = portfolio(model, dataset, config["n"], config["seed"], **options)
+    with device.autocast():
+        pictures, arrays = portfolio(model, dataset, config["n"], config["seed"], **options)
+        moving = animation(model, config["seed"], **options)
     (folder / "sample.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     for name, picture in pictures.items():
         save_png(folder / f"{name}.png", picture)
-    moving = animation(model, config["seed"], **options)
     if moving:
         save_animation(folder / "chain.gif", moving)
     np.savez_compressed(folder / "samples.npz", **arrays)  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """One evaluation of one model: every measure that it allows, its diagnoses and its pictures."""
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +53,8 @@ class Settings:
     """What should be told from the test split."""
     efforts: list[int] | None = None
     """Numbers of steps for which the quality of samples is measured beside their cost."""
+    drawing: Callable[[], AbstractContextManager[object]] = nullcontext
+    """The precision of the networks while samples are drawn; everything else is measured in single precision."""
 
 
 @dataclass
@@ -103,7 +107,8 @@ def evaluate(
     if given is None and isinstance(model, GenerativeModel):
         options = sampling_options(model, dataset, settings.options)
         start = time.perf_counter()
-        samples, rate = timed_draw(model, settings.n or max(len(dataset.test), 2 * LEAST), settings.seed, **options)
+        with settings.drawing():
+            samples, rate = timed_draw(model, settings.n or max(len(dataset.test), 2 * LEAST), settings.seed, **options)
         drawing = time.perf_counter() - start
         entries |= sampling_costs(rate, network_evaluations(model, settings.seed, **options))
         facts |= {"sampling": options}
@@ -124,7 +129,10 @@ def evaluate(
         if judgement.shares is not None and judgement.real_shares is not None:
             facts["classes"] = {"generated": judgement.shares.tolist(), "test": judgement.real_shares.tolist()}
         if settings.efforts and isinstance(model, GenerativeModel):
-            efforts = quality_by_effort(model, reference, settings.efforts, settings.seed, **effort_options(settings))
+            with settings.drawing():
+                efforts = quality_by_effort(
+                    model, reference, settings.efforts, settings.seed, **effort_options(settings)
+                )
             facts["efforts"] = [effort.as_dict() for effort in efforts]
             shown["efforts"] = quality_against_cost(efforts, reference.judged[0]["fid"])
     if given is None:

@@ -137,8 +137,7 @@ class Benchmark:
         if self.samples:
             images = self._sample(self.plan.seconds)
             self._note(**{"sample/images_per_s": images})
-            if self.parts.device.precision != "bf16":  # the runner samples without autocast
-                self._note_share("sample", images, matmul)
+            self._note_share("sample", images, matmul)
 
     def _note(self, **values: float) -> None:
         for name, value in values.items():
@@ -162,7 +161,7 @@ class Benchmark:
         """Samples a second. The training's random stream is left as it was."""
         assert isinstance(self.model, GenerativeModel)
         self.model.eval()
-        with random.seeded(self.seed, "sample", device=self.where):
+        with random.seeded(self.seed, "sample", device=self.where), self.parts.device.autocast():
             calls = rate(partial(self.model.sample, self.plan.n), self.where, seconds)
         self.model.train()
         return calls * self.plan.n
