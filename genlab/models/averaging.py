@@ -27,20 +27,20 @@ class Copied(nn.Module):
 
 
 class RunningAverage(Copied):
-    """`decay` is d; at first the average weighs all updates alike."""
+    """`decay` is d. At first it reaches over a share `reach` of the updates so far: with 1 it weighs all of them alike."""
 
     updates: Tensor
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
+    def __init__(self, network: nn.Module, decay: float, reach: float = 1.0) -> None:
         super().__init__(network)
-        self.decay = decay
+        self.decay, self.reach = decay, reach
         self.register_buffer("updates", torch.zeros(()))
 
     @torch.no_grad()
     def follow(self, now: nn.Module) -> None:
         """Take in the new parameters of the network, and its statistics of batches."""
+        weight = (1 / (1 + self.reach * self.updates)).clamp_min(1 - self.decay)
         self.updates += 1
-        weight = (1 / self.updates).clamp_min(1 - self.decay)
         state = now.state_dict()
         for name, average in self.network.state_dict().items():
             # Singular vectors, by which spectral norms are taken, have the length 1, and their average has not.

@@ -76,7 +76,9 @@ def diffusers(dataset: Dataset, seconds: float) -> tuple[Any, Any, int]:
     torch.manual_seed(0)
     scheduler = importlib.import_module("diffusers").DDPMScheduler(num_train_timesteps=1000)
     network = unet()
-    average = AveragedModel(network, avg_fn=lambda mean, now, n: mean + (now - mean) * max(1 / (n + 1), 1 - DECAY))
+    average = AveragedModel(
+        network, avg_fn=lambda mean, now, n: mean + (now - mean) * max(1 / (1 + 0.1 * n), 1 - DECAY)
+    )
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE)
     updates = 0
     for batch in shuffled(dataset, seconds):
@@ -114,6 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.equal_time", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0, help="processor time of each training")
     parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--loops", nargs="+", choices=["genlab", "diffusers"], default=["genlab", "diffusers"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     register()
@@ -128,11 +131,13 @@ def main() -> None:
             f"{name}: {seen:,} images in {arguments.seconds:,.0f} s, FID {distance.value:.2f} +- {distance.stderr:.2f}"
         )
 
-    model, seen = genlab(config, dataset, arguments.seconds)
-    report("genlab", draw(model, arguments.samples, 0, sampler="dpm_solver", steps=STEPS), seen)
-    network, average, seen = diffusers(dataset, arguments.seconds)
-    report("diffusers", samples_of(network, arguments.samples), seen)
-    report("diffusers, averaged", samples_of(average, arguments.samples), seen)
+    if "genlab" in arguments.loops:
+        model, seen = genlab(config, dataset, arguments.seconds)
+        report("genlab", draw(model, arguments.samples, 0, sampler="dpm_solver", steps=STEPS), seen)
+    if "diffusers" in arguments.loops:
+        network, average, seen = diffusers(dataset, arguments.seconds)
+        report("diffusers", samples_of(network, arguments.samples), seen)
+        report("diffusers, averaged", samples_of(average, arguments.samples), seen)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 
 
+REACH = 0.1
+"""Of the average, in a short training: what the network was at the start of it should not count at the end."""
+
+
 class GradualModel(GenerativeModel):
     """Network, its running average, the data's units, classes. Families add what the network answers and `train_loop`."""
 
@@ -59,7 +63,7 @@ class GradualModel(GenerativeModel):
         self.network = timed_network(
             data, network, hidden, patch=patch, depth=depth, classes=self.told, dropout=dropout
         )
-        self.averaged = RunningAverage(self.network, average) if average else None
+        self.averaged = RunningAverage(self.network, average, REACH) if average else None
         self.units = Units(data)
         self.discrete = data.support == "binary" or data.levels is not None
 
