@@ -12,7 +12,6 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.gallery import interpolation_of_draws
-from genlab.models.averaging import RunningAverage
 from genlab.models.gan import EQUILIBRIUM, GAN
 from genlab.models.implicit import frozen
 from genlab.networks.adversarial import discriminator, generator, joined
@@ -272,18 +271,6 @@ def test_average_weighs_all_alike_at_first_and_then_forgets() -> None:
             torch.testing.assert_close(gan.averaged.network.state_dict()[name], torch.stack(states).mean(0))
     torch.testing.assert_close(gan.averaged.network.state_dict()[name], expected)
     assert not any(p.requires_grad for p in gan.averaged.parameters())
-
-
-def test_an_average_may_reach_over_a_part_of_the_updates_only() -> None:
-    """Of theta = n after n updates the mean of all is (n + 1)/2; over a tenth of them it lags behind by about n/11."""
-    network = nn.Linear(1, 1, bias=False)
-    whole, tenth = RunningAverage(network, 0.9999), RunningAverage(network, 0.9999, reach=0.1)
-    for n in range(1, 501):
-        nn.init.constant_(network.weight, n)
-        whole.follow(network)
-        tenth.follow(network)
-    assert float(whole(torch.ones(1, 1))) == pytest.approx(250.5)
-    assert float(tenth(torch.ones(1, 1))) == pytest.approx(500 - 500 / 11, rel=0.01)
 
 
 # The noise
