@@ -133,7 +133,8 @@ def test_blocks_are_as_long_as_the_correlations() -> None:
 @pytest.mark.parametrize("temperature", TEMPERATURES)
 @pytest.mark.parametrize("side", [4, 8, 16, pytest.param(32, marks=pytest.mark.slow)])
 def test_the_sampler_has_the_energy_and_specific_heat_of_kaufman(side: int, temperature: float) -> None:
-    x, report = sample(side, temperature, 3000, seed=1)
+    # On a large lattice 3,000 leave so few blocks that the error of the specific heat scatters with the value itself.
+    x, report = sample(side, temperature, 24_000 if side == 32 else 3000, seed=1)
     found, known = measured(spins(x), NAMES, temperature), thermodynamics(side, temperature)
     for name, exact in (("energy", known.energy), ("specific_heat", known.specific_heat)):
         assert abs(found[name].value - exact) < 3 * found[name].stderr, name
