@@ -13,7 +13,7 @@ from genlab.experiment import make_model
 from genlab.models.diffusion import Diffusion
 from genlab.models.gradual.bound import log_nearest_level
 from genlab.models.gradual.consistency import consistency_terms
-from genlab.models.gradual.denoising_steps import ddim_step, descent, posterior_step
+from genlab.models.gradual.denoising_steps import ddim_step, descent, multistep, posterior_step
 from genlab.models.gradual.noise import Monotone, Table, alphas_bar, level, schedule_of
 from tests.gaussians import exact_diffusion, log_gaussian
 from tests.support import configure, small_data
@@ -261,11 +261,45 @@ def test_order_of_the_solvers(sampler: str, order: int) -> None:
         assert math.log2(coarse / fine) == pytest.approx(order, abs=0.25)
 
 
-@pytest.mark.parametrize(("sampler", "steps"), [("ancestral", 250), ("ddim", 100), ("heun", 20), ("dpm_solver", 20)])
-def test_every_sampler_draws_from_the_data(sampler: str, steps: int) -> None:
+def test_the_first_step_of_the_multistep_solver_with_all_its_noise_is_the_ancestral_one() -> None:
+    x, x_hat = torch.randn(50, 3), torch.randn(50, 3)
+    t, s = torch.tensor(1.3), torch.tensor(0.2)
+    torch.manual_seed(0)
+    ours = multistep(x, x_hat, None, t, s, eta=1.0)
+    torch.manual_seed(0)
+    torch.testing.assert_close(ours, posterior_step(x, x_hat, t, s), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_the_multistep_solver_keeps_the_marginals_whatever_its_noise(eta: float) -> None:
+    """Where x_hat is x_0 it is exact: x_t ~ N(alpha_t x_0, sigma_t^2) at every level."""
+    x_0, gammas = torch.full((20_000, 1), 0.7), torch.linspace(5.0, -5.0, 6)
+    torch.manual_seed(0)
+    first = level(gammas[0])
+    start = first.alpha * x_0 + first.sigma * torch.randn_like(x_0)
+    for state, gamma in descent(start, gammas, lambda x, _: x_0, "dpm_solver", eta):
+        if gamma is not None:
+            at = level(gamma)
+            z = (state - at.alpha * x_0) / at.sigma
+            assert float(z.mean().abs()) < 4 / math.sqrt(len(z))
+            assert float(z.var()) == pytest.approx(1, abs=4 * math.sqrt(2 / len(z)))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "options"),
+    [
+        ("ancestral", {"steps": 250}),
+        ("ddim", {"steps": 100}),
+        ("heun", {"steps": 20}),
+        ("dpm_solver", {"steps": 20, "eta": 0.0}),
+        ("dpm_solver", {}),
+        ("dpm_solver", {"steps": 80, "eta": 1.0}),
+    ],
+)
+def test_every_sampler_draws_from_the_data(sampler: str, options: dict[str, object]) -> None:
     model = exact_diffusion(COVARIANCE)
     with random.seeded(0, sampler, device=CPU):
-        x = model.sample(4000, sampler=sampler, steps=steps)
+        x = model.sample(4000, sampler=sampler, **options)
     standard = x @ torch.linalg.inv(torch.linalg.cholesky(COVARIANCE)).T
     found = standard.T @ standard / len(x)
     assert torch.allclose(found, torch.eye(2), atol=4 * math.sqrt(2 / 4000) + 0.03)
@@ -358,7 +392,7 @@ def test_what_does_not_fit_is_named(overrides: list[str], told: str) -> None:
     [
         ({"sampler": "euler"}, "ancestral, ddim, heun, dpm_solver"),
         ({"sampler": "ancestral", "steps": 2000}, "1000 levels"),
-        ({"eta": 0.5}, "only sampler=ddim"),
+        ({"eta": 0.5, "sampler": "heun"}, "only sampler=ddim and dpm_solver"),
         ({"guidance": 2.0}, "model.conditional=true"),
         ({"labels": [1]}, "model.conditional=true"),
         ({"steps": 1}, "2 levels"),

@@ -85,7 +85,7 @@ def test_evaluation_has_every_term_the_flow_and_what_effort_brings(
     ("command", "options", "told"),
     [
         ("sample", ["sampler=euler"], ["sampler=euler", "dpm_solver"]),
-        ("sample", ["eta=0.5"], ["eta=0.5", "sampler=ddim"]),
+        ("sample", ["eta=0.5", "sampler=heun"], ["eta=0.5", "sampler=ddim"]),
         ("sample", ["eta=2", "sampler=ddim"], ["eta=2"]),
         ("sample", ["guidance=2"], ["guidance=2", "model.conditional=true"]),
         ("sample", ["sampler=ancestral", "steps=2000"], ["steps=2000", "1000"]),

