@@ -52,11 +52,21 @@ def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str
 
 def in_turns(model: GenerativeModel, block: int, labels: list[int] | int | None) -> dict[str, list[int]]:
     """The classes that samples take in turns (all, where a model is told and nobody says which), as they go on in a block."""
-    if labels is None:
-        labels = list(range(model.told)) if isinstance(model, Told) else []
-    turns = [labels] if isinstance(labels, int) else list(labels)
+    turns = _turns(model, labels)
     first = block * BLOCK % max(len(turns), 1)
     return {"labels": turns[first:] + turns[:first]} if turns else {}
+
+
+def classes_asked(model: GenerativeModel, n: int, labels: list[int] | int | None) -> Tensor | None:
+    """Class that each of n samples was asked to have, int64, (n,); None where the model was told none."""
+    turns = _turns(model, labels)
+    return torch.tensor(turns)[torch.arange(n) % len(turns)] if turns else None
+
+
+def _turns(model: GenerativeModel, labels: list[int] | int | None) -> list[int]:
+    if labels is None:
+        return list(range(model.told)) if isinstance(model, Told) else []
+    return [labels] if isinstance(labels, int) else list(labels)
 
 
 def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any) -> Tensor:

@@ -223,6 +223,17 @@ def test_a_collapsed_model_and_a_memorising_one_are_named_and_real_images_are_no
     assert judge(fresh, unseen).diagnoses == []
 
 
+def test_samples_of_the_class_that_was_asked_for_are_counted(digits: Reference) -> None:
+    assert digits.labels is not None
+    right = judge(digits, digits.x, asked=digits.labels).entries["conditional_accuracy"]
+    assert right.value > 0.9
+    assert right.real is not None
+    assert right.value == pytest.approx(right.real.value)  # these are the real ones
+    wrong = judge(digits, digits.x, asked=(digits.labels + 1) % 10).entries["conditional_accuracy"]
+    assert wrong.value < 0.1
+    assert "conditional_accuracy" not in judge(digits, digits.x).entries
+
+
 def test_samples_that_are_not_finite_are_diagnosed_and_not_measured(digits: Reference) -> None:
     broken = digits.real_x.clone()
     broken[4, 0, 2, 2] = float("nan")

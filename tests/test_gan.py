@@ -16,7 +16,7 @@ from genlab.models.gan import EQUILIBRIUM, GAN
 from genlab.models.implicit import frozen
 from genlab.networks.adversarial import discriminator, generator, joined
 from genlab.optimizers import Recipe, adam, sgd
-from genlab.sampling import BLOCK, draw
+from genlab.sampling import BLOCK, classes_asked, draw
 from tests.support import adam_recipe, small_data, spec_of
 
 
@@ -381,6 +381,11 @@ def test_classes_come_in_turns_through_all_blocks() -> None:
     assert torch.equal(draw(gan, n, 0)[:, 0], torch.arange(n) % 3.0)
     assert torch.equal(draw(gan, n, 0, labels=[2, 0])[:, 0], torch.tensor([2.0, 0.0]).repeat(n)[:n])
     assert torch.equal(draw(gan, n, 0, labels=1)[:, 0], torch.ones(n))
+    for labels in (None, [2, 0], 1):
+        asked = classes_asked(gan, n, labels)
+        assert asked is not None
+        assert torch.equal(draw(gan, n, 0, labels=labels)[:, 0], asked.float())
+    assert classes_asked(build(line(1)), n, None) is None
 
 
 def test_pictures_of_a_conditional_model_keep_the_class_of_where_they_start() -> None:

@@ -29,7 +29,7 @@ from genlab.likelihood.partition import Annealing, Progress
 from genlab.metrics.classes import confusion_matrix
 from genlab.models.abilities import Remarks, SamplesExPost
 from genlab.models.base import GenerativeModel, Model
-from genlab.sampling import sampling_options
+from genlab.sampling import classes_asked, sampling_options
 from genlab.tracking.charts import quality_against_cost
 from genlab.tracking.figures import Picture
 
@@ -102,7 +102,7 @@ def evaluate(
         "seed": settings.seed,
         **uses.facts,
     }
-    samples = given
+    samples, asked = given, None
     drawing = 0.0
     if given is None and isinstance(model, GenerativeModel):
         options = sampling_options(model, dataset, settings.options)
@@ -110,6 +110,7 @@ def evaluate(
         with settings.drawing():
             samples, rate = timed_draw(model, settings.n or max(len(dataset.test), 2 * LEAST), settings.seed, **options)
         drawing = time.perf_counter() - start
+        asked = classes_asked(model, len(samples), options.get("labels"))
         entries |= sampling_costs(rate, network_evaluations(model, settings.seed, **options))
         facts |= {"sampling": options}
         if isinstance(model, SamplesExPost):
@@ -121,7 +122,7 @@ def evaluate(
         facts |= lattice.facts
         space = feature_space(dataset, model.device)
         reference = Reference(dataset, space, len(samples), settings.seed)
-        judgement = judge(reference, samples)
+        judgement = judge(reference, samples, asked)
         entries |= judgement.entries
         found += judgement.diagnoses
         shown |= pictures.generated(judgement, samples, dataset, reference.x)

@@ -21,7 +21,7 @@ from genlab.metrics.classes import classes_reached, entropy, histogram, total_va
 from genlab.metrics.frechet import fid
 from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import Manifold, manifold, quality
-from genlab.metrics.measure import Measure
+from genlab.metrics.measure import Measure, mean
 from genlab.metrics.memorisation import memorisation, nearest
 from genlab.random import seeded
 
@@ -95,6 +95,12 @@ class Reference:
         return histogram(self.labels, self.classes)
 
     @cached_property
+    def classified(self) -> Measure:
+        """Share of the test examples in which the feature network sees the class that they have."""
+        assert self.labels is not None
+        return mean((self.space.classes(self.features) == self.labels).double())
+
+    @cached_property
     def judged(self) -> tuple[dict[str, Measure], dict[str, Measure]]:
         """All measures of the floor and of the baseline."""
         return measures(self, self.real_x)[0], measures(self, self.baseline_x)[0]
@@ -142,8 +148,11 @@ class Judgement:
     """Nearest training example of each of the first samples, in the data's own space."""
 
 
-def judge(reference: Reference, samples: Tensor) -> Judgement:
-    """All measures of `samples` (n, *shape), on the CPU in the range of the data, with what they give reason to suspect."""
+def judge(reference: Reference, samples: Tensor, asked: Tensor | None = None) -> Judgement:
+    """All measures of `samples` (n, *shape), on the CPU in the range of the data, with what they give reason to suspect.
+
+    `asked` are the classes that they should have, (n,).
+    """
     bad = diagnoses.not_finite(samples, "the samples")
     if bad is not None:
         return Judgement({}, [bad], None, None, samples[:0])
@@ -153,6 +162,11 @@ def judge(reference: Reference, samples: Tensor) -> Judgement:
     for name, (group, unit, better) in MEASURES.items():
         if name in mine:
             entries[name] = entry(group, mine[name], unit, better, "statistic", floor[name], baseline[name])
+    if asked is not None and reference.space.predicts_classes and reference.labels is not None:
+        right = reference.space.classes(reference.space.features(samples).double()) == asked
+        entries["conditional_accuracy"] = entry(
+            "sample quality", mean(right.double()), "share", "higher", "statistic", reference.classified
+        )
     few = samples[:MOST_NEIGHBOURS]
     train = reference.stored_train()
     in_train, in_test = nearest(few, train), nearest(few, reference.x)
