@@ -113,6 +113,10 @@ def make_model(config: Config, data: DataSpec) -> Model:
     torch.manual_seed(derive(config["seed"], "parameters"))
     model = build(config["model"], "model", data=data, optimizer=make_recipe(config))
     assert isinstance(model, Model), "a target under genlab.models is a Model"
+    if (size := config["train"]["batch_size"]) < model.least_batch:
+        raise GenlabError(
+            f"train.batch_size={size}: an update of this model takes {model.least_batch} examples or more; set a larger batch"
+        )
     return model
 
 

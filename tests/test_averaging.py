@@ -32,6 +32,14 @@ def test_an_average_forgets_at_its_decay() -> None:
     assert float(average(torch.ones(1, 1))) == pytest.approx(1 - 0.9**7, abs=1e-6)
 
 
+def test_a_copy_has_no_dropout_even_where_the_model_is_trained() -> None:
+    network = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
+    both = nn.ModuleList([network, copy := Copied(network)]).train()
+    x = torch.randn(8, 4)
+    assert both[0].training
+    assert torch.equal(copy(x), copy(x))
+
+
 def test_a_copy_takes_the_state_of_a_network_or_of_its_average_and_learns_nothing() -> None:
     network = nn.Linear(2, 1)
     copy, average = Copied(network), RunningAverage(network, 0.5)

@@ -11,6 +11,7 @@ from genlab import random
 from genlab.errors import GenlabError
 from genlab.experiment import make_model
 from genlab.models.diffusion import Diffusion
+from genlab.models.flow_matching import FlowMatching
 from genlab.models.gradual.bound import log_nearest_level
 from genlab.models.gradual.consistency import consistency_terms
 from genlab.models.gradual.denoising_steps import ddim_step, descent, multistep, posterior_step
@@ -220,6 +221,26 @@ def test_with_hardly_any_noise_left_pictures_are_told_exactly(kind: str) -> None
         )
     else:
         assert -0.5 < float(found.mean()) <= 0  # sigma is a sixth of the distance of two levels
+
+
+@pytest.mark.parametrize("steps", [5, 1000])
+def test_the_likelihood_by_the_flow_is_that_of_the_gaussian_however_few_the_levels(steps: int) -> None:
+    covariance = torch.diag(torch.tensor([0.04, 1.0]))
+    x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)) * covariance.diag().sqrt()
+    model = exact_diffusion(covariance, f"model.steps={steps}")
+    found = model.flow_log_prob(x)
+    assert found is not None
+    noise = level(model.schedule.ends()[0])  # the density is that of data with the least noise
+    least = float((noise.sigma / noise.alpha).square()) * torch.eye(2)
+    assert float(found.mean()) == pytest.approx(float(log_gaussian(x, covariance + least).mean()), abs=0.03)
+
+
+def test_few_held_out_examples_have_an_error_at_every_level() -> None:
+    for name in ("diffusion", "flow_matching"):
+        model = make_model(configure(f"model={name}"), small_data("vectors").spec).eval()
+        assert isinstance(model, Diffusion | FlowMatching)
+        found = model.monitor(torch.randn(9, 3), torch.randn(3, 3))
+        assert all(math.isfinite(float(value)) for value in found.values()), found
 
 
 # Samplers

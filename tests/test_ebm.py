@@ -102,6 +102,44 @@ def test_reflected_chains_draw_from_the_density_in_a_box() -> None:
     assert chi[1] > 1000
 
 
+@pytest.mark.parametrize("slope", [3.0, 30.0])
+def test_reflected_chains_are_exact_up_to_their_longest_step(slope: float) -> None:
+    """E u of exp(-slope u) on [-1, 1] is 1/slope - coth slope; the second drifts as far as the box is wide."""
+    torch.manual_seed(0)
+    transition = Mala(0.01, None, (-1.0, 1.0))
+    here = Point(lambda u: slope * u.sum(1), 2 * torch.rand(20_000, 1) - 1)
+    with torch.no_grad():
+        for step in range(1500):
+            transition.train(step < 1400)
+            if step == 1400:
+                transition.step.fill_(transition.longest)
+            here = transition(here)
+    u = here.u.double()
+    stderr = float(u.std()) / len(u) ** 0.5
+    assert float(u.mean()) == pytest.approx(1 / slope - 1 / math.tanh(slope), abs=FAR * stderr)
+
+
+def test_steps_have_a_limit_where_nearly_all_proposals_are_accepted() -> None:
+    torch.manual_seed(0)
+    nearly_flat = (Mala(0.01, None, (-1.0, 1.0)), 2 * torch.rand(50, 4) - 1), (ManyFlips(2.0), torch.ones(50, 4))
+    for transition, u in nearly_flat:
+        here = Point(lambda u: 0.01 * u.sum(1), u)
+        with torch.no_grad():
+            for _ in range(700):
+                here = transition(here)
+        assert float(transition.step) == pytest.approx(transition.longest)
+        assert math.isfinite(transition.longest)
+
+
+def test_only_smooth_energies_of_real_data_state_the_loss_of_score_matching() -> None:
+    batch = Batch(torch.randn(5, 2), None, 0.5)
+    for activation, stated in (("silu", True), ("relu", False)):
+        model = model_of(spec("real", 2), activation=activation)
+        assert model.network.needs_second_derivatives == stated
+        assert ("loss" in model.evaluate(batch)) == stated
+    assert "loss" not in model_of(spec("binary", 2, mean=0.5)).evaluate(Batch(torch.ones(5, 2), None, 0.5))
+
+
 def test_the_step_follows_the_acceptance_while_training_only() -> None:
     torch.manual_seed(0)
     transition = Mala(1e-4, None, None)
@@ -422,6 +460,9 @@ def test_samples_come_from_noise_or_go_on_from_the_training() -> None:
     [
         ("binary", {"objective": "sliced"}, "model.objective=sliced: .* set model.objective=contrastive"),
         ("binary", {"noise": 0.1}, "model.noise=0.1: .* leave it null"),
+        ("binary", {"sigma": 0.1}, "model.sigma=0.1: .* leave it null"),
+        ("binary", {"flips": "one", "step": 0.1}, "model.step=0.1: with model.flips=one .* leave it null"),
+        ("unit", {"metropolis": True, "step": 0.1}, "model.step=0.1: .* at most 0.08; .* leave it null"),
         ("binary", {"metropolis": False}, "model.metropolis=false: .* leave it null"),
         ("real", {"noise": 0.1}, "model.noise=0.1: corrected chains .* set model.metropolis=false"),
         ("real", {"objective": "denoising", "sigma": 0.0}, "model.sigma=0.0: .* leave it null"),

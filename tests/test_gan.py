@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from genlab.models.implicit import frozen
 from genlab.networks.adversarial import discriminator, generator, joined
 from genlab.optimizers import Recipe, adam, sgd
 from genlab.sampling import BLOCK, classes_asked, draw
+from tests.processes import assert_refused, call
 from tests.support import adam_recipe, small_data, spec_of
 
 
@@ -425,3 +427,18 @@ def test_too_many_halvings_are_refused(key: str) -> None:
         build(small_image(), network="conv", **keys)  # type: ignore[arg-type]
     with pytest.raises(GenlabError, match=r"model\.network=conv.*vectors of 2 numbers"):
         build(line(2), network="conv")
+
+
+def test_the_monitor_of_a_conditional_model_leaves_out_what_would_ask_for_classes() -> None:
+    for conditional in (False, True):
+        gan = build(line(1, classes=3), conditional=conditional).eval()
+        found = gan.monitor(torch.randn(6, 1), torch.randn(6, 1))
+        assert ("d_train" in found) is ("d_held_out" in found) is not conditional
+        assert float(gan.monitor(torch.ones(1, 1), None)["diversity"]) == 0  # of one example there is none
+
+
+def test_one_example_makes_no_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for model in ("gan", "wgan"):
+        outcome = call(["train", f"model={model}", "train.batch_size=1", f"hydra.run.dir={tmp_path / model}"], capsys)
+        assert_refused(outcome, "train.batch_size=1", "2 examples or more")
+        assert not (tmp_path / model / "metrics.jsonl").exists()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab.data.array import array
+from genlab.data.array import Configurations, array
 from genlab.data.ising import Ising, ising
 from genlab.data.source import Dataset, Examples, Raw, prepare
 from genlab.errors import GenlabError
@@ -68,7 +68,8 @@ def test_known_values() -> None:
 def test_large_lattices_approach_the_infinite_one() -> None:
     for temperature in (1.8, 3.0):
         assert thermodynamics(64, temperature).energy == pytest.approx(onsager_energy(temperature), abs=1e-8)
-    assert onsager_energy(T_CRITICAL + 1e-9) == pytest.approx(-math.sqrt(2), abs=1e-6)
+    for temperature in (T_CRITICAL, T_CRITICAL + 1e-9, 2.2691853, 2.269185):
+        assert onsager_energy(temperature) == pytest.approx(-math.sqrt(2), abs=1e-5)
     assert thermodynamics(64, T_CRITICAL).energy == pytest.approx(-math.sqrt(2), abs=0.02)
     assert onsager_magnetisation(T_CRITICAL) == 0
     assert onsager_magnetisation(2.0) == pytest.approx(0.911319, abs=1e-6)
@@ -304,6 +305,24 @@ def test_real_valued_configurations_are_judged_by_their_values(tmp_path: Path) -
     assert "specific_heat" not in found, "that needs a temperature"
 
 
+def test_classes_that_are_no_temperatures_do_not_part_the_test_split() -> None:
+    x = drawn_exactly(600, 2.269)
+    y = (x.float().mean((1, 2, 3)) > 0.5).long()
+    truth = Configurations(["energy", "magnetisation"], None, spins=True)
+    found, labelled = (judge_lattice(dataset_of(x, truth, y), x.float(), None).entries for y in (None, y))
+    assert found["magnetisation"].real is not None
+    assert found == labelled
+
+
+def test_a_temperature_without_configurations_is_left_out_and_said() -> None:
+    x = torch.cat([drawn_exactly(300, 1.8), drawn_exactly(300, 3.0)])
+    y = torch.tensor([0, 2]).repeat_interleave(300)
+    found = judge_lattice(dataset_of(x, Ising(4, (1.8, 2.269, 3.0)), y), x[:99].float(), [0, 1, 2])
+    assert {"energy_T1.8", "energy_T3"} <= set(found.entries)
+    assert "energy_T2.269" not in found.entries
+    assert found.facts["temperatures_without_configurations"] == [2.269]
+
+
 def chain(n: int, side: int = 6) -> Tensor:
     """States of one Markov chain of a free field: each is the last one, turned a little."""
     generator = torch.Generator().manual_seed(0)
@@ -339,6 +358,9 @@ def test_own_configurations_are_judged_by_the_observables_that_are_named(
         ("dataset.temperature=2.0", "dataset.temperature=2.0: is for the specific heat"),
     ):
         assert_refused(call([*common, "dataset.path=spins.npy", override], capsys), words)
+    np.save("line.npy", np.ones((50, 1, 16), np.int8) * np.array([-1, 1], np.int8).repeat(8))
+    outcome = call([*common, "dataset.path=line.npy", "dataset.observables=[correlation]"], capsys)
+    assert_refused(outcome, "lattices of 1x16 sites; set dataset.observables=null")
     np.save("vectors.npy", np.random.default_rng(0).normal(size=(50, 4)))
     outcome = call([*common, "dataset.path=vectors.npy", "dataset.observables=[energy]"], capsys)
     assert_refused(outcome, "are those of a lattice (N, H, W)", "holds shapes 4; set dataset.observables=null")

@@ -1,6 +1,7 @@
 """Data whose density is known: normalised, with the entropy of other people's tables, and what their draws come from."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from genlab.errors import GenlabError
 from genlab.evaluation.evaluate import Settings, evaluate
 from genlab.experiment import make_dataset, make_model
 from genlab.landscape import landscape, log_density, score, true_score
-from genlab.likelihood.estimate import log_likelihoods
+from genlab.likelihood.estimate import log_likelihoods, most_carried
 from genlab.likelihood.partition import exact_log_z
-from genlab.likelihood.plane import grid_log_z
+from genlab.likelihood.plane import box_of, grid_log_z
 from genlab.models.base import GenerativeModel
 from genlab.models.gaussian_rbm import GaussianRBM
 from genlab.sampling import draw
@@ -155,6 +156,14 @@ def test_log_z_on_a_lattice_is_that_of_summing_over_hidden_units() -> None:
     assert 0 < found.outside < 0.5
 
 
+def test_a_component_that_never_varies_has_a_width_on_the_lattice_all_the_same() -> None:
+    model, _ = trained_machine(hidden=2)
+    model.data = replace(model.data, std=torch.tensor([1.0, 0.0]), low=-2.0, high=2.0)
+    (left, right), (low, high) = box_of(model.data, 0.0)
+    assert right > left
+    assert high - low == 8
+
+
 def test_an_energy_of_the_plane_is_normalised_on_a_lattice_where_it_cannot_be_summed() -> None:
     model, config = trained_machine(hidden=24)
     dataset = make_dataset(config)
@@ -229,6 +238,21 @@ def test_evaluation_sets_likelihoods_beside_the_entropy_of_the_data() -> None:
     real = entries["log_likelihood_exact"].real
     assert real is not None
     assert abs(real.value + truth.entropy()) < 4 * real.stderr
+
+
+def test_a_flow_that_carries_a_part_of_the_test_split_is_compared_on_that_part() -> None:
+    config = configure("model=flow_matching", "model.hidden=[32]", "dataset=gaussian", "dataset.dim=50")
+    config["dataset"] |= {"size": 3200, "validation": 100, "test": 3000}
+    dataset = make_dataset(config)
+    model = make_model(config, dataset.spec).eval()
+    entries = evaluate(model, dataset, Settings(100, 0, 1, FEW_CHAINS, "pca", {}, noise=0.0), {}).entries
+    assert isinstance(dataset.truth, Normal)
+    carried = dataset.truth.log_prob(dataset.test.take(torch.arange(most_carried(50))))
+    real, found = entries["log_likelihood_flow"].real, entries["log_likelihood_flow"]
+    assert most_carried(50) < 3000
+    assert real is not None
+    assert real.value == pytest.approx(float(carried.double().mean()), rel=1e-6)
+    assert entries["kl_divergence_flow"].value == pytest.approx(real.value - found.value, rel=1e-6)
 
 
 def test_a_run_on_points_of_the_plane_leaves_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,6 +119,11 @@ def _lattice(
             f"dataset.observables={observables}: are those of a lattice (N, H, W) of spins or real numbers, and {where} holds "
             f"{'grey images' if levels == 256 else 'shapes ' + 'x'.join(map(str, x.shape[1:]))}; set dataset.observables=null"
         )
+    if min(x.shape[2:]) < 2:
+        raise GenlabError(
+            f"dataset.observables={observables}: have neighbours along two axes, and {where} holds lattices of "
+            f"{'x'.join(map(str, x.shape[2:]))} sites; set dataset.observables=null"
+        )
     return Configurations(observables, temperature, spins=levels == 2)
 
 

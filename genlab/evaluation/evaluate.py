@@ -132,7 +132,7 @@ def evaluate(
         if settings.efforts and isinstance(model, GenerativeModel):
             with settings.drawing():
                 efforts = quality_by_effort(
-                    model, reference, settings.efforts, settings.seed, **effort_options(settings)
+                    model, reference, settings.efforts, settings.seed, **effort_options(options)
                 )
             facts["efforts"] = [effort.as_dict() for effort in efforts]
             shown["efforts"] = quality_against_cost(efforts, reference.judged[0]["fid"])
@@ -160,9 +160,9 @@ def evaluate(
     return Evaluation(entries, _distinct(found), facts, shown, samples, held_out)
 
 
-def effort_options(settings: Settings) -> dict[str, Any]:
+def effort_options(options: dict[str, Any]) -> dict[str, Any]:
     """Arguments of sample_loop but for the sampler and its steps, which are varied."""
-    return {key: value for key, value in settings.options.items() if key not in ("sampler", "steps", "eta")}
+    return {key: value for key, value in options.items() if key not in ("sampler", "steps", "eta")}
 
 
 def _distinct(found: list[Diagnosis]) -> list[Diagnosis]:

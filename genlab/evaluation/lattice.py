@@ -37,12 +37,18 @@ def judge_lattice(dataset: Dataset, samples: Tensor, labels: list[int] | int | N
     test = _configurations(dataset.represent(_stored(dataset.test)).cpu(), truth)
     ours = _configurations(samples.cpu(), truth)
     groups = _groups(truth, len(samples), labels)
+    missing: list[float | None] = []
     curves: dict[str, list[AgainstTemperature]] = {}
     for k, index in groups.items():
         several = len(groups) > 1
         T = truth.temperatures[k] if k is not None else None
-        theirs = test if k is None or dataset.test.y is None else test[(dataset.test.y == k).cpu()]
+        theirs = test
+        if k is not None and len(truth.temperatures) > 1 and dataset.test.y is not None:
+            theirs = test[torch.as_tensor(dataset.test.y == k).cpu()]
         mine = ours[index]
+        if not len(mine) or not len(theirs):
+            missing.append(T)
+            continue
         made = thermodynamics(mine, truth.observables, T)
         real = thermodynamics(theirs, truth.observables, T)
         for name, measure in made.items():
@@ -60,6 +66,8 @@ def judge_lattice(dataset: Dataset, samples: Tensor, labels: list[int] | int | N
         "temperatures": list(truth.temperatures),
         "configurations": len(samples),
     }
+    if missing:
+        found.facts["temperatures_without_configurations"] = missing
     if truth.spins and (share := _between(samples)):
         found.facts["rounded"] = share
     return found

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import torch
-from scipy.special import ellipk
+from scipy.special import ellipkm1
 from torch import Tensor
 
 T_CRITICAL = 2 / math.log(1 + math.sqrt(2))
@@ -77,8 +77,10 @@ def thermodynamics(side: int, temperature: float) -> Thermodynamics:
 def onsager_energy(temperature: float) -> float:
     """u per site of the infinite lattice."""
     K = 1 / temperature
-    modulus = 2 * math.sinh(2 * K) / math.cosh(2 * K) ** 2
-    bracket = 1 + 2 / math.pi * (2 * math.tanh(2 * K) ** 2 - 1) * float(ellipk(modulus**2))
+    complement = ((1 - math.sinh(2 * K) ** 2) / math.cosh(2 * K) ** 2) ** 2  # 1 - k^2
+    bracket = 1.0
+    if complement > 0:  # at T_c the factor before K(k) is 0
+        bracket += 2 / math.pi * (2 * math.tanh(2 * K) ** 2 - 1) * float(ellipkm1(complement))
     return -bracket / math.tanh(2 * K)
 
 

@@ -42,8 +42,13 @@ def is_plane(data: DataSpec) -> bool:
 def box_of(data: DataSpec, margin: float) -> Box:
     """The box of the training data with `margin` times its size added at each side."""
     assert is_plane(data)
-    mean, reach = data.mean.double(), 4 * data.std.double()
-    low, high = (mean - reach).clamp_min(data.low), (mean + reach).clamp_max(data.high)
+    mean, std = data.mean.double(), data.std.double()
+    reach = 4 * torch.where(std > 0, std, torch.ones_like(std))
+    low, high = mean - reach, mean + reach
+    low, high = (
+        torch.where(std > 0, low.clamp_min(data.low), low),
+        torch.where(std > 0, high.clamp_max(data.high), high),
+    )
     low, high = low - margin * (high - low), high + margin * (high - low)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
 

@@ -4,7 +4,7 @@ Stochastic descent scatters about the minimum of a loss, players of a game circl
 """
 
 import copy
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,15 @@ class Copied(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).requires_grad_(False)
+        self.train(False)
 
     def forward(self, *given: Any) -> Tensor:
         out: Tensor = self.network(*given)
         return out
+
+    def train(self, mode: bool = True) -> Self:
+        """It is never trained: no dropout, and the statistics that were gathered in the place of a batch's own."""
+        return super().train(False)
 
     def take(self, now: nn.Module) -> None:
         """Become a copy of the network as it is now, or of a copy of it."""

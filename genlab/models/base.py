@@ -31,6 +31,8 @@ class Model(nn.Module, ABC):
     """Data supports that the family can model."""
     deterministic_loss: ClassVar[bool] = False
     """Whether the loss of a batch is a function of the parameters alone, as a line search (L-BFGS) needs."""
+    least_batch: ClassVar[int] = 1
+    """Fewest examples of an update."""
     needs_labels: ClassVar[bool] = False
     """Whether every training example must come with its class."""
     closed_form: ClassVar[bool] = False

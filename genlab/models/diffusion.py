@@ -39,8 +39,8 @@ from genlab.errors import GenlabError
 from genlab.models.base import Charts, Metrics
 from genlab.models.gradual.bound import BoundedModel, Prediction, added_noise, told_of
 from genlab.models.gradual.consistency import consistency
-from genlab.models.gradual.denoising_steps import Sampler, descent, karras_gammas, posterior
-from genlab.models.gradual.model import Count, Part, Share, Widths
+from genlab.models.gradual.denoising_steps import LOUDEST, Sampler, descent, karras_gammas, posterior
+from genlab.models.gradual.model import Count, Part, Share, Widths, repeated
 from genlab.models.gradual.noise import Monotone, ScheduleName, level, schedule_of
 from genlab.models.gradual.ode import carried, log_standard_normal
 from genlab.networks.timed import Backbone
@@ -181,7 +181,7 @@ class Diffusion(BoundedModel):
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
         """Mean of ||eps - eps_hat||^2 per component, in so many parts of the levels, from the least noise to the most."""
-        x = self.units.inner(train if held_out is None else held_out)
+        x = repeated(self.units.inner(train if held_out is None else held_out), BINS)
         t = (torch.arange(len(x), device=x.device) + 0.5) / len(x)
         error = self.noise_error(self.error(x, t, None, self.judged), t) / self.data.dim
         return {f"noise_mse_{k}": part.mean() for k, part in enumerate(error.tensor_split(BINS), 1)}
@@ -269,7 +269,8 @@ class Diffusion(BoundedModel):
         steps of even ratio, from x at the least noise to N(0, I) (Song et al. 2021).
         """
         first, last = (float(end) for end in self.schedule.ends())
-        times = torch.linspace(first, min(last, -first), FLOW_STEPS + 1, device=x.device) / 2  # log sigma~
+        far = max(-first, 2 * math.log(LOUDEST))  # where x~ is noise
+        times = torch.linspace(first, min(last, far), FLOW_STEPS + 1, device=x.device) / 2  # log sigma~
 
         def velocity(z: Tensor, log_sigma: Tensor) -> Tensor:
             gamma = 2 * log_sigma.expand(len(z))

@@ -49,6 +49,7 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
+PIECEWISE = ("relu", "leaky_relu")  # activations without a second derivative
 RESTARTS = {True: 0.05, False: 0.01}
 """Share of chains begun anew: a cold one is where it leads after one batch, a hot one has to forget first where it began."""
 
@@ -93,8 +94,10 @@ class EBM(GenerativeModel):
             raise GenlabError(
                 f"model.objective={objective}: binary data have no slope to be matched; set model.objective=contrastive"
             )
-        if objective == "sliced" and activation in ("relu", "leaky_relu"):
+        if objective == "sliced" and activation in PIECEWISE:
             raise GenlabError(f"model.activation={activation} has no second derivative; set model.activation=silu")
+        if self.discrete and sigma:
+            raise GenlabError(f"model.sigma={sigma}: noise would leave binary data not binary; leave it null")
         cold = data.support == "unit" and not self.matches_scores and not metropolis
         box = (-1.0, 1.0) if data.support == "unit" and not self.matches_scores else None
         self.alpha = alpha if alpha is not None else 0.1 if cold else 0.0
@@ -105,7 +108,9 @@ class EBM(GenerativeModel):
             )
         self.units = Units(data)
         self.network = energy_network(data, network, hidden, activation, spectral_norm)
-        self.network.needs_second_derivatives = self.matches_scores
+        self.states_slope_loss = self.matches_scores or (data.support == "real" and activation not in PIECEWISE)
+        """Whether the loss of score matching is a measure of the model, be it trained by it or not."""
+        self.network.needs_second_derivatives = self.states_slope_loss
         self.averaged = RunningAverage(self.network, average) if average else None
         self.reference = reference_for(data, bounded=box is not None)
         if self.matches_scores and step is None:
@@ -183,9 +188,11 @@ class EBM(GenerativeModel):
             loss = self.matching_loss(u).mean()
             self.descend(self.optimizers["ebm"], loss)
             self.follow()
-            # No chains take part; a few tell how long their steps may be.
-            self.transition(Point(self.energy, self.blurred(u[:32])))
-            yield {"loss": loss.detach(), "step": self.transition.step.clone(), **self.transition.report}
+            found: Metrics = {"loss": loss.detach()}
+            if self.transition.adapts:  # no chains take part; a few tell how long their steps may be
+                self.transition(Point(self.energy, self.blurred(u[:32])))
+                found |= {"step": self.transition.step.clone(), **self.transition.report}
+            yield found
 
     def matching_loss(self, u: Tensor) -> Tensor:
         """(n,); see score_matching.py."""
@@ -223,7 +230,7 @@ class EBM(GenerativeModel):
                 drawn = torch.randint(len(self.replay), (len(energy),), device=energy.device)
                 found["energy_samples"] = self.energy(self.replay.states[drawn])
                 found["energy_gap"] = energy - found["energy_samples"]
-        if self.matches_scores or self.data.support == "real":
+        if self.states_slope_loss:
             found["loss"] = self.matching_loss(self.units.inner(batch.x)).detach()
         return found
 

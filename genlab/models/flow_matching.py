@@ -31,7 +31,7 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.averaging import Copied
 from genlab.models.base import Charts, Metrics
-from genlab.models.gradual.model import Count, GradualModel, Part, Share, Widths
+from genlab.models.gradual.model import Count, GradualModel, Part, Share, Widths, repeated
 from genlab.models.gradual.ode import EVALUATIONS, Method, Velocity, carried, integrate, log_standard_normal
 from genlab.networks.timed import Backbone
 from genlab.optimizers import Recipe
@@ -145,7 +145,7 @@ class FlowMatching(GradualModel):
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
         """Squared error of the velocity per component in so many parts of [0, 1], and the curvature of the flow."""
-        x = self.units.inner(train if held_out is None else held_out)
+        x = repeated(self.units.inner(train if held_out is None else held_out), BINS)
         t = (torch.arange(len(x), device=x.device) + 0.5) / len(x)
         error = self.error(x, torch.randn_like(x), t, None, self.judged) / self.data.dim
         found = {f"velocity_mse_{k}": part.mean() for k, part in enumerate(error.tensor_split(BINS), 1)}

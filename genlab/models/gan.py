@@ -14,7 +14,7 @@ log(1 - D) = -softplus(a).
     label_smoothing   s: D is told 1 - s for data (Salimans et al. 2016)
     instance_noise    sigma_0 (1 - progress) on all that D sees, so that p_r and p_g overlap (Sonderby et al. 2017)
     r1                gamma/2 E_{p_r} ||grad_x a(x)||^2 in the loss of D: the game then converges (Mescheder et al. 2018)
-    spectral_norm     every layer of D has the largest singular value 1 (Miyato et al. 2018)
+    spectral_norm     every layer of D on x has the largest singular value 1 (Miyato et al. 2018)
     conditional       G is told the class; D too, as `conditioning` says: by a projection (Miyato & Koyama 2018) or with its input
 """
 
@@ -163,9 +163,15 @@ class GAN(ImplicitModel):
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
-        """D on examples of each split, apart where D knows its training examples by heart; and the variety of samples."""
-        found = {"d_train": self.score(train).sigmoid().mean(), "diversity": self.diversity(train)}
-        return found if held_out is None else found | {"d_held_out": self.score(held_out).sigmoid().mean()}
+        """D on examples of each split, apart where D knows its training examples by heart; and the variety of samples.
+
+        Not of a conditional model's D, which asks for classes.
+        """
+        found = {"diversity": self.diversity(train)}
+        for name, x in (("d_train", train), ("d_held_out", held_out)):
+            if x is not None and not self.told:
+                found[name] = self.score(x).sigmoid().mean()
+        return found
 
     @torch.no_grad()
     def discriminate(self, x: Tensor) -> Tensor:

@@ -101,7 +101,7 @@ class GaussianRBM(BoltzmannMachine):
 
     @property
     def log_volume(self) -> float:
-        return float(self.scale.double().log().sum())
+        return float(self.scale.cpu().double().log().sum())
 
     def visible(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = (x.flatten(1) - self.shift) / self.scale
@@ -126,7 +126,9 @@ class GaussianRBM(BoltzmannMachine):
 
     @property
     def base_log_z(self) -> float:
-        return float(0.5 * (2 * math.pi * self.base_var.double()).log().sum()) + math.log(max(1, self.label_units))
+        return float(0.5 * (2 * math.pi * self.base_var.cpu().double()).log().sum()) + math.log(
+            max(1, self.label_units)
+        )
 
     def draw_visible(self, y: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         d = self.data.dim

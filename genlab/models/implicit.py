@@ -39,6 +39,7 @@ class ImplicitModel(GenerativeModel):
     """Generator, its running average, p(h) and samples. Families add a discriminator and `train_loop`."""
 
     supports = frozenset({"binary", "unit", "real"})
+    least_batch = 2  # of one, batch normalisation knows no variance
 
     def __init__(
         self,
@@ -150,9 +151,12 @@ class ImplicitModel(GenerativeModel):
 
     @torch.no_grad()
     def diversity(self, held_out: Tensor) -> Tensor:
-        """Mean distance between two samples from fixed noise, in units of that between two of the examples `held_out`."""
+        """Mean distance between two samples from fixed noise, in units of that between two of the examples `held_out`; 0 where
+        these do not differ.
+        """
         ours = self.render(self.noise(len(held_out)), self._turns(len(held_out))).flatten(1)
-        return torch.pdist(ours).mean() / torch.pdist(held_out.flatten(1)).mean()
+        real = torch.pdist(held_out.flatten(1)).mean()
+        return torch.where(real > 0, torch.pdist(ours).mean() / real, torch.zeros_like(real))
 
     def _turns(self, n: int) -> Tensor | None:
         return wanted_classes(list(range(self.told)), n, self.told).to(self.device) if self.told else None

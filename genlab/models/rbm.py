@@ -58,7 +58,7 @@ class RBM(BoltzmannMachine):
 
     @property
     def base_log_z(self) -> float:
-        return float(self.log_sum_visible(self.base_bias.double().unsqueeze(0)))
+        return float(self.log_sum_visible(self.base_bias.cpu().double().unsqueeze(0)))
 
     def draw_visible(self, y: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         if isinstance(beta, Tensor) or beta != 1:

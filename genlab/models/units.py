@@ -36,4 +36,4 @@ class Units(nn.Module):
         """log of the volume, in the units of the data, of a unit cube of u; 0 for binary data, which have none."""
         if self.data.support == "binary":
             return 0.0
-        return float(self.scale.double().expand(self.data.shape).log().sum())
+        return float(self.scale.cpu().double().expand(self.data.shape).log().sum())

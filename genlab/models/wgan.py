@@ -134,10 +134,17 @@ class WGAN(ImplicitModel):
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
-        """The estimate on examples of each split, apart where f knows its training examples by heart; variety of samples."""
-        fake = self.f(self.generate(self.noise(len(train)), self._turns(len(train))), self._turns(len(train))).mean()
-        found = {"wasserstein_train": self.score(train).mean() - fake, "diversity": self.diversity(train)}
-        return found if held_out is None else found | {"wasserstein_held_out": self.score(held_out).mean() - fake}
+        """The estimate on examples of each split, apart where f knows its training examples by heart; variety of samples.
+
+        Not of a conditional model's f, which asks for classes.
+        """
+        found = {"diversity": self.diversity(train)}
+        if not self.told:
+            fake = self.f(self.generate(self.noise(len(train)))).mean()
+            for name, x in (("wasserstein_train", train), ("wasserstein_held_out", held_out)):
+                if x is not None:
+                    found[name] = self.score(x).mean() - fake
+        return found
 
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:

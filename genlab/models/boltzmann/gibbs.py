@@ -140,12 +140,12 @@ def anneal(machine: "BoltzmannMachine", v: Tensor, beta: float, following: float
     n, step = len(v), following - beta
     z, u = machine.scratch("z", n, machine.hidden), machine.scratch("v", *v.shape)
     machine.hidden_input(machine.inputs(v, out=u), out=z)
-    increment = step * (machine.base_energy(v) - machine.visible_energy(v)).double()
+    increment = step * (machine.base_energy(v) - machine.visible_energy(v)).cpu().double()
     if abs(step) > 0.01:
-        increment += (softplus(following * z) - softplus(beta * z)).sum(1).double()
+        increment += (softplus(following * z) - softplus(beta * z)).sum(1).cpu().double()
     else:  # log((1 + e^(b'z))/(1 + e^(bz))) = log(1 + (e^((b' - b)z) - 1)/(1 + e^(-bz))), with fewer exponentials
         p = torch.mul(z, beta, out=machine.scratch("p", n, machine.hidden)).sigmoid_()
         growth = torch.mul(z, step, out=machine.scratch("growth", n, machine.hidden)).expm1_()
-        increment += growth.mul_(p).log1p_().sum(1).double()
+        increment += growth.mul_(p).log1p_().sum(1).cpu().double()
     h = bernoulli(z.mul_(following).sigmoid_(), out=z)
     return increment, machine.draw_visible(machine.visible_input(h, out=v), following)

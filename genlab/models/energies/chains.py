@@ -118,5 +118,5 @@ def settle(model: "EBM", u: Tensor, steps: int) -> Tensor:
 @torch.no_grad()
 def anneal(model: "EBM", u: Tensor, beta: float, following: float) -> tuple[Tensor, Tensor]:
     """log p*(u) at `following` minus that at `beta`, (n,) in float64, and u after a transition at `following`."""
-    increment = -(following - beta) * model.f(u).double()
+    increment = -(following - beta) * model.f(u).cpu().double()
     return increment, model.transition(Point(model.at(following), u)).u

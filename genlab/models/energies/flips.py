@@ -37,6 +37,8 @@ class SingleFlip(Transition):
 
 
 class ManyFlips(Transition):
+    longest = 1e3  # 1/s is nothing there, and where nearly every proposal is accepted s would grow for ever
+
     def forward(self, here: Point) -> Point:
         forth = gains(here) / 2 - 1 / self.step
         flipped = torch.rand_like(forth) < forth.sigmoid()

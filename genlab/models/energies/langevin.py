@@ -10,8 +10,9 @@ for small s chains sample exp(-E/T) with the temperature T = n^2/2s. The second 
 follows the acceptance in training (0.57 of the proposals is best in many dimensions; Roberts & Rosenthal 1998). The slope may be
 clipped: the correction takes any drift.
 
-A box keeps the components in [low, high]. Langevin chains are clipped to it; those of Mala are reflected at its walls, which
-makes q a sum over the mirror images of u'.
+A box keeps the components in [low, high]. Langevin chains are clipped to it. Those of Mala drift no further than its walls and
+are reflected there, which makes q a sum over the mirror images of u'; their step has an upper limit, beyond which more images
+than the nearest would count.
 """
 
 import math
@@ -32,6 +33,7 @@ Box = tuple[float, float] | None
 
 ACCEPTANCE = 0.57
 ADAPTATION = 0.03  # change of log s for an acceptance that is off by 1
+IMAGES = 1 / 50  # longest step in a box, in squares of its width: images that are left out count e^-12 of the others
 
 
 class Point:
@@ -75,6 +77,8 @@ class Transition(nn.Module, ABC):
 
     step: Tensor
     adapts: ClassVar[bool] = True
+    longest = math.inf
+    """The step grows no further."""
     temperature = 1.0
     """The chains sample exp(-E/T)."""
 
@@ -92,7 +96,7 @@ class Transition(nn.Module, ABC):
         share = accepted.float().mean()
         self.report = {"acceptance": share, "slope": norm(here.slope)}
         if self.training and self.adapts:
-            self.step.mul_(torch.exp(ADAPTATION * (share - ACCEPTANCE)))
+            self.step.mul_(torch.exp(ADAPTATION * (share - ACCEPTANCE))).clamp_(max=self.longest)
         return accepted
 
 
@@ -103,6 +107,8 @@ def norm(slope: Tensor) -> Tensor:
 
 
 class Langevin(Transition):
+    adapts = False
+
     def __init__(self, step: float, noise: float, clip: float | None, box: Box) -> None:
         super().__init__(step)
         self.noise, self.clip, self.box = noise, clip, box
@@ -121,6 +127,7 @@ class Mala(Transition):
     def __init__(self, step: float, clip: float | None, box: Box) -> None:
         super().__init__(step)
         self.clip, self.box = clip, box
+        self.longest = longest_in(box)
 
     def forward(self, here: Point) -> Point:
         u = self.drifted(here)
@@ -131,7 +138,8 @@ class Mala(Transition):
 
     def drifted(self, here: Point) -> Tensor:
         slope = here.slope if self.clip is None else here.slope.clamp(-self.clip, self.clip)
-        return here.u - self.step * slope
+        u = here.u - self.step * slope
+        return u if self.box is None else u.clamp(*self.box)
 
     def log_q(self, start: Point, end: Point) -> Tensor:
         """log q(end|start) up to a constant, (n,)."""
@@ -139,7 +147,7 @@ class Mala(Transition):
         if self.box is None:
             return -(end.u - mean).square().flatten(1).sum(1) / (4 * self.step)
         low, high = self.box
-        images = torch.stack([end.u, 2 * low - end.u, 2 * high - end.u])  # others are as far as the box is wide
+        images = torch.stack([end.u, 2 * low - end.u, 2 * high - end.u])  # others are farther than the box is wide
         return torch.logsumexp(-(images - mean).square() / (4 * self.step), 0).flatten(1).sum(1)
 
     def reflect(self, u: Tensor) -> Tensor:
@@ -147,6 +155,11 @@ class Mala(Transition):
         low, high = self.box
         width = high - low
         return low + width - ((u - low).remainder(2 * width) - width).abs()
+
+
+def longest_in(box: Box) -> float:
+    """The longest step of Mala."""
+    return math.inf if box is None else IMAGES * (box[1] - box[0]) ** 2
 
 
 def thermal(step: float) -> float:

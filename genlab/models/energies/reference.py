@@ -77,7 +77,7 @@ class Spins(Reference):
 
     @property
     def log_z(self) -> float:
-        h = self.field.double().abs()
+        h = self.field.cpu().double().abs()
         return float((h + torch.log1p(torch.exp(-2 * h))).sum())
 
     def draw(self, n: int) -> Tensor:

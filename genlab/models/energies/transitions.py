@@ -6,7 +6,7 @@ from typing import Literal
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.energies.flips import ManyFlips, SingleFlip
-from genlab.models.energies.langevin import Box, Langevin, Mala, Transition, thermal
+from genlab.models.energies.langevin import Box, Langevin, Mala, Transition, longest_in, thermal
 
 PICTURES = {"step": 10.0, "noise": 0.005, "clip": 0.03}  # Du & Mordatch 2019, with the clipping of their code
 START = {
@@ -36,11 +36,18 @@ def transition_for(data: DataSpec, choices: Choices, box: Box, *, cold: bool) ->
                 raise GenlabError(f"model.{key}={value}: chains of binary data flip components; leave it null")
         if choices.metropolis is False:
             raise GenlabError("model.metropolis=false: flips of binary components need the correction; leave it null")
+        if choices.flips == "one" and step is not None:
+            raise GenlabError(f"model.step={step}: with model.flips=one there is no step; leave it null")
         return SingleFlip(1.0) if choices.flips == "one" else ManyFlips(step or START["flips"])
     if choices.metropolis or (choices.metropolis is None and not cold):
         if noise is not None:
             raise GenlabError(
                 f"model.noise={noise}: corrected chains have the noise sqrt(2 step); leave it null, or set model.metropolis=false"
+            )
+        if step is not None and step > longest_in(box):
+            raise GenlabError(
+                f"model.step={step}: corrected chains in [-1, 1] take steps of at most {longest_in(box):g}; set a shorter one, "
+                "or leave it null"
             )
         return Mala(step or START["mala"], clip, box)
     if cold:

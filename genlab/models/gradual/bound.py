@@ -32,7 +32,7 @@ class BoundedModel(GradualModel):
     def times(self, n: int) -> Tensor:
         """Times t of n levels that cover all of them evenly, in random order: (n,)."""
         u = (torch.randperm(n, device=self.device) + torch.rand((), device=self.device)) / n
-        return u if self.steps is None else (u * self.steps).floor() / (self.steps - 1)
+        return u if self.steps is None else (u * self.steps).floor().clamp_max(self.steps - 1) / (self.steps - 1)
 
     def noised(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Level]:
         """x_t of x = x_0 at times t (n,), its eps, its gamma (n,), and its level."""

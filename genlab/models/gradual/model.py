@@ -38,6 +38,11 @@ REACH = 0.1
 """Of the average, in a short training: what the network was at the start of it should not count at the end."""
 
 
+def repeated(x: Tensor, n: int) -> Tensor:
+    """x, from its beginning again until there are n rows where it has fewer."""
+    return x[torch.arange(max(n, len(x)), device=x.device) % len(x)]
+
+
 class GradualModel(GenerativeModel):
     """Network, its running average, the data's units, classes. Families add what the network answers and `train_loop`."""
 
