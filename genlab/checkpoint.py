@@ -39,7 +39,8 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 def load(path: Path) -> dict[str, Any]:
     """What `save` wrote, on the CPU. Raises GenlabError for a file that is missing, damaged or of another format."""
-    remedy = f"remove it and use {'last' if path.stem == 'best' else 'best'}.pt, or train again"
+    other = path.with_name("last.pt" if path.stem == "best" else "best.pt")
+    remedy = f"remove it and use {other.name}, or train again" if other.exists() else "train again"
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()  # torch reads tensors without looking at their checksums

@@ -39,13 +39,16 @@ def locate(target: object, key: str) -> Callable[..., Any]:
 def check(values: Mapping[str, Any], key: str, *targets: Callable[..., Any]) -> list[dict[str, Any]]:
     """Sort `values` into keyword arguments for each of `targets`, checked against their signatures.
 
-    Types are strict (no '3' for 3, no true for 1). Raises GenlabError naming `key`.<name>, the value and what is allowed.
+    Types are strict (no '3' for 3, no true for 1). Raises GenlabError naming `key`.<name> (<name> where `key` is empty: the
+    keys of a command itself), the value and what is allowed.
     """
     parameters = [_schema(target) for target in targets]
     known = {name for schema in parameters for name in schema}
     for name in values:
         if name not in known and name != "_target_":
-            raise GenlabError(f"{key}.{name} is not a key of {key}; {did_you_mean(name, known)}")
+            raise GenlabError(
+                f"{_place(key, name)} is not a key of {key or 'this command'}; {did_you_mean(name, known)}"
+            )
     sorted_out = []
     for target, schema in zip(targets, parameters, strict=True):
         model = create_model(
@@ -76,7 +79,7 @@ def _schema(target: Callable[..., Any]) -> dict[str, Any]:
 def _describe(error: ValidationError, key: str, target: Callable[..., Any]) -> str:
     first = error.errors()[0]
     name, *inner = first["loc"]
-    place = f"{key}.{name}" + "".join(f"[{i}]" for i in inner if isinstance(i, int))
+    place = _place(key, name) + "".join(f"[{i}]" for i in inner if isinstance(i, int))
     if first["type"] == "missing":
         return f"{place} is missing; set it, as conf/{key}/*.yaml does"
     messages = [e["msg"] for e in error.errors() if e["loc"][0] == name]
@@ -85,6 +88,10 @@ def _describe(error: ValidationError, key: str, target: Callable[..., Any]) -> s
         return f"{place}={first['input']}: {did_you_mean(str(first['input']), allowed or [first['ctx']['expected']])}"
     wanted = " or ".join(dict.fromkeys(_wanted(m) for m in messages))
     return f"{place}={_show(first['input'])}: should be {wanted}"
+
+
+def _place(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
 
 
 def _wanted(message: str) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
+from scipy.stats import binom
 from torch import Tensor
 
 from genlab.data.source import Dataset
@@ -28,8 +29,8 @@ from genlab.models.base import Model
 
 INACTIVE_VARIANCE = 0.01  # of the mean of q(h_j|x) over x, below which a latent unit is inactive (Burda et al. 2016)
 FEW_PAIRS = 500
-
-
+UNLIKELY = 1e-6  # chance of so few samples of a class, below which it is missing
+DIVERGED = 1e8  # a loss of that size is that of no model of these data
 ASLEEP = 0.05  # nats of KL below which a latent level is asleep
 COLLAPSE_REMEDIES = {
     "kl_warmup": "model.kl_warmup=0.5",
@@ -100,9 +101,9 @@ MODES_REMEDY = (
 
 def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None:
     """Classes that are generated at less than a tenth of their frequency in the data, from shares (classes,)."""
-    line = 0.1 * real
-    chance = (real * (1 - real) / n).sqrt()
-    missing = (generated < line) & (real - generated > 5 * chance)
+    seen = (generated * n).round().numpy()
+    chance = torch.from_numpy(binom.cdf(seen, n, real.numpy()))  # of no more than that, at its frequency in the data
+    missing = (generated < 0.1 * real) & (chance < UNLIKELY)
     if not bool(missing.any()):
         return None
     lost = ", ".join(
@@ -142,8 +143,10 @@ def memorisation(found: Memorisation, real_copies: Measure, n: int) -> Diagnosis
     )
 
 
-def range_misfit(made: Tensor, data: Tensor, spec: DataSpec, what: str) -> Diagnosis | None:
-    """Values made by a decoder that cannot reach those of the data, or that leave their range."""
+def range_misfit(
+    made: Tensor, data: Tensor, spec: DataSpec, what: str, family: type[Model] | None = None
+) -> Diagnosis | None:
+    """Values made by a decoder that cannot reach those of the data, or that leave their range. Remedies are keys of `family`."""
     span = spec.high - spec.low
     if not span > 0:
         return None
@@ -153,10 +156,15 @@ def range_misfit(made: Tensor, data: Tensor, spec: DataSpec, what: str) -> Diagn
     width, true_width = high - low, true_high - true_low
     if width > 0.5 * true_width and low > spec.low - 0.5 * span and high < spec.high + 0.5 * span:
         return None
+    keys = [
+        f"model.{key}" for key in ("output", "likelihood") if family and key in inspect.signature(family).parameters
+    ]
     return Diagnosis(
-        "range of the decoder",
+        "range of the decoder" if keys else "range of the values",
         f"99.8 % of the values of {what} lie in [{low:.3g}, {high:.3g}], and of the data in [{true_low:.3g}, {true_high:.3g}]",
-        "choose an output or likelihood whose range is that of the data (model.output, model.likelihood), or rescale the data",
+        f"choose one whose range is that of the data ({', '.join(keys)}), or rescale the data"
+        if keys
+        else "train for longer, or rescale the data",
     )
 
 
@@ -206,7 +214,7 @@ def while_training(
     if isinstance(model, Encodes):
         found.append(posterior_collapse(model.encode(x), isinstance(model, HasLogWeights), type(model)))
     if isinstance(model, Reconstructs):
-        found.append(range_misfit(model.reconstruct(x), x, dataset.spec, "the reconstructions"))
+        found.append(range_misfit(model.reconstruct(x), x, dataset.spec, "the reconstructions", type(model)))
     model.train(training)
     return [diagnosis for diagnosis in found if diagnosis is not None]
 
@@ -225,6 +233,15 @@ def from_scalars(values: Mapping[str, float]) -> list[Diagnosis]:
                 "set a smaller rate or fewer steps for the discriminator, add instance noise, or use model=wgan",
             )
         )
+    for name in ("loss", "value", "generator_loss"):
+        if abs(seen.get(name, 0.0)) > DIVERGED:
+            found.append(
+                Diagnosis(
+                    "divergence",
+                    f"{name} = {seen[name]:.3g}",
+                    "set a smaller optimizer.lr, or optimizer.clip=1",
+                )
+            )
     asleep = [
         name.removeprefix("kl_") for name, value in seen.items() if re.fullmatch(r"kl_\d+", name) and value < ASLEEP
     ]

@@ -25,11 +25,10 @@ def slug(overrides: Iterable[str], *leave_out: str) -> str:
 
 def run_name(run: object) -> str:
     """'vae-mnist' for a run folder. Raises GenlabError where there is no such run."""
-    import yaml
-
+    from genlab.experiment import read_config
     from genlab.tracking.run_folder import find_run
 
-    config = yaml.safe_load((find_run("null" if run is None else str(run)).path / "config.yaml").read_text())
+    config = read_config(find_run("null" if run is None else str(run)))
     return (
         f"{config['model']['_target_'].rpartition('.')[2].lower()}-{config['dataset']['_target_'].rpartition('.')[2]}"
     )

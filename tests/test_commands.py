@@ -365,13 +365,41 @@ def test_a_job_that_is_refused_does_not_hold_up_the_others(here: Path, capsys: p
     assert "model.loss=bce" in info(failed)["error"]
 
 
-def test_jobs_that_are_refused_or_diverge_are_all_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["optimizer=sgd", "train.batch_size=0,100", "optimizer.lr=0.01,1e9", "train.examples=600"]
+def test_jobs_that_diverge_are_all_reported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["optimizer=sgd", "train.batch_size=100,50", "optimizer.lr=0.01,1e9", "train.examples=600"]
     outcome = one_job_fails(["train", "-m", *words, "model.hidden=[16]"], capsys)
-    assert sorted(info(run)["state"] for run in trained(here)) == ["failed"] * 3 + ["finished"]
+    assert sorted(info(run)["state"] for run in trained(here)) == ["failed"] * 2 + ["finished"] * 2
     table = outcome.out[outcome.out.rindex("sweep of 4 jobs") :]
-    assert table.count("train.batch_size=0: should be greater than 0") == 2
+    assert table.count("set optimizer.clip=1") == 2
     assert "optimizer.lr" in table
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["train.batch_size=100,0"], "train.batch_size=0: should be greater than 0"),
+        (["seed=range(0,2)", "optimizer.lr=1e-3,-1"], "optimizer.lr=-1: should be greater than 0"),
+        (["model=gan,vae", "model.critic_steps=2"], "model.critic_steps is not a key of model=vae"),
+        (["model=gan,ganx"], "model=ganx: there is no such model; did you mean 'gan'?"),
+    ],
+)
+def test_a_mistake_in_a_sweep_is_found_before_its_first_job(
+    words: list[str], told: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = call(["train", "-m", *words, "train.examples=600"], capsys)
+    assert_refused(outcome, told)
+    assert not any(path.is_file() for path in here.rglob("*"))
+
+
+def test_a_sweep_over_families_takes_keys_that_all_of_them_have(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model=gan,wgan", "model.critic_steps=2", "model.hidden=[8]", "dataset=toy2d", "train.examples=300"]
+    outcome = call(["train", *words, "-m"], capsys)
+    assert (outcome.code, outcome.err) == (0, "")
+    configs = [yaml.safe_load((run / "config.yaml").read_text())["model"] for run in trained(here)]
+    assert [(one["critic_steps"], one["hidden"]) for one in configs] == [(2, [8])] * 2
+    table = outcome.out[outcome.out.rindex("sweep of 2 jobs") :]
+    assert "test/value" in table
+    assert "test/wasserstein" in table
 
 
 def test_a_sweep_over_values_of_several_types(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -296,7 +296,7 @@ def test_floor_and_baseline_stand_below_the_rows() -> None:
     (table,) = table_of(QUALITY, rows_of("a"))
     assert [(r.label.partition(" (")[0], r.cells[0].value if r.cells[0] else None) for r in table.references] == [
         ("real against real", 1.5),
-        ("independent pixels", 800.0),
+        ("independent components", 800.0),
     ]
 
 

@@ -10,7 +10,9 @@ from genlab import diagnoses
 from genlab.loop import Loop
 from genlab.metrics.measure import Measure
 from genlab.metrics.memorisation import memorisation, nearest
+from genlab.models.ebm import EBM
 from genlab.models.hvae import HVAE
+from genlab.models.vae import VAE
 from genlab.tracking.run_folder import RunFolder
 from tests.support import configure, small_data, start
 
@@ -76,6 +78,9 @@ def test_missing_classes_are_named_with_their_shares() -> None:
     # Of twenty samples one class may well be absent by chance.
     few = torch.tensor([2.0, 2, 2, 2, 0, 2, 2, 2, 4, 2], dtype=torch.float64) / 20
     assert diagnoses.missing_classes(few, real, 20) is None
+    found = diagnoses.missing_classes(torch.tensor([1.0] + [0.0] * 9), torch.full((10,), 0.1), 200)
+    assert found is not None
+    assert "and 4 more" in found.evidence
 
 
 def test_poor_coverage() -> None:
@@ -164,3 +169,19 @@ def test_a_collapsed_posterior_is_reported_once_while_training(
 def test_a_healthy_training_warns_of_nothing(tmp_path: Path) -> None:
     start(tmp_path, configure("model=vae", "train.examples=60000")).fit()
     assert "warnings" not in RunFolder(tmp_path).info()
+
+
+def test_a_loss_beyond_all_bounds_is_named() -> None:
+    assert diagnoses.from_scalars({"train/loss": 1e5, "train/value": -1.4}) == []
+    (found,) = diagnoses.from_scalars({"train/value": -9.7e22})
+    assert found.name == "divergence"
+    assert "optimizer.lr" in found.remedy
+
+
+def test_the_range_of_a_decoder_is_mended_by_keys_that_its_family_has() -> None:
+    data = small_data("grey")
+    x = data.represent(data.train.take(torch.arange(20)))
+    for family, word in ((VAE, "model.likelihood"), (EBM, "train for longer")):
+        found = diagnoses.range_misfit(0.01 * x, x, data.spec, "the reconstructions", family)
+        assert found is not None
+        assert word in found.remedy

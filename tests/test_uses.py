@@ -324,8 +324,8 @@ def test_the_comparison_shows_every_use_in_its_own_table_and_context(ae: Path) -
 @pytest.mark.parametrize(
     ("words", "answer"),
     [
-        (["noise=-1"], ["evaluate.noise=-1", "greater than or equal to 0"]),
-        (["noise=much"], ["evaluate.noise=much", "number"]),
+        (["noise=-1"], ["noise=-1", "greater than or equal to 0"]),
+        (["noise=much"], ["noise=much", "number"]),
     ],
 )
 def test_mistakes_are_one_line(

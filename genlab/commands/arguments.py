@@ -33,7 +33,28 @@ def arrange(arguments: list[str]) -> list[str]:
                 value = rest.pop(0)
                 flags.append(value)
         _refuse_bad_value(name, value, action)
+    if {"-m", "--multirun"} & set(flags):
+        overrides = _of_each_choice(overrides)
     return overrides + flags
+
+
+def _of_each_choice(overrides: list[str]) -> list[str]:
+    """In a sweep over models, model.r1=1 as a sweep over one value: else Hydra looks for that key in the default model first."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except OverrideParseException:  # which Hydra reports itself
+        return overrides
+    swept = {word: one.is_sweep_override() for word, one in zip(overrides, parsed, strict=True)}
+    groups = {word.partition("=")[0] for word, sweeps in swept.items() if sweeps} & set(GROUPS)
+    found = []
+    for word in overrides:
+        key, _, value = word.partition("=")
+        varies = key.partition(".")[0] in groups and "." in key and value and not swept[word]
+        found.append(f"{key}=choice({value})" if varies else word)
+    return found
 
 
 def _refuse_bad_value(name: str, value: str, action: argparse.Action) -> None:

@@ -46,7 +46,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     """Measure a run; writes metrics.json and evaluation/ in its folder (in `folder`, where samples from elsewhere are judged)."""
     from genlab.config import check, family_of
 
-    check(config, "evaluate", keys)
+    check(config, "", keys)
     from genlab.likelihood.partition import Annealing
 
     (ais,) = check(config["ais"], "ais", Annealing)

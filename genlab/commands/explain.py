@@ -2,6 +2,8 @@
 
 import errno
 import re
+import sys
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from genlab.errors import GenlabError, did_you_mean
@@ -29,8 +31,11 @@ WRITING = {
 LIBRARIES = ("hydra.", "omegaconf.", "antlr4.")
 
 
-def explain(error: BaseException, command: str) -> str | None:
-    """What went wrong and how to mend it, in one line; None for an error that is genlab's own fault."""
+def explain(error: BaseException, command: str, overrides: Sequence[str] | None = None) -> str | None:
+    """What went wrong and how to mend it, in one line; None for an error that is genlab's own fault.
+
+    `overrides` are those of the command line where nobody says otherwise.
+    """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, GenlabError):
@@ -41,7 +46,7 @@ def explain(error: BaseException, command: str) -> str | None:
     ):
         return "the memory of this device does not suffice; set a smaller train.batch_size, a smaller model, or n"
     if type(error).__module__.startswith(LIBRARIES) or _raised_in(error).startswith(LIBRARIES):
-        return _one_line(_explain_hydra(error, command))
+        return _one_line(_explain_hydra(error, command, sys.argv[1:] if overrides is None else overrides))
     return explain_os_error(error) if isinstance(error, OSError) else None
 
 
@@ -60,7 +65,7 @@ def explain_os_error(error: OSError) -> str | None:
     return None
 
 
-def _explain_hydra(error: BaseException, command: str) -> str:
+def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str]) -> str:
     from hydra.errors import OverrideParseException
 
     from genlab.commands.list import GROUPS, names
@@ -79,9 +84,9 @@ def _explain_hydra(error: BaseException, command: str) -> str:
         full = match[1]
         if match := re.search(r"Key '([^']*)' is not in struct\s+full_key: (\S+)", str(error.__cause__ or error)):
             full = match[2]
-        return f"{full} is not a key of the configuration; {_similar_key(full, command)}"
+        return _no_such_key(full, command, overrides)
     if match := re.search(r"Key '([^']*)' is not in struct\s+full_key: (\S+)", text):
-        return f"{match[2]} is not a key of the configuration; {_similar_key(match[2], command)}"
+        return _no_such_key(match[2], command, overrides)
     if match := re.search(r"Environment variable '(\w+)' not found", text):
         return f"environment variable {match[1]} is not set; set it, or name the value on the command line"
     if isinstance(error.__cause__, OSError):
@@ -89,26 +94,52 @@ def _explain_hydra(error: BaseException, command: str) -> str:
     return text
 
 
-def _similar_key(full: str, command: str) -> str:
-    """The nearest key of the default configuration, or where to see those that there are."""
-    from hydra import compose, initialize_config_module
-    from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
-
+def _no_such_key(full: str, command: str, overrides: Sequence[str]) -> str:
+    """With the nearest key of the configuration that was asked for, or where to see those that there are."""
     from genlab.commands.list import GROUPS
 
-    GlobalHydra.instance().clear()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = OmegaConf.to_container(compose(command), resolve=False)
-    assert isinstance(config, dict)
+    choices = _choices_made(GROUPS, overrides)
+    config = _composed(command, choices)
     keys = _flatten(config) | set(GROUPS if command in ("train", "benchmark") else ())
     section, _, name = full.rpartition(".")
     siblings = {key.removeprefix(section + ".") for key in keys if section and key.startswith(section + ".")}
     hint = did_you_mean(name, siblings) if siblings else did_you_mean(full, keys)
     if hint.startswith("did you mean"):
-        return hint.replace("'", f"'{section}.", 1) if siblings else hint
-    shown = sorted(siblings or {key.partition(".")[0] for key in keys})
-    return f"choose one of: {', '.join(key for key in shown if not key.startswith('_'))}"
+        hint = hint.replace("'", f"'{section}.", 1) if siblings else hint
+    else:
+        shown = sorted(siblings or {key.partition(".")[0] for key in keys})
+        hint = f"choose one of: {', '.join(key for key in shown if not key.startswith('_'))}"
+    chosen = f"{section}={choices[section]}" if section in choices else "the configuration"
+    return f"{full} is not a key of {chosen}; {hint}"
+
+
+def _choices_made(groups: Iterable[str], overrides: Sequence[str]) -> dict[str, str]:
+    """Group -> what is chosen of it; of a sweep the first."""
+    found = {}
+    for argument in overrides:
+        key, _, value = argument.partition("=")
+        if key in groups and value:
+            found[key] = value.partition(",")[0]
+    return found
+
+
+def _composed(command: str, choices: dict[str, str]) -> dict[Any, Any]:
+    """The configuration of a command with these choices; that of the command alone where they are mistaken too."""
+    from hydra import compose, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_module("genlab.conf", version_base="1.3"):
+        try:
+            config = compose(command, [f"{key}={value}" for key, value in choices.items()])
+        except HydraException:
+            choices.clear()
+            config = compose(command)
+    found = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(found, dict)
+    return found
 
 
 def _flatten(config: dict[Any, Any], prefix: str = "") -> set[str]:

@@ -42,7 +42,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     """Write pictures (samples.png, interpolation.png, ...) and arrays (samples.npz) of a trained run into `folder`."""
     from genlab.config import check
 
-    check(config, "sample", keys)
+    check(config, "", keys)
     import numpy as np
 
     from genlab.experiment import make_dataset, make_device, open_model
@@ -88,7 +88,7 @@ def refuse_options(model: Any, options: dict[str, Any]) -> None:
     taken = inspect.signature(model.sample_loop).parameters if hasattr(model, "sample_loop") else {}
     for key, value in options.items():
         if key not in taken:
-            raise GenlabError(f"sample.{key}={value}: model={family} has no such choice; leave {key} out")
+            raise GenlabError(f"{key}={value}: model={family} has no such choice; leave {key} out")
     if options:
         first_state(model, options)
 

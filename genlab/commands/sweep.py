@@ -1,5 +1,7 @@
 """The end of a sweep: one table over all its jobs, failures with their reasons, and the columns of TensorBoard's table."""
 
+import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,11 +24,47 @@ class Summary(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
+        if config.hydra.job.name == "train":
+            _refuse_mistakes(list(config.hydra.overrides.task))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder, Summary.under_way = Summary.under_way, None
         if folder is not None and summarise(folder):
             raise SystemExit(1)
+
+
+def _refuse_mistakes(overrides: list[str]) -> None:
+    """Ends the sweep before its first job, where a value that it would take is a mistake: each is tried with the first of the
+    others, and only what is found without data. Sweepers other than Hydra's own have a syntax of their own, which is left alone.
+    """
+    from hydra import compose
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from genlab.commands.explain import explain
+    from genlab.config import plain
+    from genlab.experiment import check_experiment
+
+    choices = []
+    for override in OverridesParser.create().parse_overrides(overrides):
+        if not override.is_sweep_override():
+            choices.append([override.input_line or ""])
+        elif override.is_discrete_sweep():
+            key = override.get_key_element()
+            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            return
+    first = [values[0] for values in choices]
+    for k, values in enumerate(choices):
+        for value in values if k == 0 else values[1:]:
+            chosen = [*first[:k], value, *first[k + 1 :]]
+            try:
+                check_experiment(plain(compose("train", chosen)))
+            except Exception as error:
+                line = explain(error, "train", chosen)
+                if line is not None:
+                    print(f"genlab: error: {line}", file=sys.stderr)
+                    discard_unbegun()
+                    raise SystemExit(2) from None
 
 
 def discard_unbegun() -> None:
@@ -46,7 +84,7 @@ def summarise(folder: Path) -> int:
     configs = [yaml.safe_load(p.read_text()) for p in (job.path / "config.yaml" for job in jobs) if p.exists()]
     overrides = [_overrides(info) for info in infos]
     varied = [key for key in _keys(overrides) if len({o.get(key) for o in overrides}) > 1]
-    measures = list(_keys([info.get("results", {}) for info in infos]))
+    measures = _in_turns([list(info.get("results", {})) for info in infos])
     table = Table(title=f"sweep of {len(jobs)} jobs", title_justify="left", box=None, pad_edge=False)
     for column in ("job", *varied, "state"):
         table.add_column(column)
@@ -91,6 +129,11 @@ def _overrides(info: dict[str, Any]) -> dict[str, str]:
 
 def _keys(dictionaries: list[Any]) -> list[str]:
     return list(dict.fromkeys(key for dictionary in dictionaries for key in dictionary))
+
+
+def _in_turns(lists: list[list[str]]) -> list[str]:
+    """The first of each list, then the second of each, ...: where families measure different things, each has some."""
+    return list(dict.fromkeys(name for rank in zip_longest(*lists) for name in rank if name is not None))
 
 
 def _number(job: Path) -> int:

@@ -139,7 +139,7 @@ def evaluate(
     if given is None:
         shown |= pictures.latent_geometry(model, dataset, held_out, settings.latent, settings.seed)
         x = first_examples(dataset, POINTS, settings.seed, model.device).x
-        shown |= landscape(model, dataset, settings.seed, x, samples, side=160, draws=50)
+        shown |= landscape(model, dataset, settings.seed, x, samples, side=160, draws=50, carry=True)
         entries |= costs(model, noted)
         facts["remarks"] = model.remarks() if isinstance(model, Remarks) else []
         if held_out.log_p is not None and held_out.classes is not None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genlab import diagnoses
 from genlab.data.source import Dataset
+from genlab.data.truth import HasObservables
 from genlab.diagnoses import Diagnosis
 from genlab.evaluation.baseline import independent_components, training_examples
 from genlab.evaluation.entries import Better, Entries, Group, entry
@@ -59,7 +60,10 @@ class Reference:
         self.classes = self.dataset.spec.classes
         test = self.dataset.test
         index = self._chosen(len(test), min(MOST_REFERENCE, len(test)), "test")
-        self.labels = None if test.y is None else test.y.cpu()[index]
+        truth = self.dataset.truth
+        if isinstance(truth, HasObservables) and len(truth.temperatures) > 1:
+            self.classes = None  # temperatures, of which a configuration alone does not tell: observables judge them
+        self.labels = None if test.y is None or self.classes is None else test.y.cpu()[index]
         represent, device = grey(self.dataset), torch.device("cpu")
         self.train = training_examples(self.dataset.train)
         with seeded(self.seed, "reference", device=device):

@@ -203,7 +203,7 @@ def _reconstruction(found: HeldOut, model: Model, dataset: Dataset, seed: int) -
     restored, x = torch.cat(made), torch.cat(seen)
     for diagnosis in (
         diagnoses.not_finite(restored, "the reconstructions"),
-        diagnoses.range_misfit(restored, x, dataset.spec, "the reconstructions"),
+        diagnoses.range_misfit(restored, x, dataset.spec, "the reconstructions", type(model)),
     ):
         if diagnosis is not None:
             found.diagnoses.append(diagnosis)

@@ -19,7 +19,7 @@ ABOUT = {
     OBSERVABLES: "Of generated configurations of a lattice, as in a simulation; beside them those of the test split and what is "
     "exact. Deviations are those from the exact value, or else from the test split's, in standard errors. Not ranked: the right "
     "value is neither the largest nor the smallest.",
-    QUALITY: "Distances between generated and test pictures in the space of the named features. They depend on the feature "
+    QUALITY: "Distances between generated and test examples in the space of the named features. They depend on the feature "
     "network and on the number of samples.",
     DIVERSITY: "How much of the data the samples reach.",
     MEMORISATION: "A model that repeats its training set has samples closer to training than to test examples. Not ranked.",

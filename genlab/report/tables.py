@@ -69,7 +69,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Reference:
-    """Real data against real data (the floor), or independent pixels (the baseline)."""
+    """Real data against real data (the floor), or independent components (the baseline)."""
 
     label: str
     cells: list[Cell | None]
@@ -243,7 +243,7 @@ def _references(
 ) -> list[Reference]:
     """The truth, floor and baseline; dashes in a column (None) whose rows would each need their own."""
     references = []
-    baseline = BASELINES.get(group, "independent pixels (baseline)")
+    baseline = BASELINES.get(group, "independent components (baseline)")
     for label, field in (("exact", "exact"), ("real against real (limit)", "real"), (baseline, "baseline")):
         values: list[Cell | None] = []
         for column in columns:

@@ -65,6 +65,7 @@ def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, err
         spread = np.sqrt(share * (1 - share) / (number[filled] + 1))
         top.errorbar(conf[filled], hits[filled], yerr=spread, fmt="o", markersize=4, capsize=2)
         top.set_ylabel("accuracy")
+        top.set_ylim(-0.03, 1.03)
         top.set_title(f"expected calibration error {error:.4f}", fontsize=10)
         top.legend(loc="upper left")
         bottom.bar((np.arange(bins) + 0.5) / bins, number, width=0.9 / bins, color="0.5")
@@ -91,7 +92,8 @@ def class_bars(generated: Tensor, real: Tensor, n: int) -> Picture:
             axes.set_xticks(place)
         axes.set_xlabel("class, as the feature network sees it")
         axes.set_ylabel("share")
-        axes.legend()
+        axes.set_ylim(0, 1.2 * max(ours.max(), theirs.max()))  # room for the legend
+        axes.legend(loc="upper center", ncols=2)
 
     return drawn(paint, (6.5, 3.6))
 
@@ -150,12 +152,19 @@ def quality_against_cost(efforts: Sequence["Costed"], floor: Measure) -> Picture
             values, errors = [e.fid.value for e in mine], [e.fid.stderr for e in mine]
             axes.errorbar([e.evaluations for e in mine], values, errors, marker="o", capsize=2, label=sampler)
         axes.axhline(floor.value, color="0.5", linestyle="--", linewidth=1, label="real against real")
-        axes.set(xscale="log", yscale="log", xlabel="evaluations of the network for a sample", ylabel="FID")
+        positive = all(e.fid.value > 2 * e.fid.stderr for e in efforts)
+        axes.set(xscale="log", yscale="log" if positive else "linear")
+        axes.set(xlabel="evaluations of the network for a sample", ylabel="FID")
         most = max(e.evaluations for e in efforts)
         least = min(e.evaluations for e in efforts)
         ticks = [m * 10**k for k in range(5) for m in (1, 2, 5) if least <= m * 10**k <= 1.5 * most]
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
+        if positive:
+            low, high = axes.get_ylim()
+            heights = [m * 10.0**k for k in range(-4, 5) for m in (1, 2, 5) if low <= m * 10.0**k <= high]
+            axes.set_yticks(heights, [f"{tick:g}" for tick in heights])
+            axes.yaxis.minorticks_off()
         axes.grid(alpha=0.3)
         axes.legend()
 

@@ -13,6 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
+from genlab.report.numbers import plain, rounded
+
 if TYPE_CHECKING:
     from torch import Tensor  # seconds to import, and commands that only print need none of it
 
@@ -152,10 +154,9 @@ def summary(title: str, results: Mapping[str, tuple[float, float]], facts: Mappi
     """Final values with their standard errors, then what was written where."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("measure")
-    table.add_column("value", justify="right")
-    table.add_column("standard error", justify="right")
+    table.add_column("value ± standard error", justify="right")
     for name, (value, stderr) in results.items():
-        table.add_row(name, f"{value:,.4f}", f"± {stderr:.2g}")
+        table.add_row(name, plain(rounded(value, stderr)))
     console.print(table)
     for name, fact in facts.items():
         console.print(f"  {name:<12} {fact}", markup=False)
