@@ -14,7 +14,7 @@ from genlab.models.diffusion import Diffusion
 from genlab.models.flow_matching import FlowMatching
 from genlab.models.gradual.bound import log_nearest_level
 from genlab.models.gradual.consistency import consistency_terms
-from genlab.models.gradual.denoising_steps import ddim_step, descent, multistep, posterior_step
+from genlab.models.gradual.denoising_steps import ddim_step, descent, leaping_gammas, multistep, posterior_step
 from genlab.models.gradual.noise import Monotone, Table, alphas_bar, level, schedule_of
 from tests.gaussians import exact_diffusion, log_gaussian
 from tests.support import configure, small_data
@@ -291,6 +291,18 @@ def test_the_first_step_of_the_multistep_solver_with_all_its_noise_is_the_ancest
     torch.testing.assert_close(ours, posterior_step(x, x_hat, t, s), rtol=1e-5, atol=1e-5)
 
 
+def test_levels_of_the_multistep_solver_leap_to_where_data_are_heard() -> None:
+    gammas = leaping_gammas(20, -10.0, 20.0)
+    sigmas = (gammas / 2).exp()
+    assert len(gammas) == 20
+    assert (gammas.diff() < 0).all()
+    assert sigmas[[0, 1, -1]].tolist() == pytest.approx([80.0, 10.0, 0.01], rel=1e-5)
+    quiet_at_most = leaping_gammas(20, -10.0, 2.0)  # a schedule that ends before that
+    assert float(quiet_at_most[0]) == pytest.approx(2.0, rel=1e-5)
+    assert (quiet_at_most.diff() < 0).all()
+    assert len(leaping_gammas(2, -10.0, 20.0)) == 2
+
+
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_the_multistep_solver_keeps_the_marginals_whatever_its_noise(eta: float) -> None:
     """Where x_hat is x_0 it is exact: x_t ~ N(alpha_t x_0, sigma_t^2) at every level."""
@@ -313,8 +325,8 @@ def test_the_multistep_solver_keeps_the_marginals_whatever_its_noise(eta: float)
         ("ddim", {"steps": 100}),
         ("heun", {"steps": 20}),
         ("dpm_solver", {"steps": 20, "eta": 0.0}),
+        ("dpm_solver", {"steps": 40, "eta": 0.5}),
         ("dpm_solver", {}),
-        ("dpm_solver", {"steps": 80, "eta": 1.0}),
     ],
 )
 def test_every_sampler_draws_from_the_data(sampler: str, options: dict[str, object]) -> None:

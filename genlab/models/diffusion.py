@@ -39,7 +39,7 @@ from genlab.errors import GenlabError
 from genlab.models.base import Charts, Metrics
 from genlab.models.gradual.bound import BoundedModel, Prediction, added_noise, told_of
 from genlab.models.gradual.consistency import consistency
-from genlab.models.gradual.denoising_steps import LOUDEST, Sampler, descent, karras_gammas, posterior
+from genlab.models.gradual.denoising_steps import LOUDEST, Sampler, descent, karras_gammas, leaping_gammas, posterior
 from genlab.models.gradual.model import Count, Part, Share, Widths, repeated
 from genlab.models.gradual.noise import Monotone, ScheduleName, level, schedule_of
 from genlab.models.gradual.ode import carried, log_standard_normal
@@ -52,7 +52,8 @@ MIN_SNR = 5.0
 BINS = 10  # of noise levels, for the log
 STEPS: dict[str, int] = {"ancestral": 250, "ddim": 50, "heun": 10, "dpm_solver": 20}
 STEPS_OF_VECTORS = STEPS | {"heun": 40, "dpm_solver": 80}  # whose networks cost little
-ETA: dict[str, float] = {"ddim": 0.0, "dpm_solver": 0.5}  # of those samplers that have it
+ETA: dict[str, float] = {"ddim": 0.0, "dpm_solver": 1.0}  # of those samplers that have it
+SPACING = {"heun": karras_gammas, "dpm_solver": leaping_gammas}  # of levels, where it is not even in time
 FLOW_STEPS = 20  # of the ODE, for the likelihood
 ENDS = "ends of the schedule"
 SCORED = 0.1  # sigma/alpha at which the score is shown: where it is well estimated and near to that of the data
@@ -192,10 +193,10 @@ class Diffusion(BoundedModel):
         return self.bounded(self.estimate(x, gammas, self.answer(x, told_of(gammas), y, guidance)))
 
     def gammas(self, sampler: Sampler, steps: int) -> Tensor:
-        """So many levels, the loudest first: evenly spaced in time, or for the ODE's solvers as Karras et al. have it."""
-        if sampler in ("heun", "dpm_solver"):
+        """So many levels, the loudest first: evenly spaced in time, or as SPACING has it."""
+        if sampler in SPACING:
             first, last = self.schedule.ends()
-            return karras_gammas(steps, float(first), float(last)).to(self.device)
+            return SPACING[sampler](steps, float(first), float(last)).to(self.device)
         if self.steps is not None and steps > self.steps:
             raise GenlabError(
                 f"steps={steps}: the model has {self.steps} levels of noise; set steps={self.steps} or fewer"
@@ -218,7 +219,7 @@ class Diffusion(BoundedModel):
     ) -> Iterator[Tensor]:
         """x_T ~ N(0, I), then x_t at each level of the `sampler` and x_hat at the last (gradual/denoising_steps.py).
 
-        `steps` levels; `eta` is the share of fresh noise of ddim (0 unless given) and of dpm_solver (a half). Raises
+        `steps` levels; `eta` is the share of fresh noise of ddim (0 unless given) and of dpm_solver (1). Raises
         GenlabError for what is not there.
         """
         if sampler not in STEPS:
