@@ -39,7 +39,9 @@ def arrange(arguments: list[str]) -> list[str]:
 
 
 def _of_each_choice(overrides: list[str]) -> list[str]:
-    """In a sweep over models, model.r1=1 as a sweep over one value: else Hydra looks for that key in the default model first."""
+    """In a sweep over models (or experiments, which choose them), model.r1=1 as a sweep over one value: else Hydra looks for that
+    key in the default model first.
+    """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException
 
@@ -52,7 +54,9 @@ def _of_each_choice(overrides: list[str]) -> list[str]:
     found = []
     for word in overrides:
         key, _, value = word.partition("=")
-        varies = key.partition(".")[0] in groups and "." in key and value and not swept[word]
+        varies = (
+            (key.partition(".")[0] in groups or "experiment" in groups) and "." in key and value and not swept[word]
+        )
         found.append(f"{key}=choice({value})" if varies else word)
     return found
 

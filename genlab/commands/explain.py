@@ -96,10 +96,16 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
 
 def _no_such_key(full: str, command: str, overrides: Sequence[str]) -> str:
     """With the nearest key of the configuration that was asked for, or where to see those that there are."""
+    from hydra.errors import HydraException
+
     from genlab.commands.list import GROUPS
 
     choices = _choices_made(GROUPS, overrides)
-    config = _composed(command, choices)
+    try:
+        config = _composed(command, choices)
+    except HydraException:  # a choice is mistaken too
+        choices = {}
+        config = _composed(command, choices)
     keys = _flatten(config) | set(GROUPS if command in ("train", "benchmark") else ())
     section, _, name = full.rpartition(".")
     siblings = {key.removeprefix(section + ".") for key in keys if section and key.startswith(section + ".")}
@@ -124,19 +130,14 @@ def _choices_made(groups: Iterable[str], overrides: Sequence[str]) -> dict[str, 
 
 
 def _composed(command: str, choices: dict[str, str]) -> dict[Any, Any]:
-    """The configuration of a command with these choices; that of the command alone where they are mistaken too."""
+    """The configuration of a command with these choices."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
-    from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
     GlobalHydra.instance().clear()
     with initialize_config_module("genlab.conf", version_base="1.3"):
-        try:
-            config = compose(command, [f"{key}={value}" for key, value in choices.items()])
-        except HydraException:
-            choices.clear()
-            config = compose(command)
+        config = compose(command, [f"{key}={value}" for key, value in choices.items()])
     found = OmegaConf.to_container(config, resolve=False)
     assert isinstance(found, dict)
     return found

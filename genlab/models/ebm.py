@@ -108,9 +108,9 @@ class EBM(GenerativeModel):
             )
         self.units = Units(data)
         self.network = energy_network(data, network, hidden, activation, spectral_norm)
-        self.states_slope_loss = self.matches_scores or (data.support == "real" and activation not in PIECEWISE)
+        self.has_matching_loss = self.matches_scores or (data.support == "real" and activation not in PIECEWISE)
         """Whether the loss of score matching is a measure of the model, be it trained by it or not."""
-        self.network.needs_second_derivatives = self.states_slope_loss
+        self.network.needs_second_derivatives = self.has_matching_loss
         self.averaged = RunningAverage(self.network, average) if average else None
         self.reference = reference_for(data, bounded=box is not None)
         if self.matches_scores and step is None:
@@ -230,7 +230,7 @@ class EBM(GenerativeModel):
                 drawn = torch.randint(len(self.replay), (len(energy),), device=energy.device)
                 found["energy_samples"] = self.energy(self.replay.states[drawn])
                 found["energy_gap"] = energy - found["energy_samples"]
-        if self.states_slope_loss:
+        if self.has_matching_loss:
             found["loss"] = self.matching_loss(self.units.inner(batch.x)).detach()
         return found
 

@@ -33,7 +33,7 @@ Box = tuple[float, float] | None
 
 ACCEPTANCE = 0.57
 ADAPTATION = 0.03  # change of log s for an acceptance that is off by 1
-IMAGES = 1 / 50  # longest step in a box, in squares of its width: images that are left out count e^-12 of the others
+LONGEST = 1 / 50  # longest step in a box, in squares of its width: images that are left out count e^-12 of the others
 
 
 class Point:
@@ -159,7 +159,7 @@ class Mala(Transition):
 
 def longest_in(box: Box) -> float:
     """The longest step of Mala."""
-    return math.inf if box is None else IMAGES * (box[1] - box[0]) ** 2
+    return math.inf if box is None else LONGEST * (box[1] - box[0]) ** 2
 
 
 def thermal(step: float) -> float:
