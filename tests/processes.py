@@ -148,3 +148,11 @@ def write_mnist(folder: Path, n: int = 200) -> None:
         for name, array in (("images-idx3", values), ("labels-idx1", np.arange(n, dtype=np.uint8) % 10)):
             head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
             (folder / f"{part}-{name}-ubyte").write_bytes(head + array.tobytes())
+
+
+def one_job_fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> Outcome:
+    """A sweep of which a job fails: neither success nor the whole command's mistake, and no traceback."""
+    outcome = call(arguments, capsys)
+    assert outcome.code not in (0, 2)
+    assert "Traceback" not in outcome.err
+    return outcome

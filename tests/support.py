@@ -55,6 +55,11 @@ def dataset_of(
     return prepare(raw, binarize=binarize, dequantize=dequantize, validation=0.1, test=0.2)  # type: ignore[arg-type]
 
 
+def tensor(examples: Examples) -> Tensor:
+    """All of them as they are stored."""
+    return examples.take(torch.arange(len(examples)))
+
+
 def spec_of(x: Tensor, **options: Any) -> DataSpec:
     return dataset_of(x, **options).spec
 
