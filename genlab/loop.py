@@ -21,6 +21,7 @@ from genlab.models.abilities import Monitors, Walks
 from genlab.models.base import Metrics, Model
 from genlab.optimizers import set_rate
 from genlab.parallel import Device
+from genlab.replay import plain_state, updates_of
 from genlab.signals import StopRequest
 from genlab.tracking.console import ProgressReport, console
 from genlab.tracking.run_folder import RunFolder
@@ -87,7 +88,7 @@ class Loop:
             ProgressReport(title, self.batches.examples, self.batches.seen) as self.progress,
         ):
             self.model.train()
-            updates = self.model.train_loop(self.batches)
+            updates = updates_of(self.model, self.batches, self.device)
             before = self.batches.seen
             self._set_rates()
             while (metrics := self._next(updates)) is not None:
@@ -267,7 +268,7 @@ class Loop:
             self.run.last,
             {
                 **self._identity(),
-                "optimizers": {name: optimizer.state_dict() for name, optimizer in self.model.optimizers.items()},
+                "optimizers": {name: plain_state(optimizer) for name, optimizer in self.model.optimizers.items()},
                 "batches": self.batches.state_dict(),
                 "random": random.get_state(self.where),
                 "window": [{k: v.cpu() for k, v in m.items()} for m in self.window],

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genlab.errors import GenlabError
@@ -123,4 +123,15 @@ def schedule_factor(schedule: Schedule, warmup: float, progress: float) -> float
 def set_rate(optimizer: Optimizer, progress: float) -> None:
     """Set every group's rate to what its schedule says at `progress`."""
     for group in optimizer.param_groups:
-        group["lr"] = group["base_lr"] * schedule_factor(group["schedule"], group["warmup"], progress)
+        rate = group["base_lr"] * schedule_factor(group["schedule"], group["warmup"], progress)
+        if isinstance(group["lr"], Tensor):  # of recorded updates (replay.py), which read it from there
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def reads_rate_from_memory(optimizer: Optimizer) -> bool:
+    """Whether its rate may be a tensor, read on the device at each step."""
+    return isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW | torch.optim.SGD) and all(
+        group["fused"] for group in optimizer.param_groups
+    )

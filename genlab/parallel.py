@@ -13,6 +13,12 @@ from genlab.errors import GenlabError
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
+def has_bf16_products() -> bool:
+    """Whether this processor multiplies matrices of bf16 about as fast as of fp32: all but those x86 ones without AVX-512."""
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return known.get("architecture") != "x86_64" or bool(known.get("avx512_bw"))
+
+
 @dataclass(frozen=True)
 class Device:
     """The `device` group of the configuration."""
@@ -26,6 +32,8 @@ class Device:
     """Threads for one operation on the CPU; null for one a core."""
     processes: Annotated[int, Field(gt=0)]
     """Processes that share the training; one for now."""
+    replay: bool = True
+    """On CUDA, record one update and replay it, where the family allows it (replay.py). Runs older than this key have none."""
 
     def __post_init__(self) -> None:
         if self.processes != 1:
@@ -52,6 +60,15 @@ class Device:
         torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         return device
+
+    def warning(self) -> str | None:
+        """What one should know before a long training begins."""
+        if self.precision == "bf16" and self.resolve().type == "cpu" and not has_bf16_products():
+            return (
+                "device.precision=bf16: this processor has no instructions for bf16 and takes ten times as long as with fp32; "
+                "set device.precision=fp32"
+            )
+        return None
 
     def autocast(self) -> AbstractContextManager[object]:
         """The precision of a training step, and of samples where it is asked for."""

@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from genlab.commands.list import GROUPS, names
@@ -156,3 +157,14 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         "cuda",
         "mps",
     )
+
+
+def test_bf16_on_a_processor_without_it_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = {p: Device(name="cpu", precision=p, compile=False, threads=None, processes=1) for p in ("fp32", "bf16")}
+    for avx512, warns in ((True, False), (False, True)):
+        known = {"architecture": "x86_64", "avx512_bw": avx512}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda known=known: known, raising=False)
+        warning = device["bf16"].warning()
+        assert (warning is not None) == warns
+        assert warning is None or "set device.precision=fp32" in warning
+        assert device["fp32"].warning() is None

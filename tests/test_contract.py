@@ -15,7 +15,7 @@ from genlab.loop import Loop
 from genlab.models.abilities import Reconstructs
 from genlab.models.base import GenerativeModel, Metrics, Model
 from genlab.networks.adversarial import Noise
-from genlab.parallel import Device
+from genlab.parallel import Device, has_bf16_products
 from genlab.sampling import BLOCK, draw
 from genlab.speed.stepping import Updates, count_flops
 from genlab.tracking.run_folder import RunFolder
@@ -249,6 +249,7 @@ def test_its_arithmetic_can_be_counted(name: str) -> None:
         assert count_flops(lambda: draw(model, BLOCK, 0)) > 0
 
 
+@pytest.mark.skipif(not has_bf16_products(), reason="without instructions for bf16 this takes many minutes")
 @pytest.mark.parametrize("name", MODELS)
 def test_precision_bf16_trains_and_samples(name: str, tmp_path: Path) -> None:
     loop = start(

@@ -59,6 +59,8 @@ def _announce(run: RunFolder, model: Model, dataset: Dataset, loop: Loop) -> Non
         f"{data.support}; {loop.batches.examples:,} examples to see on {loop.where.type}"
         + (f", going on at {loop.batches.seen:,}" if loop.batches.seen else "")
     )
+    if warning := loop.device.warning():
+        console.print(f"warning: {warning}", style="yellow", markup=False)
 
 
 def _describe_write_error(error: BaseException, run: RunFolder) -> BaseException:

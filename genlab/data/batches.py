@@ -4,7 +4,7 @@ No worker processes and no per-image Python: a batch is one gather and one conve
 runs on across epochs, so that every batch is full and shapes never change.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,10 +20,18 @@ class Batch:
     """Examples in the data's support, float32, shape (n, *shape)."""
     y: Tensor | None
     """Classes, int64, shape (n,); None for unlabelled data."""
-    progress: float
-    """Share of the training done before this batch, in [0, 1)."""
+    progress: float | Tensor
+    """Share of the training done before this batch, in [0, 1); a scalar tensor where the update is recorded (replay.py)."""
     labelled: "Batch | None" = None
     """As many examples of known class, for a family that asks for them where few have one."""
+
+    def risen(self, share: float) -> float | Tensor:
+        """How far something has got that rises evenly from 0 to 1 over a share of the training; 1 at once where that is 0."""
+        if not share:
+            return 1.0
+        if isinstance(self.progress, Tensor):
+            return (self.progress / share).clamp_max(1)
+        return min(1.0, self.progress / share)
 
 
 class Batches:
@@ -60,21 +68,26 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         while self.seen < self.examples:
-            index, progress = self._indices(self.seen), self.seen / self.examples
-            beside = None if self.beside is None else self.beside._at(self.seen, progress)
-            self.seen += len(index)
+            progress, indices = self.progress, self.claim()
             if isinstance(self.data.x, Prefetching) and self.seen < self.examples:
                 self.data.x.prefetch(self._indices(self.seen))
-            yield self._batch(index, progress, beside)
+            yield self.gather(indices, progress)
 
-    def _batch(self, index: Tensor, progress: float, labelled: Batch | None = None) -> Batch:
+    def claim(self) -> list[Tensor]:
+        """Indices of the next batch, which from now on counts as seen, and of the labelled examples beside it if any."""
+        indices = [self._indices(self.seen)]
+        if self.beside is not None:
+            indices.append(self.beside._indices(self.seen))
+        self.seen += len(indices[0])
+        return indices
+
+    def gather(self, indices: Sequence[Tensor], progress: float | Tensor) -> Batch:
+        """The batch that `claim` named."""
+        index, *others = indices
+        labelled = self.beside.gather(others, progress) if self.beside is not None and others else None
         stored = self.data.take(index).to(self.device, non_blocking=True)
         y = None if self.data.y is None else self.data.y[index]
         return Batch(self.represent(stored), y, progress, labelled)
-
-    def _at(self, position: int, progress: float) -> Batch:
-        """The batch that starts at `position` of the stream."""
-        return self._batch(self._indices(position), progress)
 
     @property
     def epoch(self) -> int:

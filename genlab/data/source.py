@@ -48,12 +48,12 @@ class Examples:
         return len(self.x)
 
     def take(self, index: Tensor) -> Tensor:
-        """The stored examples at `index`, shape (n, *shape)."""
-        return self.x.index_select(0, index) if isinstance(self.x, Tensor) else self.x[index]
+        """The stored examples at `index`, which may lie on any device, shape (n, *shape)."""
+        return self.x.index_select(0, index.to(self.x.device)) if isinstance(self.x, Tensor) else self.x[index]
 
     def subset(self, index: Tensor) -> "Examples":
         x = self.take(index) if isinstance(self.x, Tensor) else _Subset(self.x, index)
-        return Examples(x, None if self.y is None else self.y[index])
+        return Examples(x, None if self.y is None else self.y[index.to(self.y.device)])
 
     def to(self, device: torch.device) -> "Examples":
         """The same examples with whatever is in memory on `device`."""

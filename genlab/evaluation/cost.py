@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from genlab.evaluation.entries import Entries, Entry, entry
 from genlab.metrics.measure import Measure
 from genlab.models.base import GenerativeModel, Model
-from genlab.sampling import BLOCK, draw, film
+from genlab.sampling import block_size, draw, film
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def network_evaluations(model: GenerativeModel, seed: int, **options: Any) -> in
 
 
 def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Tensor, Measure]:
-    """n samples and the number drawn per second: median over blocks of 64, with its standard error."""
+    """n samples and the number drawn per second: median over blocks of samples, with its standard error."""
     seconds: list[float] = []
     last = time.perf_counter()
 
@@ -53,7 +53,7 @@ def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tup
         last = now
 
     samples = draw(model, n, seed, after_block=lap, **options)
-    rates = BLOCK / torch.tensor(seconds, dtype=torch.float64)
+    rates = block_size(model) / torch.tensor(seconds, dtype=torch.float64)
     scatter = 1.2533 * float(rates.std()) / len(rates) ** 0.5 if len(rates) > 1 else float("nan")  # of a median
     return samples, Measure(float(rates.median()), scatter)
 

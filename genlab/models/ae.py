@@ -115,6 +115,10 @@ class AE(GenerativeModel):
         )
         self.optimizers["ae"] = optimizer(self.parameters())
 
+    @property
+    def replayable(self) -> bool:
+        return True
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["ae"]
         for batch in batches:

@@ -4,6 +4,8 @@ Stochastic descent scatters about the minimum of a loss, players of a game circl
 """
 
 import copy
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Self
 
 import torch
@@ -46,10 +48,23 @@ class RunningAverage(Copied):
         """Take in the new parameters of the network, and its statistics of batches."""
         weight = (1 / (1 + self.reach * self.updates)).clamp_min(1 - self.decay)
         self.updates += 1
-        state = now.state_dict()
-        for name, average in self.network.state_dict().items():
+        averages, values = [], []
+        for (name, average), (_, value) in zip(_state_of(self.network), _state_of(now), strict=True):
             # Singular vectors, by which spectral norms are taken, have the length 1, and their average has not.
             if average.is_floating_point() and not name.endswith(("._u", "._v")):
-                average.lerp_(state[name], weight)
+                averages.append(average)
+                values.append(value)
             else:
-                average.copy_(state[name])
+                average.copy_(value)
+        if weight.is_cpu:
+            for average, value in zip(averages, values, strict=True):
+                average.lerp_(value, weight)
+            return
+        # The same in three launches: one for each tensor would take an accelerator longer than the update of the network.
+        steps = torch._foreach_sub(values, averages)
+        torch._foreach_mul_(steps, weight)
+        torch._foreach_add_(averages, steps)
+
+
+def _state_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return chain(network.named_parameters(), network.named_buffers())

@@ -83,6 +83,13 @@ class Model(nn.Module, ABC):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    @property
+    def replayable(self) -> bool:
+        """Whether each update does the same operations on other numbers: nothing in it is read from a tensor, counted, or drawn
+        by Python or on the CPU. Then a GPU can record one and replay it (replay.py).
+        """
+        return False
+
     def layout(self) -> Charts:
         """Those of `charts` that this model fills."""
         return self.charts

@@ -82,6 +82,10 @@ class Classifier(Model):
         assert isinstance(self.backbone, Trunk), "there is a model.start"
         self.backbone.take(trunk, scale_only=self.reset)
 
+    @property
+    def replayable(self) -> bool:
+        return True
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["classifier"]
         for batch in batches:

@@ -40,7 +40,7 @@ from genlab.models.base import Charts, Metrics
 from genlab.models.gradual.bound import BoundedModel, Prediction, added_noise, told_of
 from genlab.models.gradual.consistency import consistency
 from genlab.models.gradual.denoising_steps import LOUDEST, Sampler, descent, karras_gammas, leaping_gammas, posterior
-from genlab.models.gradual.model import Count, Part, Share, Widths, repeated
+from genlab.models.gradual.model import Count, Part, Share, Waves, Widths, repeated
 from genlab.models.gradual.noise import Monotone, ScheduleName, level, schedule_of
 from genlab.models.gradual.ode import carried, log_standard_normal
 from genlab.networks.timed import Backbone
@@ -86,6 +86,7 @@ class Diffusion(BoundedModel):
         average: Share,
         conditional: bool,
         label_dropout: Part,
+        fourier: Waves = None,  # runs older than this key have none
     ) -> None:
         super().__init__(
             data,
@@ -98,6 +99,7 @@ class Diffusion(BoundedModel):
             average=average,
             conditional=conditional,
             label_dropout=label_dropout,
+            fourier=fourier,
         )
         if objective == "consistency" and (steps is None or schedule == "learned"):
             raise GenlabError(
@@ -117,6 +119,10 @@ class Diffusion(BoundedModel):
         return {
             title: names for title, names in self.charts.items() if title != ENDS or isinstance(self.schedule, Monotone)
         }
+
+    @property
+    def replayable(self) -> bool:
+        return self.objective != "consistency" and not isinstance(self.schedule, Monotone)
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["diffusion"]

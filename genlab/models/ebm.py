@@ -146,6 +146,10 @@ class EBM(GenerativeModel):
 
     # Training.
 
+    @property
+    def replayable(self) -> bool:
+        return True
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         yield from self.matching_loop(batches) if self.matches_scores else self.contrastive_loop(batches)
 

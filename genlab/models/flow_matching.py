@@ -94,11 +94,15 @@ class FlowMatching(GradualModel):
         self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
         self.optimizers["flow"] = optimizer(self.network.parameters())
 
+    @property
+    def replayable(self) -> bool:
+        return not self.paired and not self.reflow
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for batch in batches:
             x, y = self.units.inner(batch.x), self.classes_for_training(batch.y)
             z = torch.randn_like(x)
-            if batch.progress >= 1 - self.reflow:
+            if self.reflow and float(batch.progress) >= 1 - self.reflow:
                 x = self.arrival(z)
             elif self.paired:
                 z = z[nearest_partners(x, z)]

@@ -98,13 +98,17 @@ class GAN(ImplicitModel):
         self.discriminator.needs_second_derivatives = r1 > 0
         self.optimizers["discriminator"] = optimizer(self.discriminator.parameters())
 
+    @property
+    def replayable(self) -> bool:
+        return True
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for step, batch in enumerate(batches, 1):
             answered = step % self.critic_steps == 0  # it is G's turn after this one of D
             x, y = self.units.inner(batch.x), self.one_hot(batch.y)
             with torch.set_grad_enabled(answered):
                 x_g = self.generate(self.noise(len(x)), y)
-            sigma = self.instance_noise * (1 - batch.progress)
+            sigma = self.instance_noise * (1 - batch.progress) if self.instance_noise else None
 
             # D ascends L(D, G).
             real, fake, penalty = self.compare(blurred(x, sigma), blurred(x_g.detach(), sigma), y)
@@ -129,7 +133,7 @@ class GAN(ImplicitModel):
                 "generator_loss": answer.detach(),
                 "d_real": real.sigmoid().mean(),
                 "d_fake": fake.sigmoid().mean(),
-                "equilibrium": torch.tensor(EQUILIBRIUM, device=value.device),
+                "equilibrium": torch.full((), EQUILIBRIUM, device=value.device),
                 **({"r1_penalty": penalty.detach()} if self.r1 else {}),
             }
 
@@ -184,5 +188,5 @@ class GAN(ImplicitModel):
         return self.logit(self.units.inner(x), self._turns(len(x)))
 
 
-def blurred(x: Tensor, sigma: float) -> Tensor:
-    return x + sigma * torch.randn_like(x) if sigma else x
+def blurred(x: Tensor, sigma: float | Tensor | None) -> Tensor:
+    return x if sigma is None else x + sigma * torch.randn_like(x)

@@ -92,16 +92,20 @@ class HVAE(GenerativeModel):
         self.register_buffer("scale", data.std.clamp_min(1e-6))
         self.optimizers["hvae"] = optimizer(self.parameters())
 
+    @property
+    def replayable(self) -> bool:
+        return self.k == 1
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["hvae"]
         for batch in batches:
-            weighted = self.k > 1 and batch.progress >= self.kl_warmup
+            weighted = self.k > 1 and float(batch.progress) >= self.kl_warmup
             reconstruction, kls = self.terms(batch.x, self.k if weighted else 1)  # (k, n), (T, k, n)
             log_w = reconstruction - kls.sum(0)
             if weighted:
                 loss = math.log(self.k) - log_w.logsumexp(0).mean()
             else:
-                ramp = min(1.0, batch.progress / self.kl_warmup if self.kl_warmup else 1.0)
+                ramp = batch.risen(self.kl_warmup)
                 loss = (ramp * kls.sum(0) - reconstruction).mean()
             self.descend(optimizer, loss)
             found = {

@@ -118,6 +118,10 @@ class SGAN(ImplicitModel):
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
         self.optimizers["discriminator"] = optimizer(self.discriminator.parameters())
 
+    @property
+    def replayable(self) -> bool:
+        return True
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         started = bool(self.started)
         for batch in batches:

@@ -111,6 +111,10 @@ class VAE(GenerativeModel):
         self.prior = prior_of(prior, data, self.posterior, latent_dim, components)
         self.optimizers["vae"] = optimizer(self.parameters())
 
+    @property
+    def replayable(self) -> bool:
+        return True
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["vae"]
         for batch in batches:
@@ -122,16 +126,16 @@ class VAE(GenerativeModel):
                 yield {"loss": -bound.detach(), self.bound: log_w.detach().mean(), "iw_bound": bound.detach()}
                 continue
             reconstruction, kl = self.terms(batch.x, self.mc_samples, y)
-            ramp = min(1.0, batch.progress / self.kl_warmup if self.kl_warmup else 1.0)
+            ramp = batch.risen(self.kl_warmup)
             loss = self.price(kl, ramp) - reconstruction.mean()
             self.descend(optimizer, loss)
             reconstruction, kl = reconstruction.detach().mean(), kl.detach().sum(-1).mean()
             found = {"loss": loss.detach(), self.bound: reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
             if self.kl_warmup:
-                found["ramp"] = kl.new_tensor(ramp)
+                found["ramp"] = torch.as_tensor(ramp, device=kl.device)
             yield found
 
-    def price(self, kl: Tensor, ramp: float) -> Tensor:
+    def price(self, kl: Tensor, ramp: float | Tensor) -> Tensor:
         """What the loss takes for the KL terms (n, latent_dim), when `ramp` has risen from 0 to 1."""
         if self.free_bits:
             return ramp * self.beta * kl.mean(0).clamp_min(self.free_bits).sum()

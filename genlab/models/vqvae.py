@@ -182,6 +182,10 @@ class VQVAE(GenerativeModel):
             group["base_lr"] *= NOISE_RATE
         self.optimizers["prior"] = optimizer(self.prior.parameters())
 
+    @property
+    def replayable(self) -> bool:
+        return True
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         seeded = bool(self.codebook.seeded)
         for batch in batches:

@@ -81,6 +81,10 @@ class WGAN(ImplicitModel):
         self.critic.needs_second_derivatives = self.penalised
         self.optimizers["critic"] = optimizer(self.critic.parameters())
 
+    @property
+    def replayable(self) -> bool:
+        return True
+
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for step, batch in enumerate(batches, 1):
             x, y = self.units.inner(batch.x), self.one_hot(batch.y)

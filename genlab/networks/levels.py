@@ -1,6 +1,8 @@
-"""How a network is told the level of noise, and the class: an embedding, and layers that it scales and shifts."""
+"""How a network is told the level of noise, and the class: an embedding, and layers that it scales and shifts; and what it sees
+beside the data."""
 
 import math
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -50,6 +52,16 @@ class Modulation(nn.Linear):
 
     def forward(self, embedding: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]  # the chunks of its output
         return super().forward(embedding).chunk(self.parts, 1)
+
+
+def with_waves(x: Tensor, fourier: Sequence[int]) -> Tensor:
+    """(n, C, H, W) -> (n, C (1 + 2 len(fourier)), H, W): x, and sines and cosines of 2^k pi x for k in `fourier`.
+
+    A network that sees them can tell values that are much closer to each other than all of them are wide, as it must where the
+    noise is less than one of 256 grey values (Kingma et al. 2021).
+    """
+    angles = [2**k * math.pi * x for k in fourier]
+    return torch.cat([x, *(angle.sin() for angle in angles), *(angle.cos() for angle in angles)], 1)
 
 
 def zeroed(layer: Layer) -> Layer:

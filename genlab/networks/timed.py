@@ -61,6 +61,7 @@ def timed_network(
     depth: int | None,
     classes: int,
     dropout: float,
+    fourier: Sequence[int] = (),
 ) -> nn.Module:
     """`auto`: a U-Net for pictures, a perceptron for vectors. Raises GenlabError for what does not fit the data."""
     kind = network if network != "auto" else "unet" if data.is_image else "mlp"
@@ -71,6 +72,11 @@ def timed_network(
     if kind == "mlp":
         if patch is not None:
             raise GenlabError(f"model.patch={patch}: a perceptron has no patches; set model.patch=null")
+        if fourier:
+            raise GenlabError(
+                f"model.fourier={list(fourier)}: networks of pictures see such waves; set model.fourier=null, or "
+                "model.network=unet"
+            )
         width = _single(hidden, 128 if data.dim <= 32 else 512, "mlp")
         return TimedMLP(data.shape, width, layers=depth or 4, classes=classes, dropout=dropout)
     side = min(data.shape[1:])
@@ -79,7 +85,9 @@ def timed_network(
         if width % PER_HEAD:
             raise GenlabError(f"model.hidden=[{width}]: a transformer's width is a multiple of {PER_HEAD}")
         patch = patch or (4 if side >= LARGE else 2)
-        return Transformer(data.shape, width, patch=patch, layers=depth or 6, classes=classes, dropout=dropout)
+        return Transformer(
+            data.shape, width, patch=patch, layers=depth or 6, classes=classes, dropout=dropout, fourier=fourier
+        )
     widths = list(hidden or ([64, 128] if side >= LARGE else [32, 64]))
     unit = max(GROUPS, HEADS)
     if any(width % unit for width in widths):
@@ -90,7 +98,7 @@ def timed_network(
             f"model.hidden={widths}: each entry after the first halves the sides of {data.shape[1:]}, and model.patch={patch} "
             "divides them first; name fewer"
         )
-    return UNet(data.shape, widths, patch=patch, blocks=depth or 1, classes=classes, dropout=dropout)
+    return UNet(data.shape, widths, patch=patch, blocks=depth or 1, classes=classes, dropout=dropout, fourier=fourier)
 
 
 def _single(hidden: Sequence[int] | None, default: int, network: str) -> int:

@@ -4,11 +4,13 @@ Patches of `patch` x `patch` pixels are tokens. Nearly all of its arithmetic is 
 does at its best rate. Each branch is scaled, shifted and gated by the level, and the gates are 0 at first.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.networks.levels import LevelEmbedding, Modulation, zeroed
+from genlab.networks.levels import LevelEmbedding, Modulation, with_waves, zeroed
 
 EMBEDDING = 256
 PER_HEAD = 32  # channels
@@ -41,14 +43,23 @@ class Transformer(nn.Module):
     """(n, C, H, W), levels (n,), one-hot classes (n, classes) or None -> (n, C, H, W)."""
 
     def __init__(
-        self, shape: tuple[int, ...], width: int, *, patch: int, layers: int, classes: int, dropout: float
+        self,
+        shape: tuple[int, ...],
+        width: int,
+        *,
+        patch: int,
+        layers: int,
+        classes: int,
+        dropout: float,
+        fourier: Sequence[int] = (),
     ) -> None:
         super().__init__()
+        self.fourier = tuple(fourier)
         channels, *self.sides = shape
         self.patch = patch
         self.grid = [-(-side // patch) for side in self.sides]
         self.embedding = LevelEmbedding(EMBEDDING, classes)
-        self.first = nn.Linear(channels * patch**2, width)
+        self.first = nn.Linear(channels * (1 + 2 * len(self.fourier)) * patch**2, width)
         self.place = nn.Parameter(0.02 * torch.randn(self.grid[0] * self.grid[1], width))
         self.layers = nn.ModuleList(Layer(width, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
@@ -59,7 +70,7 @@ class Transformer(nn.Module):
         embedding = self.embedding(u, y)
         height, width = self.sides
         around = (0, -width % self.patch, 0, -height % self.patch)
-        patches = F.pixel_unshuffle(F.pad(x, around), self.patch).flatten(2).transpose(1, 2)
+        patches = F.pixel_unshuffle(F.pad(with_waves(x, self.fourier), around), self.patch).flatten(2).transpose(1, 2)
         h = self.first(patches) + self.place
         for layer in self.layers:
             h = layer(h, embedding)

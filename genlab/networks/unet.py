@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.networks.levels import LevelEmbedding, Modulation, zeroed
+from genlab.networks.levels import LevelEmbedding, Modulation, with_waves, zeroed
 
 EMBEDDING = 256
 GROUPS = 8
@@ -72,12 +72,14 @@ class UNet(nn.Module):
         blocks: int,
         classes: int,
         dropout: float,
+        fourier: Sequence[int] = (),
     ) -> None:
         super().__init__()
         channels, *self.sides = shape
+        self.fourier = tuple(fourier)
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
         self.embedding = LevelEmbedding(EMBEDDING, classes)
-        self.first = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
+        self.first = nn.Conv2d(channels * (1 + 2 * len(self.fourier)) * patch**2, widths[0], 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow, self.join = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for width in widths:
@@ -95,7 +97,7 @@ class UNet(nn.Module):
         embedding = self.embedding(u, y)
         height, width = self.sides
         around = (0, -width % self.multiple, 0, -height % self.multiple)
-        h = self.first(F.pixel_unshuffle(F.pad(x, around), self.patch))
+        h = self.first(F.pixel_unshuffle(F.pad(with_waves(x, self.fourier), around), self.patch))
         kept: list[Tensor] = []
         for level, blocks in enumerate(self.down):
             if level:

@@ -151,7 +151,9 @@ class Benchmark:
         """Kinds of operations; the rest of the time `update` of an update, measured just before, is Python and the like."""
         count = min(self.plan.profile, max(1, int(self.plan.seconds / update)))
         clocked = self.updates.clocked(count)
-        kinds = breakdown(self.updates.profiler.spent(self.updates.update, count), clocked, update)
+        eager = Updates(self.model, self.dataset, self.parts, self.seed, replay=False)
+        updates = eager if self.updates.replays else self.updates
+        kinds = breakdown(updates.profiler.spent(updates.update, count), clocked, update)
         total = sum(kinds.values())
         self._note(**{f"time/{kind}_s": seconds for kind, seconds in kinds.items()})
         self._note(**{f"time/{kind}_share": seconds / total for kind, seconds in kinds.items()})

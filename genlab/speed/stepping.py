@@ -12,16 +12,20 @@ from genlab.errors import NonFiniteError
 from genlab.experiment import Parts
 from genlab.models.base import Metrics, Model
 from genlab.optimizers import set_rate
+from genlab.replay import can_replay, replayed
 from genlab.speed.hardware import synchronize
 from genlab.speed.profiling import Place, Profiler
 
 
 class Updates:
-    """The training loop of `model`, stepped through the same seams as the runner's, and begun anew whenever it ends."""
+    """The training loop of `model`, stepped through the same seams as the runner's, and begun anew whenever it ends.
 
-    def __init__(self, model: Model, dataset: Dataset, parts: Parts, seed: int) -> None:
+    On a GPU updates are replayed as they are in a training, unless `replay` is false: what is replayed does not tell its kinds.
+    """
+
+    def __init__(self, model: Model, dataset: Dataset, parts: Parts, seed: int, *, replay: bool = True) -> None:
         self.model, self.dataset, self.parts, self.seed = model, dataset, parts, seed
-        self.where = parts.device.resolve()
+        self.where, self.replay = parts.device.resolve(), replay
         self.profiler = Profiler(self.where)
         self.closings: list[float] = []
         """Seconds that the loop took after its last batch, for every time that it came to its end."""
@@ -43,7 +47,8 @@ class Updates:
             labelled_beside=self.model.labelled_beside,
         )
         self.model.train()
-        self._updates = self.model.train_loop(self._fetch())
+        self.replays = self.replay and can_replay(self.model, self.batches, self.parts.device)
+        self._updates = replayed(self.model, self.batches) if self.replays else self.model.train_loop(self._fetch())
         self._has_yielded = False
         self._set_rates()
 

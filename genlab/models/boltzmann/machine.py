@@ -231,7 +231,7 @@ class BoltzmannMachine(GenerativeModel):
                 metrics = self.phases(batch)
                 self.update(optimizer)
                 self.after_update()
-                self._average(batch.progress)
+                self._average(float(batch.progress))
             yield metrics | self.negative.metrics
 
     def phases(self, batch: Batch) -> Metrics:

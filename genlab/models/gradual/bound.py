@@ -140,7 +140,7 @@ def log_nearest_level(eps: Tensor, width: Tensor, x_0: Tensor, levels: int) -> T
     all in units in which the levels span 2: (n,), in nats. Levels beyond 8 widths count for nothing.
     """
     gap = 2 / (levels - 1) / width
-    reach = min(levels - 1, math.ceil(8 / float(gap)) + 1)
+    reach = min(levels - 1, math.ceil(8 / float(gap.detach())) + 1)
     offsets = torch.arange(-reach, reach + 1, device=eps.device)
     there = (x_0 * (levels - 1)).round().unsqueeze(-1) + offsets
     exponents = -0.5 * (eps.unsqueeze(-1) - offsets * gap).square()

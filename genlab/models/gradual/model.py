@@ -30,6 +30,7 @@ from genlab.optimizers import Recipe
 
 Count = Annotated[int, Field(gt=0)]
 Widths = Annotated[list[Count], Field(min_length=1)] | None
+Waves = Annotated[list[Annotated[int, Field(ge=0, le=12)]], Field(min_length=1)] | None
 Share = Annotated[float, Field(ge=0, lt=1)]
 Part = Annotated[float, Field(gt=0, lt=1)]
 
@@ -61,12 +62,20 @@ class GradualModel(GenerativeModel):
         average: Share,
         conditional: bool,
         label_dropout: Part,
+        fourier: Waves = None,
     ) -> None:
         super().__init__(data, optimizer)
         self.label_dropout = label_dropout
         self.told = classes_of(data, conditional)
         self.network = timed_network(
-            data, network, hidden, patch=patch, depth=depth, classes=self.told, dropout=dropout
+            data,
+            network,
+            hidden,
+            patch=patch,
+            depth=depth,
+            classes=self.told,
+            dropout=dropout,
+            fourier=fourier or (),
         )
         self.averaged = RunningAverage(self.network, average, REACH) if average else None
         self.units = Units(data)
