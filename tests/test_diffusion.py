@@ -204,6 +204,20 @@ def test_the_mass_of_grey_levels_sums_to_one() -> None:
         torch.testing.assert_close(total[inside], torch.ones(int(inside.sum()), dtype=torch.float64), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("levels", [2, 17, 256])
+@pytest.mark.parametrize("gap", [0.01, 0.2, 0.69, 0.71, 3.0])
+def test_levels_near_to_each_other_are_summed_as_those_far_apart(levels: int, gap: float) -> None:
+    """Against the sum over all levels, term by term; a third of the examples at the lowest level, where the corrections are."""
+    generator = torch.Generator().manual_seed(0)
+    at = torch.randint(levels, (300, 4), generator=generator).double()
+    at[:100] = 0
+    eps = torch.randn(300, 4, generator=generator, dtype=torch.float64)
+    exponents = -0.5 * ((torch.arange(levels) - at.unsqueeze(-1)) * gap - eps.unsqueeze(-1)).square()
+    expected = (-0.5 * eps.square() - exponents.logsumexp(-1)).sum(1)
+    width = torch.tensor(2 / (levels - 1) / gap).double()
+    torch.testing.assert_close(log_nearest_level(eps, width, at / (levels - 1), levels), expected, rtol=0, atol=4e-5)
+
+
 @pytest.mark.parametrize("kind", ["grey", "binary", "dequantized"])
 def test_with_hardly_any_noise_left_pictures_are_told_exactly(kind: str) -> None:
     dataset = small_data(kind)

@@ -16,19 +16,20 @@ from tests.support import MODELS, adam_recipe, configure, small_data
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="only an NVIDIA GPU records updates")
 
-VARIANTS = {
-    **{f"model={name}": () for name in MODELS},
-    "model=ae model.noise=0.3": (),
-    "model=vae model.kl_warmup=0.5 optimizer.schedule=cosine": (),
-    "model=vae model.k=5": (),
-    "model=gan model.instance_noise=0.5 model.critic_steps=2": (),
-    "model=wgan dataset=toy2d": (),
-    "model=ebm dataset=toy2d": (),
-    "model=diffusion dataset=toy2d optimizer.clip=1": (),
-    "model=diffusion model.conditional=true model.objective=min_snr": (),
-    "model=vqvae optimizer=momentum": (),
-    "model=classifier model.network=rnn": (),
-}
+VARIANTS = [
+    *(f"model={name}" for name in MODELS),
+    "model=ae model.noise=0.3",
+    "model=vae model.kl_warmup=0.5 optimizer.schedule=cosine",
+    "model=vae model.k=5",
+    "model=gan model.instance_noise=0.5 model.critic_steps=2",
+    "model=wgan dataset=toy2d",
+    "model=ebm dataset=toy2d",
+    "model=diffusion dataset=toy2d optimizer.clip=1",
+    "model=diffusion model.conditional=true model.objective=min_snr",
+    "model=diffusion model.objective=elbo model.schedule=learned model.steps=null",
+    "model=vqvae optimizer=momentum",
+    "model=classifier model.network=rnn",
+]
 
 
 def trained(words: str, updates: int, **device: Any) -> tuple[Model, list[Metrics], bool]:

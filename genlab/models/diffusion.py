@@ -122,7 +122,7 @@ class Diffusion(BoundedModel):
 
     @property
     def replayable(self) -> bool:
-        return self.objective != "consistency" and not isinstance(self.schedule, Monotone)
+        return self.objective != "consistency"
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["diffusion"]

@@ -66,10 +66,9 @@ class Schedule(nn.Module, ABC):
     def slope(self, t: Tensor) -> Tensor:
         """d gamma/dt, same shape."""
 
+    @abstractmethod
     def ends(self) -> tuple[Tensor, Tensor]:
         """gamma(0) and gamma(1)."""
-        first, last = self.gamma(torch.tensor([0.0, 1.0], device=next(self.buffers()).device))
-        return first, last
 
 
 class Table(Schedule):
@@ -81,6 +80,9 @@ class Table(Schedule):
         super().__init__()
         assert (alphas_bar.diff() < 0).all(), "every step adds noise"
         self.register_buffer("gammas", -torch.logit(alphas_bar).float())
+
+    def ends(self) -> tuple[Tensor, Tensor]:
+        return self.gammas[0], self.gammas[-1]
 
     def gamma(self, t: Tensor) -> Tensor:
         i, weight = self._place(t)
@@ -117,6 +119,8 @@ class Monotone(Schedule):
     g(t) = a t + sum_k b_k sigmoid(c_k t + d_k), where a, b, c > 0.
     """
 
+    interval: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.first, self.last = nn.Parameter(torch.tensor(LEAST_NOISE)), nn.Parameter(torch.tensor(MOST_NOISE))
@@ -130,13 +134,16 @@ class Monotone(Schedule):
         """Parameters of which the bound in continuous time does not depend, but its variance does."""
         return [self.a, self.b, self.c, self.d]
 
+    def ends(self) -> tuple[Tensor, Tensor]:
+        return self.first, self.last
+
     def gamma(self, t: Tensor) -> Tensor:
-        low, high = self._g(torch.tensor([0.0, 1.0], device=t.device))
+        low, high = self._g(self.interval)
         found: Tensor = self.first + (self.last - self.first) * (self._g(t) - low) / (high - low)
         return found
 
     def slope(self, t: Tensor) -> Tensor:
-        low, high = self._g(torch.tensor([0.0, 1.0], device=t.device))
+        low, high = self._g(self.interval)
         b, c = softplus(self.b), softplus(self.c)
         s = torch.sigmoid(c * t[..., None] + self.d)
         rise: Tensor = softplus(self.a) + (b * c * s * (1 - s)).sum(-1)
