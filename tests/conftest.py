@@ -6,6 +6,15 @@ import pytest
 import torch
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start
+if os.environ.get("GENLAB_TEST_GPU") != "1":  # of make test-gpu; all other tests are of the processor
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="run by make test-gpu, on a machine with an NVIDIA GPU"))
 
 
 @pytest.fixture(autouse=True)
