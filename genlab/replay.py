@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from genlab.data.batches import Batch, Batches
+from genlab.errors import GenlabError
 from genlab.models.base import Metrics, Model
 from genlab.optimizers import reads_rate_from_memory
 from genlab.parallel import Device
@@ -113,12 +114,21 @@ def replayed(model: Model, batches: Batches) -> Iterator[Metrics]:
 def _record(
     loop: Iterator[Metrics], stream: Stream, slots: list[list[Tensor]], side: torch.cuda.Stream
 ) -> tuple[list[str], Tensor, torch.cuda.CUDAGraph]:
-    """Names of the metrics, the memory that their values will be in, and the graph of the next update, which is not yet run."""
+    """Names of the metrics, the memory that their values will be in, and the graph of the next update, which is not yet run.
+
+    Raises GenlabError where something in the update cannot be recorded.
+    """
     stream.claimed, stream.recorded = [], slots
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, stream=side):
-        metrics = next(loop)
-        values = torch.stack([value.detach().float() for value in metrics.values()])
+    try:
+        with torch.cuda.graph(graph, stream=side):
+            metrics = next(loop)
+            values = torch.stack([value.detach().float() for value in metrics.values()])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise GenlabError(
+            f"device.replay=true: this update cannot be recorded ({reason}); set device.replay=false"
+        ) from error
     return list(metrics), values, graph
 
 
