@@ -16,6 +16,7 @@ from genlab.models.gradual.bound import log_nearest_level
 from genlab.models.gradual.consistency import consistency_terms
 from genlab.models.gradual.denoising_steps import ddim_step, descent, leaping_gammas, multistep, posterior_step
 from genlab.models.gradual.noise import Monotone, Table, alphas_bar, level, schedule_of
+from genlab.networks.levels import with_waves
 from tests.gaussians import exact_diffusion, log_gaussian
 from tests.support import configure, small_data
 
@@ -457,3 +458,24 @@ def test_the_score_is_that_of_the_gaussian_with_a_little_noise() -> None:
     found = exact_diffusion(COVARIANCE).score_field(x)
     noised = COVARIANCE + 0.01 * torch.eye(2)
     torch.testing.assert_close(found, -torch.linalg.solve(noised, x.T).T, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("network", ["unet", "transformer"])
+def test_waves_tell_values_apart_that_are_much_nearer_than_grey_levels(network: str) -> None:
+    """sin and cos of 2^k pi x have the period 2^(1 - k), two levels of 256 and one for k = 7 and 8."""
+    data = small_data("grey").spec
+    x = 2 * torch.rand(4, *data.shape) - 1
+    seen = with_waves(x, [7, 8])
+    assert seen.shape == (4, 5 * data.shape[0], *data.shape[1:])
+    torch.testing.assert_close(with_waves(x + 2 / 128, [7, 8])[:, 1:], seen[:, 1:], rtol=0, atol=1e-3)
+    assert float((with_waves(x + 1 / 512, [7, 8])[:, 1:] - seen[:, 1:]).abs().mean()) > 0.3
+    model = make_model(configure("model=diffusion", f"model.network={network}", "model.fourier=[7,8]"), data)
+    plain = make_model(configure("model=diffusion", f"model.network={network}"), data)
+    assert isinstance(model, Diffusion)
+    assert model.network(x, torch.rand(4)).shape == x.shape
+    assert model.size > plain.size
+
+
+def test_vectors_have_no_waves() -> None:
+    with pytest.raises(GenlabError, match=r"model\.fourier=\[7, 8\]: .*set model\.fourier=null"):
+        make_model(configure("model=diffusion", "model.fourier=[7,8]"), small_data("vectors").spec)
