@@ -145,7 +145,8 @@ def log_nearest_level(eps: Tensor, width: Tensor, x_0: Tensor, levels: int) -> T
     two ends.
     """
     gap, at = 2 / (levels - 1) / width, (x_0 * (levels - 1)).round()
-    reach = min(levels - 1, math.ceil(8 / DENSE) + 1)
+    nearest = max(DENSE, float(gap.detach())) if gap.is_cpu else DENSE  # a GPU is not waited for
+    reach = min(levels - 1, math.ceil(8 / nearest) + 1)
     offsets = torch.arange(-reach, reach + 1, device=eps.device)
     there = at.unsqueeze(-1) + offsets
     exponents = -0.5 * (eps.unsqueeze(-1) - offsets * gap).square()
