@@ -7,6 +7,7 @@ of numbers, streams and kernels.
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,9 +17,14 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from genlab import checkpoint, parallel
 from genlab.cli import main
+from genlab.data.batches import Batches
+from genlab.experiment import check_experiment, make_dataset, make_model
+from genlab.replay import WARM, Stream, can_replay
+from tests.support import configure
 
 HERE, THERE = torch.device("cpu"), torch.device("cuda", 0)
 TAKES_INDICES_FROM_HERE = ("aten::index", "aten::index_put_", "aten::_index_put_impl_", "aten::index_put")
+SYNCHRONISES = ("aten::_local_scalar_dense", "aten::equal", "aten::nonzero", "aten::masked_select", "aten::_unique2")
 ANSWERS_HERE = ("aten::_local_scalar_dense", "aten::equal")
 
 
@@ -64,6 +70,10 @@ class Pretending(TorchDispatchMode):
         return run(func, args, dict(kwargs or {}))
 
 
+recording = False
+"""While it is set, what a CUDA graph cannot record ends in an error: numbers that go to the processor or come from it."""
+
+
 def held_by(value: Any) -> Any:
     return value.held if isinstance(value, Elsewhere) else value
 
@@ -83,6 +93,8 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
             raise RuntimeError(f"{name} mixes tensors of cuda:0 with ones of the processor, of shape {here}")
     if name == "aten::copy_" and not there[0]:
         stays_there = False
+    if recording:
+        refuse_what_cannot_be_recorded(func, tensors, stays_there)
     inside = tree_map(held_by, (args, kwargs))
     if name == "aten::_to_copy":
         inside[1].pop("device", None)
@@ -99,6 +111,52 @@ def run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return tree_map(lambda value: Elsewhere(value) if type(value) is Tensor else value, out)
 
 
+def refuse_what_cannot_be_recorded(func: Any, tensors: list[Tensor], stays_there: bool) -> None:
+    name = func._schema.name
+    there = [isinstance(tensor, Elsewhere) for tensor in tensors]
+    moves = name in ("aten::_to_copy", "aten::copy_") and {there[-1], stays_there} == {True, False}
+    masks = name in TAKES_INDICES_FROM_HERE and any(tensor.dtype == torch.bool for tensor in tensors[1:])
+    draws = torch.Tag.nondeterministic_seeded in func.tags and not stays_there
+    if moves or masks or draws or (name in SYNCHRONISES and any(there)):
+        raise RuntimeError(f"{name} cannot be recorded: it needs the processor")
+
+
+def record(words: str) -> bool | None:
+    """One update of the model that `words` compose, as replay.py records it; whether it could be, None where it need not."""
+    global recording
+    config = configure(*words.split(), "train.batch_size=8", "device.name=cuda")
+    parts = check_experiment(config)
+    dataset = make_dataset(config).to(THERE)
+    model = make_model(config, dataset.spec).to(THERE).train()
+    batches = Batches(
+        dataset.train,
+        dataset.represent,
+        batch_size=8,
+        examples=8000,
+        seed=0,
+        device=THERE,
+        labelled_beside=model.labelled_beside,
+    )
+    if not can_replay(model, batches, parts.device):
+        return None
+    stream = Stream(batches)
+    loop = iter(model.train_loop(stream))
+    for _ in range(WARM):
+        stream.claimed.clear()
+        next(loop)
+    slots = stream.slots()
+    assert stream.fill(slots)
+    stream.claimed, stream.recorded, recording = [], slots, True
+    try:
+        torch.stack([value.detach().float() for value in next(loop).values()])
+    except RuntimeError as error:
+        print(f"{words}: {error}", file=sys.stderr)
+        return False
+    finally:
+        recording = False
+    return True
+
+
 def pretend() -> None:
     """Make the code of genlab and of torch that asks for a GPU find the pretended one."""
     torch.__future__.set_overwrite_module_params_on_conversion(True)
@@ -113,13 +171,15 @@ def pretend() -> None:
     }
     for name, answer in answers.items():
         setattr(torch.cuda, name, answer)
-    plain, save = torch.tensor, checkpoint.save
+    save = checkpoint.save
 
-    def tensor(data: Any, *, device: Any = None, **options: Any) -> Tensor:
+    def placed(plain: Callable[..., Tensor], data: Any, *, device: Any = None, **options: Any) -> Tensor:
         made = plain(data, **options)
         return made if device is None else made.to(THERE if torch.device(device).type == "cuda" else device)
 
-    setattr(torch, "tensor", tensor)  # noqa: B010  (as mypy sees it, of another type)
+    for name in ("tensor", "as_tensor"):
+        setattr(torch, name, partial(placed, getattr(torch, name)))
+
     setattr(parallel.Device, "resolve", lambda self: THERE)  # noqa: B010
     setattr(checkpoint, "save", lambda path, state: save(path, tree_map(held_by, dict(state))))  # noqa: B010
 

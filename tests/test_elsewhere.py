@@ -48,6 +48,26 @@ with Pretending():
     assert outcome.returncode == 0, outcome.stderr
 
 
+def test_whatever_is_recorded_needs_nothing_from_the_processor(tmp_path: Path) -> None:
+    """One update of everything that test_gpu.py compares with its loop; and what does need the processor is noticed."""
+    recorded = """
+from genlab.models.flow_matching import FlowMatching
+from tests.elsewhere import Pretending, pretend, record
+from tests.test_gpu import VARIANTS
+pretend()
+with Pretending():
+    found = {words: record(words) for words in VARIANTS}
+    assert [words for words, could in found.items() if could is None] == ["model=gaussian_rbm", "model=pca", "model=rbm"], found
+    assert all(could is not False for could in found.values()), found
+    FlowMatching.replayable = True
+    assert record("model=flow_matching model.coupling=ot") is False
+"""
+    outcome = subprocess.run(
+        [sys.executable, "-c", recorded], cwd=REPOSITORY, env=environment(), text=True, capture_output=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_on_another_device_is_evaluated_and_sampled(name: str, tmp_path: Path) -> None:

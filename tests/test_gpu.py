@@ -31,6 +31,11 @@ VARIANTS = [
     "model=diffusion model.objective=elbo model.schedule=learned model.steps=null",
     "model=vqvae optimizer=momentum",
     "model=classifier model.network=rnn",
+    "model=ebm model.objective=denoising",
+    "model=ebm dataset.binarize=dynamic",
+    "model=vae model.capacity=5 model.beta=10 model.kl_warmup=0.3",
+    "model=gan model.network=conv model.r1=1",
+    "model=diffusion model.network=transformer",
 ]
 
 
