@@ -60,6 +60,8 @@ def with_waves(x: Tensor, fourier: Sequence[int]) -> Tensor:
     A network that sees them can tell values that are much closer to each other than all of them are wide, as it must where the
     noise is less than one of 256 grey values (Kingma et al. 2021).
     """
+    if not fourier:
+        return x
     angles = [2**k * math.pi * x for k in fourier]
     return torch.cat([x, *(angle.sin() for angle in angles), *(angle.cos() for angle in angles)], 1)
 
