@@ -201,8 +201,8 @@ class Diffusion(BoundedModel):
     def gammas(self, sampler: Sampler, steps: int) -> Tensor:
         """So many levels, the loudest first: evenly spaced in time, or as SPACING has it."""
         if sampler in SPACING:
-            first, last = self.schedule.ends()
-            return SPACING[sampler](steps, float(first), float(last)).to(self.device)
+            first, last = (float(end.detach()) for end in self.schedule.ends())
+            return SPACING[sampler](steps, first, last).to(self.device)
         if self.steps is not None and steps > self.steps:
             raise GenlabError(
                 f"steps={steps}: the model has {self.steps} levels of noise; set steps={self.steps} or fewer"
@@ -275,7 +275,7 @@ class Diffusion(BoundedModel):
         """By the probability-flow ODE dx~/d log(sigma~) = sigma~ eps_hat of x~ = x_t/alpha_t, sigma~ = sigma_t/alpha_t, in
         steps of even ratio, from x at the least noise to N(0, I) (Song et al. 2021).
         """
-        first, last = (float(end) for end in self.schedule.ends())
+        first, last = (float(end.detach()) for end in self.schedule.ends())
         far = max(-first, 2 * math.log(LOUDEST))  # where x~ is noise
         times = torch.linspace(first, min(last, far), FLOW_STEPS + 1, device=x.device) / 2  # log sigma~
 
