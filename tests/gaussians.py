@@ -12,6 +12,8 @@ from genlab.models.gradual.bound import GAMMAS
 from genlab.models.gradual.noise import level
 from tests.support import configure, spec_of
 
+COVARIANCE = torch.tensor([[1.5, 0.6], [0.6, 0.5]])
+
 
 class ExactDenoiser(nn.Module):
     """What the network should say of x_t for x_0 ~ N(0, covariance)."""
