@@ -151,8 +151,9 @@ class Benchmark:
         """Kinds of operations; the rest of the time `update` of an update, measured just before, is Python and the like."""
         count = min(self.plan.profile, max(1, int(self.plan.seconds / update)))
         clocked = self.updates.clocked(count)
-        eager = Updates(self.model, self.dataset, self.parts, self.seed, replay=False)
-        updates = eager if self.updates.replays else self.updates
+        updates = self.updates
+        if updates.replays:  # what is replayed does not tell which operation a kernel belongs to
+            updates = Updates(self.model, self.dataset, self.parts, self.seed, replay=False)
         kinds = breakdown(updates.profiler.spent(updates.update, count), clocked, update)
         total = sum(kinds.values())
         self._note(**{f"time/{kind}_s": seconds for kind, seconds in kinds.items()})
