@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if command in ("-sc", "--shell-completion"):
         from genlab.commands import completion
-        from genlab.resolvers import register
+        from genlab.commands.resolvers import register
 
         register()
         completion.main(arguments, list(COMMANDS), HYDRA_COMMANDS)
@@ -91,7 +91,7 @@ def _run(command: str, rest: list[str]) -> int:
         if command not in HYDRA_COMMANDS:
             return int(module.main(rest) or 0)
         from genlab.commands.arguments import arrange
-        from genlab.resolvers import register
+        from genlab.commands.resolvers import register
 
         register()
         sys.argv = [f"genlab {command}", *arrange(rest)]

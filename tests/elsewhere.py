@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from genlab import checkpoint, parallel
 from genlab.cli import main
 from genlab.data.batches import Batches
-from genlab.experiment import check_experiment, make_dataset, make_model
-from genlab.replay import WARM, Stream, can_replay
+from genlab.experiment.experiment import check_experiment, make_dataset, make_model
+from genlab.training import checkpoint, devices
+from genlab.training.cuda_graphs import WARM, Stream, can_replay
 from tests.support import configure
 
 HERE, THERE = torch.device("cpu"), torch.device("cuda", 0)
@@ -180,7 +180,7 @@ def pretend() -> None:
     for name in ("tensor", "as_tensor"):
         setattr(torch, name, partial(placed, getattr(torch, name)))
 
-    setattr(parallel.Device, "resolve", lambda self: THERE)  # noqa: B010
+    setattr(devices.Device, "resolve", lambda self: THERE)  # noqa: B010
     setattr(checkpoint, "save", lambda path, state: save(path, tree_map(held_by, dict(state))))  # noqa: B010
 
 

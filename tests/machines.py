@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
+from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
 from genlab.models.boltzmann.machine import BoltzmannMachine
-from genlab.models.gaussian_rbm import GaussianRBM
-from genlab.models.rbm import RBM
+from genlab.models.boltzmann.rbm import RBM
 from tests.support import adam_recipe
 
 KEYS: dict[str, Any] = {

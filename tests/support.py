@@ -11,16 +11,17 @@ from hydra.core.global_hydra import GlobalHydra
 from torch import Tensor
 
 from genlab.commands.list import names
-from genlab.config import plain
-from genlab.data.source import Dataset, Examples, Raw, prepare
+from genlab.commands.resolvers import register
+from genlab.config.schema import plain
+from genlab.data.dataset import Dataset, Examples, Raw, prepare
 from genlab.data.spec import DataSpec
-from genlab.experiment import check_experiment, make_dataset, make_model
-from genlab.likelihood.partition import Annealing
-from genlab.loop import Loop
+from genlab.experiment.experiment import check_experiment, make_dataset, make_model
+from genlab.inference.partition import Annealing
 from genlab.models.base import Model
-from genlab.optimizers import Recipe, adam
-from genlab.resolvers import register
+from genlab.optimizers.algorithms import adam
+from genlab.optimizers.recipe import Recipe
 from genlab.tracking.run_folder import RunFolder
+from genlab.training.trainer import Loop
 
 register()
 

@@ -14,12 +14,13 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.abilities import SamplesExPost
-from genlab.models.ae import AE
 from genlab.models.base import GenerativeModel
-from genlab.models.latent.codes import CAPACITY, Codes
-from genlab.models.pca import PCA
+from genlab.models.latent.ae import AE
+from genlab.models.latent.ex_post import CAPACITY, Codes
+from genlab.models.latent.pca import PCA
 from genlab.networks.mlp import MLP
-from genlab.optimizers import Recipe, lbfgs
+from genlab.optimizers.algorithms import lbfgs
+from genlab.optimizers.recipe import Recipe
 from tests.support import adam_recipe, small_data, spec_of
 
 

@@ -13,12 +13,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torch import Tensor
 
 from genlab.data.batches import Batch
-from genlab.data.digits import digits
-from genlab.data.source import Dataset, Examples, Raw, prepare
+from genlab.data.dataset import Dataset, Examples, Raw, prepare
+from genlab.data.sources.digits import digits
 from genlab.errors import GenlabError
 from genlab.evaluation.anomaly import Anomalies, detect, odds_against, of_excluded, of_other_data
-from genlab.experiment import make_dataset, make_model
-from genlab.metrics.measure import Measure, bootstrap
+from genlab.experiment.experiment import make_dataset, make_model
+from genlab.metrics.estimate import Measure, bootstrap
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, midranks, roc
 from genlab.models.base import Metrics, Model
 from tests.processes import assert_refused, call, execute, strict_json, write_mnist

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from genlab.data.array import array as array_of
+from genlab.data.sources.array import array as array_of
 from genlab.errors import GenlabError
 from tests.support import tensor
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from genlab.models.averaging import Copied, RunningAverage
+from genlab.models.ema import Copied, RunningAverage
 
 
 def test_an_average_reaches_over_all_updates_or_a_share_of_them() -> None:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import Batches, in_order
-from genlab.data.digits import digits
-from genlab.data.source import Examples, Raw, Representation, prepare
+from genlab.data.dataset import Examples, Raw, Representation, prepare
+from genlab.data.sources.digits import digits
 from genlab.errors import GenlabError
 from tests.support import tensor
 

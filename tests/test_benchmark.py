@@ -11,14 +11,14 @@ import pytest
 import torch
 import yaml
 
-from genlab import random
+from genlab.benchmark.measurements import Benchmark, Plan
+from genlab.benchmark.profiling import breakdown, classify, place
+from genlab.benchmark.stepping import Updates, count_flops
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.experiment import check_experiment, make_model
+from genlab.experiment.experiment import check_experiment, make_model
 from genlab.models.base import GenerativeModel, Metrics, Model
-from genlab.speed.figures import Benchmark, Plan
-from genlab.speed.profiling import breakdown, classify, place
-from genlab.speed.stepping import Updates, count_flops
+from genlab.numerics import rng
 from tests.benchmarks.__main__ import FAMILIES, rounds_of
 from tests.benchmarks.ais import TEMPERATURES, Estimates
 from tests.benchmarks.contest import Contest, table
@@ -227,7 +227,7 @@ def test_drawing_samples_leaves_the_training_as_it_was() -> None:
             if samples:
                 benchmark._sample(0.0)
                 benchmark._flops_of_a_sample()
-        ends.append((random.get_state(torch.device("cpu"))["cpu"], next(model.parameters()).detach().clone()))
+        ends.append((rng.get_state(torch.device("cpu"))["cpu"], next(model.parameters()).detach().clone()))
     assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
 
 

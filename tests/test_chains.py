@@ -8,9 +8,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from genlab.experiment import make_model
-from genlab.metrics.chains import autocorrelation_time, r_hat
-from genlab.mixing import mixing
+from genlab.experiment.experiment import make_model
+from genlab.inference.mixing import mixing
+from genlab.metrics.convergence import autocorrelation_time, r_hat
 from genlab.models.abilities import Walks
 from tests.support import configure, records, small_data, start
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from genlab import checkpoint
 from genlab.errors import GenlabError
+from genlab.training import checkpoint
 from tests.processes import same
 
 

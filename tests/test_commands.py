@@ -264,7 +264,7 @@ def test_cfg_job_shows_the_configuration_and_writes_nothing(here: Path, capsys: 
         assert (outcome.code, outcome.err) == (0, "")
         shown = yaml.safe_load(outcome.out)
         assert shown["seed"] == 4
-        assert shown["model"]["_target_"] == "genlab.models.ae.AE"
+        assert shown["model"]["_target_"] == "genlab.models.AE"
     assert list(here.iterdir()) == []
 
 

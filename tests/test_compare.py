@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 import yaml
 
+from genlab.metrics.rounding import latex, plain, rounded
+from genlab.plots.style import Drawing
 from genlab.report.contexts import context
 from genlab.report.curves import make_panels
 from genlab.report.documents import escape_latex, markdown, tex
 from genlab.report.find import find_runs
 from genlab.report.measures import LIKELIHOOD, QUALITY, Measure
-from genlab.report.numbers import latex, plain, rounded
 from genlab.report.rows import Rows, aggregate, make_rows
 from genlab.report.runs import Failure, Run, read_run
-from genlab.report.style import Drawing
 from genlab.report.tables import MetricTable, make_tables, overview, why_apart
 from tests.processes import Outcome, assert_refused, call, execute
 
@@ -81,7 +81,7 @@ def make_run(
         "seed": seed,
         "preferred": {"examples": 1000},
         "train": {"epochs": None, "examples": None, "batch_size": 128},
-        "dataset": {"_target_": "genlab.data.digits.digits", "binarize": binarize, "dequantize": False},
+        "dataset": {"_target_": "genlab.data.sources.digits.digits", "binarize": binarize, "dequantize": False},
         "optimizer": {"_target_": "genlab.optimizers.adam", "lr": 0.002},
         "device": {"name": "cpu"},
         "model": {"_target_": f"genlab.models.{model}.{model.upper()}", "latent_dim": 20, **keys},

@@ -7,12 +7,13 @@ import torch
 from omegaconf import OmegaConf
 
 from genlab.commands.list import GROUPS, names
-from genlab.config import build, check, locate
+from genlab.commands.resolvers import LONGEST, register, slug
+from genlab.config.schema import build, check
+from genlab.config.targets import locate
 from genlab.errors import GenlabError, did_you_mean
-from genlab.experiment import check_experiment, make_recipe
-from genlab.parallel import Device
-from genlab.resolvers import LONGEST, register, slug
-from genlab.training import Training
+from genlab.experiment.experiment import check_experiment, make_recipe
+from genlab.training.devices import Device
+from genlab.training.length import Training
 from tests.support import MODELS, configure
 
 register()
@@ -104,7 +105,7 @@ def test_only_our_own_and_torchs_classes_are_built(target: object) -> None:
         locate(target, "model")
 
 
-@pytest.mark.parametrize("target", ["genlab.models.vae.VEA", "genlab.nothing.X", "torch.nn.Nothing"])
+@pytest.mark.parametrize("target", ["genlab.models.latent.vae.VEA", "genlab.nothing.X", "torch.nn.Nothing"])
 def test_a_target_that_does_not_exist_is_named(target: str) -> None:
     with pytest.raises(GenlabError, match="there is no such class or function"):
         locate(target, "model")
@@ -120,7 +121,7 @@ def test_build_makes_torch_objects_from_checked_keys() -> None:
 
 
 def test_a_value_that_nobody_set_is_found_before_training() -> None:
-    from genlab.config import plain
+    from genlab.config.schema import plain
 
     with pytest.raises(GenlabError, match=r"model\.depth=\?\?\? has no value"):
         plain(OmegaConf.create({"model": {"depth": "???"}}))

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlab import random
+from genlab.benchmark.stepping import Updates, count_flops
 from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
-from genlab.experiment import check_experiment, make_model, open_model
-from genlab.gallery import fixed_samples, pictures, portfolio
-from genlab.loop import Loop
+from genlab.experiment.experiment import check_experiment, make_model, open_model
+from genlab.inference.pictures import fixed_samples, pictures, portfolio
+from genlab.inference.sampling import BLOCK, draw
 from genlab.models.abilities import Reconstructs
 from genlab.models.base import GenerativeModel, Metrics, Model
 from genlab.networks.adversarial import Noise
-from genlab.parallel import Device, has_bf16_products
-from genlab.sampling import BLOCK, draw
-from genlab.speed.stepping import Updates, count_flops
+from genlab.numerics import rng
 from genlab.tracking.run_folder import RunFolder
+from genlab.training.devices import Device, has_bf16_products
+from genlab.training.trainer import Loop
 from tests.support import BRISK, KINDS, MODELS, configure, records, small_data, start, state_of
 
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=1, processes=1)
@@ -83,7 +83,7 @@ def test_a_family_that_cannot_model_a_support_says_so_and_names_a_remedy(kind: s
 
 
 def build_class(name: str) -> type[Model]:
-    from genlab.config import locate
+    from genlab.config.targets import locate
 
     found = locate(configure(f"model={name}")["model"]["_target_"], "model")
     assert isinstance(found, type)
@@ -174,10 +174,10 @@ def test_sample_i_does_not_depend_on_how_many_are_drawn(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_looking_at_a_model_leaves_its_training_stream_alone(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(f"model={name}", "train.examples=1000"))
-    before = random.get_state(loop.where)["cpu"]
+    before = rng.get_state(loop.where)["cpu"]
     pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
     loop.evaluate(loop.dataset.test)
-    assert torch.equal(before, random.get_state(loop.where)["cpu"])
+    assert torch.equal(before, rng.get_state(loop.where)["cpu"])
     assert loop.model.training
 
 
@@ -216,7 +216,7 @@ class PowerCut(Exception):
 
 def cut_off(loop: object, seen: int) -> None:
     """Fit until `seen` examples and vanish there, leaving the folder as it is at that moment."""
-    from genlab.loop import Loop
+    from genlab.training.trainer import Loop
 
     assert isinstance(loop, Loop)
     between = loop._between

@@ -17,15 +17,15 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from genlab.data import mnist as mnist_module
-from genlab.data.array import array as array_of
-from genlab.data.cifar10 import cifar10
-from genlab.data.digits import digits
+from genlab.data.dataset import Raw, prepare
 from genlab.data.download import DownloadError, data_root
-from genlab.data.idx import read_idx
-from genlab.data.mnist import FILES, emnist, fashion_mnist, kmnist, mnist
-from genlab.data.source import Raw, prepare
-from genlab.data.svhn import svhn
+from genlab.data.sources import mnist as mnist_module
+from genlab.data.sources.array import array as array_of
+from genlab.data.sources.cifar10 import cifar10
+from genlab.data.sources.digits import digits
+from genlab.data.sources.idx import read_idx
+from genlab.data.sources.mnist import FILES, emnist, fashion_mnist, kmnist, mnist
+from genlab.data.sources.svhn import svhn
 from genlab.errors import GenlabError
 from tests.support import tensor
 
@@ -278,7 +278,7 @@ def test_digits_without_and_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -
         raw = digits()
     x = tensor(raw.train)
     assert (x.shape, x.dtype, int(x.max()), raw.levels, raw.classes) == ((1797, 1, 8, 8), torch.uint8, 16, 17, 10)
-    monkeypatch.setattr("genlab.data.digits.COLUMNS", 0)  # no table has so few
+    monkeypatch.setattr("genlab.data.sources.digits.COLUMNS", 0)  # no table has so few
     fallback = digits()
     assert torch.equal(tensor(fallback.train), x)
     assert raw.train.y is not None

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab import diagnoses
-from genlab.loop import Loop
-from genlab.metrics.measure import Measure
+from genlab.evaluation import diagnoses
+from genlab.metrics.estimate import Measure
 from genlab.metrics.memorisation import memorisation, nearest
-from genlab.models.ebm import EBM
-from genlab.models.hvae import HVAE
-from genlab.models.vae import VAE
+from genlab.models.energy.ebm import EBM
+from genlab.models.latent.hvae import HVAE
+from genlab.models.latent.vae import VAE
 from genlab.tracking.run_folder import RunFolder
+from genlab.training.trainer import Loop
 from tests.support import configure, small_data, start
 
 

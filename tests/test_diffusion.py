@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab import random
 from genlab.errors import GenlabError
-from genlab.experiment import make_model
-from genlab.models.diffusion import Diffusion
-from genlab.models.flow_matching import FlowMatching
-from genlab.models.gradual.bound import log_nearest_level
-from genlab.models.gradual.consistency import consistency_terms
-from genlab.models.gradual.noise import Monotone, Table, alphas_bar, level, schedule_of
-from genlab.networks.levels import with_waves
+from genlab.experiment.experiment import make_model
+from genlab.models.diffusion.bound import log_nearest_level
+from genlab.models.diffusion.consistency import consistency_terms
+from genlab.models.diffusion.diffusion import Diffusion
+from genlab.models.diffusion.flow_matching import FlowMatching
+from genlab.models.diffusion.schedules import Monotone, Table, alphas_bar, level, schedule_of
+from genlab.networks.noise_embedding import with_waves
+from genlab.numerics import rng
 from tests.gaussians import COVARIANCE, exact_diffusion, log_gaussian
 from tests.support import configure, small_data
 
@@ -79,7 +79,7 @@ def test_levels_drawn_evenly_in_gamma_have_the_stated_density() -> None:
 def test_the_best_noise_error_on_standard_normal_data(name: str, mean: float, prediction: str) -> None:
     model = exact_diffusion(torch.eye(3), f"model.schedule={name}", f"model.prediction={prediction}")
     x = torch.randn(40_000, 3, generator=torch.Generator().manual_seed(0))
-    with random.seeded(1, "noise", device=CPU), torch.no_grad():
+    with rng.seeded(1, "noise", device=CPU), torch.no_grad():
         t = model.times(len(x))
         error = model.noise_error(model.error(x, t, None, model.network), t) / 3
     value, stderr = mean_and_error(error)
@@ -107,7 +107,7 @@ def draws(n: int, covariance: Tensor = COVARIANCE) -> Tensor:
 def gap(model: Diffusion, n: int) -> tuple[float, float]:
     """log p(x) - bound, and its standard error."""
     x = draws(n)
-    with random.seeded(0, "bound", device=CPU):
+    with rng.seeded(0, "bound", device=CPU):
         terms = model.terms(x, None, draws=4)
     torch.testing.assert_close(
         terms["bound"], terms["reconstruction"] - terms["prior"] - terms["denoising"], rtol=0, atol=1e-4
@@ -136,7 +136,7 @@ def test_in_continuous_time_the_bound_does_not_depend_on_the_schedule_between_it
             monotone.b.add_(bend)
             monotone.d.add_(bend)
         x = draws(60_000)
-        with random.seeded(0, "bound", device=CPU), torch.no_grad():
+        with rng.seeded(0, "bound", device=CPU), torch.no_grad():
             values.append(mean_and_error(log_gaussian(x, COVARIANCE) - model.terms(x, None, draws=4)["bound"]))
     middle = float(monotone.gamma(torch.tensor(0.5)).detach())
     with torch.no_grad():
@@ -159,7 +159,7 @@ def test_the_schedule_learns_to_make_the_loss_scatter_less() -> None:
 
     @torch.no_grad()
     def spread() -> float:
-        with random.seeded(5, "spread", device=CPU):
+        with rng.seeded(5, "spread", device=CPU):
             x = draws(20_000, torch.diag(torch.tensor([1.0, 1e-2])))
             t = model.times(len(x))
             return float(model.denoising(x, t, model.step_weights(t), None, model.network).std())
@@ -174,7 +174,7 @@ def test_the_schedule_learns_to_make_the_loss_scatter_less() -> None:
 def test_the_lectures_decomposition_has_the_same_mean_and_a_larger_variance() -> None:
     model = exact_diffusion(COVARIANCE, "model.steps=200", "model.schedule=linear", "model.objective=consistency")
     x = draws(200_000)
-    with random.seeded(0, "both", device=CPU), torch.no_grad():
+    with rng.seeded(0, "both", device=CPU), torch.no_grad():
         usual = model.terms(x, None)
         lecture = consistency_terms(model, x)
     torch.testing.assert_close(
@@ -220,7 +220,7 @@ def test_with_hardly_any_noise_left_pictures_are_told_exactly(kind: str) -> None
     dataset = small_data(kind)
     model = make_model(configure("model=diffusion", "model.schedule=learned", "model.objective=elbo"), dataset.spec)
     assert isinstance(model, Diffusion)
-    with random.seeded(0, "x", device=CPU), torch.no_grad():
+    with rng.seeded(0, "x", device=CPU), torch.no_grad():
         x = dataset.represent(dataset.test.take(torch.arange(20)))
         found = model.reconstruction(model.units.inner(x), x)
     if kind == "dequantized":
@@ -262,7 +262,7 @@ def test_log_p_by_the_flow_is_that_of_the_gaussian(dim: int) -> None:
     covariance = torch.diag(torch.linspace(0.5, 2.0, dim))
     model = exact_diffusion(covariance)
     x = draws(50, covariance)
-    with random.seeded(0, "flow", device=CPU):
+    with rng.seeded(0, "flow", device=CPU):
         found = model.flow_log_prob(x)
     assert found is not None
     torch.testing.assert_close(found, log_gaussian(x, covariance), rtol=0, atol=0.02 * dim)
@@ -273,10 +273,10 @@ def test_grey_levels_are_cells_of_the_density() -> None:
     model = make_model(configure("model=diffusion", "model.network=mlp", "model.hidden=[16]"), dataset.spec)
     assert isinstance(model, Diffusion)
     x = dataset.represent(dataset.test.take(torch.arange(4)))
-    with random.seeded(0, "flow", device=CPU), torch.no_grad():
+    with rng.seeded(0, "flow", device=CPU), torch.no_grad():
         found = model.flow_log_prob(x)
     assert found is not None
-    with random.seeded(0, "flow", device=CPU), torch.no_grad():
+    with rng.seeded(0, "flow", device=CPU), torch.no_grad():
         u = torch.rand_like(x)
         density = model.log_density(model.units.inner(x) + 2 / 255 * (u - 0.5))
     torch.testing.assert_close(found, density + 64 * math.log(2 / 255))

@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 import torch
 
-from genlab.data.cifar10 import cifar10
 from genlab.data.download import DownloadError, fetch, unpack
-from genlab.data.mnist import FILES, emnist, kmnist, mnist
-from genlab.data.svhn import svhn
+from genlab.data.sources.cifar10 import cifar10
+from genlab.data.sources.mnist import FILES, emnist, kmnist, mnist
+from genlab.data.sources.svhn import svhn
 from genlab.errors import GenlabError
 
 torch.set_num_threads(1)

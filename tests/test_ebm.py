@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.likelihood.estimate import log_likelihoods
-from genlab.likelihood.partition import ais, exact_log_z
+from genlab.inference.likelihood import log_likelihoods
+from genlab.inference.partition import ais, exact_log_z
 from genlab.models.abilities import Anneals, HasFantasies, HasTemperature, Inpaints, Monitors, Reconstructs, Walks
-from genlab.models.ebm import EBM
-from genlab.models.energies import score_matching
-from genlab.models.energies.flips import ManyFlips, SingleFlip
-from genlab.models.energies.langevin import Langevin, Mala, Point, Transition, thermal
-from genlab.models.energies.reference import Box, Normal, Spins
-from genlab.models.energies.replay import Replay
-from genlab.optimizers import set_rate
+from genlab.models.energy import score_matching
+from genlab.models.energy.discrete import ManyFlips, SingleFlip
+from genlab.models.energy.ebm import EBM
+from genlab.models.energy.langevin import Langevin, Mala, Point, Transition, thermal
+from genlab.models.energy.reference import Box, Normal, Spins
+from genlab.models.energy.replay_buffer import Replay
+from genlab.optimizers.recipe import set_rate
 from tests.machines import p_value, states
 from tests.processes import assert_refused, call
 from tests.support import FEW_CHAINS, adam_recipe, configure

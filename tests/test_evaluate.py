@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from genlab.evaluation.evaluate import Settings, evaluate, record
+from genlab.evaluation.evaluation_pictures import project
+from genlab.evaluation.features import feature_space
+from genlab.evaluation.features.fit import grey
+from genlab.evaluation.findings import Settings, evaluate, record
 from genlab.evaluation.generated import Reference, judge, measures
-from genlab.evaluation.pictures import project
-from genlab.experiment import make_dataset, make_model
-from genlab.features import feature_space
-from genlab.features.training import grey
+from genlab.experiment.experiment import make_dataset, make_model
 from genlab.models.base import GenerativeModel
 from tests.processes import assert_refused, call, info, strict_json, trained
 from tests.support import FEW_CHAINS, KINDS, MODELS, configure, small_data
@@ -182,7 +182,7 @@ def test_every_family_is_measured_on_all_that_it_models(
         pytest.skip(f"{name} refuses {kind} data, which another test checks")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("GENLAB_DATA", raising=False)
-    monkeypatch.setattr("genlab.features.training.EXAMPLES", 1280)
+    monkeypatch.setattr("genlab.evaluation.features.fit.EXAMPLES", 1280)
     dataset = small_data(kind)
     model = make_model(configure(f"model={name}"), dataset.spec).eval()
     found = evaluate(model, dataset, Settings(40, 0, 4, FEW_CHAINS, "pca", {}), {"seconds": 1.0})

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlab.data.source import Dataset
+from genlab.data.dataset import Dataset
 from genlab.errors import GenlabError
-from genlab.experiment import make_dataset
-from genlab.features import feature_space, space, training
-from genlab.features.training import grey, transformed
+from genlab.evaluation.features import feature_space, fit, space
+from genlab.evaluation.features.fit import grey, transformed
+from genlab.experiment.experiment import make_dataset
 from tests.support import configure, dataset_of, small_data
 
 CPU = torch.device("cpu")
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("GENLAB_DATA", raising=False)
-    monkeypatch.setattr(training, "EXAMPLES", 2560)
+    monkeypatch.setattr(fit, "EXAMPLES", 2560)
     return tmp_path / "genlab" / "features"
 
 

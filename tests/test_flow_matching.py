@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab import random
 from genlab.data.batches import Batches
 from genlab.errors import GenlabError
-from genlab.experiment import make_model
-from genlab.models.flow_matching import FlowMatching, nearest_partners
-from genlab.models.gradual.ode import carried, divergence, integrate
+from genlab.experiment.experiment import make_model
+from genlab.models.diffusion.flow_matching import FlowMatching, nearest_partners
+from genlab.models.diffusion.ode import carried, divergence, integrate
+from genlab.numerics import rng
 from tests.gaussians import exact_flow, log_gaussian
 from tests.support import configure, dataset_of, small_data
 
@@ -23,7 +23,7 @@ def test_the_least_loss_on_gaussian_data() -> None:
     s = torch.tensor([0.5, 1.0, 2.0])
     model = exact_flow(s)
     x = s * torch.randn(200_000, 3, generator=torch.Generator().manual_seed(0))
-    with random.seeded(0, "loss", device=CPU), torch.no_grad():
+    with rng.seeded(0, "loss", device=CPU), torch.no_grad():
         error = model.error(x, torch.randn_like(x), model.times(len(x)), None, model.network)
     stderr = float(error.std()) / len(x) ** 0.5
     assert float(error.mean()) == pytest.approx(math.pi / 2 * 3.5, abs=4 * stderr)
@@ -33,7 +33,7 @@ def test_the_least_loss_on_gaussian_data() -> None:
 def test_samples_and_likelihood_of_the_exact_flow(sampler: str) -> None:
     s = torch.tensor([0.5, 1.5])
     model = exact_flow(s)
-    with random.seeded(0, "samples", device=CPU):
+    with rng.seeded(0, "samples", device=CPU):
         x = model.sample(4000, sampler=sampler, steps=100)
     assert torch.allclose(x.std(0), s, rtol=4 / math.sqrt(8000) + 0.02)
     found = model.flow_log_prob(x[:100])

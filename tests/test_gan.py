@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.gallery import interpolation_of_draws
-from genlab.models.gan import EQUILIBRIUM, GAN
-from genlab.models.implicit import frozen
+from genlab.inference.pictures import interpolation_of_draws
+from genlab.inference.sampling import BLOCK, classes_asked, draw
+from genlab.models.adversarial.gan import EQUILIBRIUM, GAN
+from genlab.models.adversarial.generator import frozen
 from genlab.networks.adversarial import discriminator, generator, joined
-from genlab.optimizers import Recipe, adam, sgd
-from genlab.sampling import BLOCK, classes_asked, draw
+from genlab.optimizers.algorithms import adam, sgd
+from genlab.optimizers.recipe import Recipe
 from tests.processes import assert_refused, call
 from tests.support import adam_recipe, small_data, spec_of
 

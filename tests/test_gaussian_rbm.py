@@ -13,9 +13,9 @@ from torch.distributions import Categorical, Independent, MixtureSameFamily, Nor
 
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.likelihood.partition import exact_log_z
-from genlab.models.gaussian_rbm import GaussianRBM
-from genlab.optimizers import set_rate
+from genlab.inference.partition import exact_log_z
+from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
+from genlab.optimizers.recipe import set_rate
 from tests.machines import (
     KEYS,
     assert_same,

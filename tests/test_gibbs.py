@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
-from genlab.random import bernoulli
+from genlab.numerics.rng import bernoulli
 from tests.machines import deviation, log_p_visible, p_value, rbm, states, visible_states
 
 RARE, FAR = 1e-4, 4.5

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from genlab.data.batches import Batches
-from genlab.experiment import check_experiment, make_dataset, make_model
+from genlab.experiment.experiment import check_experiment, make_dataset, make_model
 from genlab.models.base import GenerativeModel, Metrics, Model
-from genlab.optimizers import set_rate
-from genlab.replay import can_replay, updates_of
+from genlab.optimizers.recipe import set_rate
+from genlab.training.cuda_graphs import can_replay, updates_of
 from tests.processes import environment, succeed
 from tests.support import MODELS, configure
 from tests.test_contract import build_class

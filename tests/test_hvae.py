@@ -8,7 +8,7 @@ from torch import Tensor
 
 from genlab.data.batches import Batch
 from genlab.errors import GenlabError
-from genlab.models.hvae import HVAE, product
+from genlab.models.latent.hvae import HVAE, product
 from genlab.models.latent.priors import log_normal
 from tests.support import adam_recipe, spec_of
 

@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from genlab.data.batches import Batches
-from genlab.data.image_folder import Pictures, decode, image_folder
-from genlab.data.source import Raw, prepare
+from genlab.data.dataset import Raw, prepare
+from genlab.data.sources.image_folder import Pictures, decode, image_folder
 from genlab.errors import GenlabError
 from tests.support import tensor
 
@@ -183,7 +183,7 @@ def test_streamed_pictures_equal_those_in_memory(tmp_path: Path, monkeypatch: py
         calls.append(file)
         return decode(file, size, channels)
 
-    monkeypatch.setattr("genlab.data.image_folder.decode", counting)
+    monkeypatch.setattr("genlab.data.sources.image_folder.decode", counting)
     assert isinstance(load(tmp_path, memory_limit_gb=0).train.x, Pictures)
     list(Batches(data.train, data.represent, batch_size=4, examples=60, seed=4, device=CPU))
     assert len(calls) == 60, "each picture is decoded once per use, whether read ahead or not"

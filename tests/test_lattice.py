@@ -10,21 +10,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab.data.array import Configurations, array
-from genlab.data.ising import Ising, ising
-from genlab.data.source import Dataset, Examples, Raw, prepare
+from genlab.data.dataset import Dataset, Examples, Raw, prepare
+from genlab.data.sources.array import Configurations, array
+from genlab.data.sources.ising import Ising, ising
 from genlab.errors import GenlabError
+from genlab.evaluation.configurations import judge_lattice
 from genlab.evaluation.entries import Entry
-from genlab.evaluation.evaluate import Evaluation, Settings, evaluate
-from genlab.evaluation.lattice import judge_lattice
-from genlab.experiment import make_model
+from genlab.evaluation.findings import Evaluation, Settings, evaluate
+from genlab.experiment.experiment import make_model
+from genlab.inference.sampling import sampling_options
 from genlab.lattice.exact import T_CRITICAL, Enumeration, onsager_energy, onsager_magnetisation, thermodynamics
 from genlab.lattice.monte_carlo import Lattices, sample, thermalise
-from genlab.metrics.lattice import block_length, derived, primitives
-from genlab.metrics.lattice import thermodynamics as measured
+from genlab.lattice.observables import ALLOWED, correlation, energy, magnetisation
+from genlab.lattice.statistics import block_length, derived, primitives
+from genlab.lattice.statistics import thermodynamics as measured
 from genlab.models.base import GenerativeModel
-from genlab.observables import ALLOWED, correlation, energy, magnetisation
-from genlab.sampling import sampling_options
 from tests.processes import assert_refused, call, strict_json
 from tests.support import FEW_CHAINS, MODELS, configure
 from tests.test_contract import build_class
@@ -241,7 +241,7 @@ def test_the_divergence_over_all_configurations_is_exact() -> None:
     """A machine whose weights are zero has q(x) = prod q(x_i), and KL = -H - sum_i E log q(x_i)."""
     dataset = dataset_of(drawn_exactly(2000, 2.269), Ising(4, (2.269,)))
     model = make_model(configure("model=rbm", "model.hidden=4", "model.average=0"), dataset.spec)
-    from genlab.models.rbm import RBM
+    from genlab.models.boltzmann.rbm import RBM
 
     assert isinstance(model, RBM)
     with torch.no_grad():

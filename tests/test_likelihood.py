@@ -8,10 +8,10 @@ from torch import Tensor
 
 from genlab.data.batches import in_order
 from genlab.evaluation.baseline import independent_components, independent_log_likelihood
-from genlab.experiment import make_model
-from genlab.likelihood.estimate import bits_per_dimension, describe, importance_weighted, log_likelihoods
-from genlab.metrics.measure import Measure
-from genlab.models.vae import VAE
+from genlab.experiment.experiment import make_model
+from genlab.inference.likelihood import bits_per_dimension, describe, importance_weighted, log_likelihoods
+from genlab.metrics.estimate import Measure
+from genlab.models.latent.vae import VAE
 from tests.support import FEW_CHAINS, configure, dataset_of, small_data
 
 CPU = torch.device("cpu")

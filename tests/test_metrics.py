@@ -20,10 +20,10 @@ from genlab.metrics.classes import (
     histogram,
     total_variation,
 )
+from genlab.metrics.estimate import Measure, bootstrap, mean
 from genlab.metrics.frechet import _Given, fid, frechet_distance
 from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import manifold, quality
-from genlab.metrics.measure import Measure, bootstrap, mean
 from genlab.metrics.memorisation import memorisation, nearest
 
 

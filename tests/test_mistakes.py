@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from genlab import checkpoint
 from genlab.cli import main
 from genlab.tracking.console import console
 from genlab.tracking.run_folder import RunFolder
+from genlab.training import checkpoint
 from tests.processes import assert_refused, call, execute, files, info, records, strict_json, write_mnist
 
 CPU_ONLY = pytest.mark.skipif(torch.cuda.is_available(), reason="cuda is no mistake on this machine")

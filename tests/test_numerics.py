@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genlab.numerics import bernoulli_log_prob, logsigmoid, softplus
-from genlab.random import normal_like
+from genlab.numerics.rng import normal_like
+from genlab.numerics.softplus import bernoulli_log_prob, logsigmoid, softplus
 
 Z = torch.cat([torch.linspace(-30, 30, 40_001), torch.tensor([-1e4, -200.0, -90.0, 0.0, 90.0, 200.0, 1e4])])
 ROUNDING = 2.0**-23

@@ -6,9 +6,9 @@ from torch import nn
 
 from genlab.commands.list import names
 from genlab.errors import GenlabError
-from genlab.experiment import make_recipe
-from genlab.models.ae import AE
-from genlab.optimizers import Recipe, schedule_factor, set_rate
+from genlab.experiment.experiment import make_recipe
+from genlab.models.latent.ae import AE
+from genlab.optimizers.recipe import Recipe, schedule_factor, set_rate
 from tests.support import configure, small_data
 from tests.test_ae import build
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import Batch
-from genlab.likelihood import partition
-from genlab.likelihood.estimate import log_likelihoods
-from genlab.likelihood.partition import Annealing, ais, configurations, exact_log_z, reverse_ais
-from genlab.models.gaussian_rbm import GaussianRBM
-from genlab.models.rbm import RBM
+from genlab.inference import partition
+from genlab.inference.likelihood import log_likelihoods
+from genlab.inference.partition import Annealing, ais, configurations, exact_log_z, reverse_ais
+from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
+from genlab.models.boltzmann.rbm import RBM
 from tests.machines import deviation, gaussian, log_joint, log_weights, p_value, rbm, states, visible_states
 
 RARE, FAR = 1e-4, 4.5

@@ -11,12 +11,12 @@ from torch.distributions import MultivariateNormal
 from genlab.data.batches import Batch, Batches
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.experiment import check_experiment, make_dataset, open_model
-from genlab.gallery import pictures, portfolio
+from genlab.experiment.experiment import check_experiment, make_dataset, open_model
+from genlab.inference.pictures import pictures, portfolio
 from genlab.models.abilities import HasFilters, HasLogProb, HasSpectrum, Remarks
-from genlab.models.pca import MOST_EXACT, PCA
-from genlab.parallel import Device
+from genlab.models.latent.pca import MOST_EXACT, PCA
 from genlab.tracking.run_folder import RunFolder
+from genlab.training.devices import Device
 from tests.support import configure, dataset_of, records, small_data, spec_of, start, state_of
 from tests.test_contract import PowerCut, cut_off
 

@@ -12,22 +12,22 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import in_order
-from genlab.data.digits import digits
+from genlab.data.dataset import Dataset, Examples, Raw, prepare
 from genlab.data.labels import UNLABELLED, keep_labels
-from genlab.data.source import Dataset, Examples, Raw, prepare
+from genlab.data.sources.digits import digits
 from genlab.errors import GenlabError
-from genlab.experiment import check_experiment, make_dataset, make_model, open_model
-from genlab.loop import Loop
+from genlab.experiment.experiment import check_experiment, make_dataset, make_model, open_model
+from genlab.experiment.starting import inherit, settle
 from genlab.models.base import Model
 from genlab.models.boltzmann.machine import BoltzmannMachine
-from genlab.models.classifier import Classifier
-from genlab.networks.pretrained import Trunk, trunk_of
-from genlab.parallel import Device
-from genlab.pretraining import inherit, settle
+from genlab.models.discriminative.classifier import Classifier
+from genlab.networks.trunk import Trunk, trunk_of
 from genlab.report.find import find_runs
 from genlab.report.rows import Cell, Row, make_rows
 from genlab.report.sweeps import make_curves
 from genlab.tracking.run_folder import RunFolder
+from genlab.training.devices import Device
+from genlab.training.trainer import Loop
 from tests.processes import assert_refused, call, succeed
 from tests.support import configure, records, small_data, start, state_of
 from tests.test_contract import PowerCut, cut_off

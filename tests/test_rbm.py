@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-import genlab.models.rbm as rbm_module
+import genlab.models.boltzmann.rbm as rbm_module
 from genlab.data.batches import Batch
-from genlab.likelihood.partition import exact_log_z
+from genlab.inference.partition import exact_log_z
 from genlab.models.boltzmann.machine import BoltzmannMachine
-from genlab.models.rbm import RBM
+from genlab.models.boltzmann.rbm import RBM
 from tests.machines import (
     assert_same,
     centred,

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from genlab.data.batches import Batches
-from genlab.experiment import check_experiment, make_model
-from genlab.optimizers import set_rate
-from genlab.replay import Stream, can_replay, keep_rate_in_memory, plain_state
+from genlab.experiment.experiment import check_experiment, make_model
+from genlab.optimizers.recipe import set_rate
+from genlab.training.cuda_graphs import Stream, can_replay, keep_rate_in_memory, plain_state
 from tests.support import adam_recipe, configure, small_data
 
 

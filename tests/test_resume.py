@@ -19,9 +19,9 @@ import yaml
 from filelock import FileLock
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from genlab import checkpoint
 from genlab.cli import main
 from genlab.tracking.run_folder import RunFolder
+from genlab.training import checkpoint
 from tests.processes import (
     CLOCK,
     Outcome,

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab import random
 from genlab.errors import GenlabError
-from genlab.experiment import make_model
-from genlab.models.diffusion import Diffusion
-from genlab.models.gradual.denoising_steps import ddim_step, descent, leaping_gammas, multistep, posterior_step
-from genlab.models.gradual.noise import level
+from genlab.experiment.experiment import make_model
+from genlab.models.diffusion.diffusion import Diffusion
+from genlab.models.diffusion.samplers import ddim_step, descent, leaping_gammas, multistep, posterior_step
+from genlab.models.diffusion.schedules import level
+from genlab.numerics import rng
 from tests.gaussians import COVARIANCE, exact_diffusion
 from tests.support import configure, small_data
 
@@ -104,7 +104,7 @@ def test_the_multistep_solver_keeps_the_marginals_whatever_its_noise(eta: float)
 )
 def test_every_sampler_draws_from_the_data(sampler: str, options: dict[str, object]) -> None:
     model = exact_diffusion(COVARIANCE)
-    with random.seeded(0, sampler, device=CPU):
+    with rng.seeded(0, sampler, device=CPU):
         x = model.sample(4000, sampler=sampler, **options)
     standard = x @ torch.linalg.inv(torch.linalg.cholesky(COVARIANCE)).T
     found = standard.T @ standard / len(x)
@@ -132,7 +132,7 @@ def test_what_is_known_stays_and_the_rest_follows_from_it() -> None:
     model = exact_diffusion(covariance)
     x = torch.tensor([1.5, 0.0]).repeat(2000, 1)
     known = torch.tensor([True, False])
-    with random.seeded(0, "inpaint", device=CPU):
+    with rng.seeded(0, "inpaint", device=CPU):
         states = list(model.inpaint_loop(x, known))
     for state in states:
         assert torch.equal(state[:, 0], x[:, 0])

@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.data.batches import Batch, Batches
-from genlab.data.source import Examples, Raw, prepare
+from genlab.data.dataset import Examples, Raw, prepare
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.abilities import Classifies
-from genlab.models.sgan import SGAN
-from genlab.numerics import softplus
-from genlab.optimizers import set_rate
+from genlab.models.adversarial.sgan import SGAN
+from genlab.numerics.softplus import softplus
+from genlab.optimizers.recipe import set_rate
 from tests.support import adam_recipe, configure, small_data
 from tests.test_gan import line
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from genlab.data.batches import in_order
-from genlab.evaluation.evaluate import Settings, evaluate
-from genlab.likelihood.estimate import log_likelihoods
-from genlab.likelihood.partition import Annealing
+from genlab.evaluation.findings import Settings, evaluate
+from genlab.inference.likelihood import log_likelihoods
+from genlab.inference.partition import Annealing
 from tests.support import FEW_CHAINS, configure, records, start
 
 pytestmark = [

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from genlab.networks.thin import Conv, TransposedConv
+from genlab.networks.few_channel_conv import Conv, TransposedConv
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])

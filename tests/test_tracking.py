@@ -17,9 +17,9 @@ from torch import Tensor
 
 from genlab.cli import main
 from genlab.data.spec import DataSpec, Support
+from genlab.plots.images import BACKGROUND, GAP, TILE, Picture, grid, latent_scatter, pairs, png, save_png, scatter
 from genlab.tracking import console
 from genlab.tracking.events import EventWriter
-from genlab.tracking.figures import BACKGROUND, GAP, TILE, Picture, grid, latent_scatter, pairs, png, save_png, scatter
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import hyperparameters
 from tests.processes import info, records

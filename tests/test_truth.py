@@ -11,18 +11,18 @@ from scipy.special import ive
 from torch import Tensor
 
 from genlab.data.densities import Density, lattice_over
-from genlab.data.gaussian import Normal, gaussian
-from genlab.data.toy2d import NOISE, density_of, toy2d
+from genlab.data.sources.gaussian import Normal, gaussian
+from genlab.data.sources.toy2d import NOISE, density_of, toy2d
 from genlab.errors import GenlabError
-from genlab.evaluation.evaluate import Settings, evaluate
-from genlab.experiment import make_dataset, make_model
-from genlab.landscape import landscape, log_density, score, true_score
-from genlab.likelihood.estimate import log_likelihoods, most_carried
-from genlab.likelihood.partition import exact_log_z
-from genlab.likelihood.plane import box_of, grid_log_z
+from genlab.evaluation.findings import Settings, evaluate
+from genlab.experiment.experiment import make_dataset, make_model
+from genlab.inference.density_maps import landscape, log_density, score, true_score
+from genlab.inference.likelihood import log_likelihoods, most_carried
+from genlab.inference.partition import exact_log_z
+from genlab.inference.plane_grid import box_of, grid_log_z
+from genlab.inference.sampling import draw
 from genlab.models.base import GenerativeModel
-from genlab.models.gaussian_rbm import GaussianRBM
-from genlab.sampling import draw
+from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
 from tests.processes import assert_refused, call
 from tests.support import FEW_CHAINS, MODELS, configure
 from tests.test_contract import build_class

@@ -12,14 +12,14 @@ from sklearn.manifold import trustworthiness as reference_trustworthiness
 from torch import Tensor
 
 from genlab.data.batches import Batch
-from genlab.data.source import Dataset
+from genlab.data.dataset import Dataset
 from genlab.errors import GenlabError
-from genlab.evaluation.codes import judge_codes
+from genlab.evaluation.code_quality import judge_codes
 from genlab.evaluation.denoising import Noise, denoise, noise_of, psnr
 from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import HeldOut
 from genlab.evaluation.uses import bits_of, compression, put_to_use
-from genlab.metrics.measure import Measure
+from genlab.metrics.estimate import Measure
 from genlab.metrics.neighbours import (
     linear_accuracy,
     nearest_neighbours_accuracy,

@@ -10,7 +10,7 @@ from torch.distributions import MultivariateNormal, Normal, kl_divergence
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.vae import VAE, gaussian_kl
+from genlab.models.latent.vae import VAE, gaussian_kl
 from tests.support import adam_recipe, spec_of
 
 

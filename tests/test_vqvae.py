@@ -11,9 +11,9 @@ from torch import Tensor
 from genlab.data.batches import Batch, Batches
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.vqvae import VQVAE, Codebook, perplexity, straight_through
-from genlab.networks.autoregressive import Autoregressive
-from genlab.networks.grids import GridDecoder, GridEncoder, SplitMLP
+from genlab.models.latent.vqvae import VQVAE, Codebook, perplexity, straight_through
+from genlab.networks.causal_transformer import Autoregressive
+from genlab.networks.code_grids import GridDecoder, GridEncoder, SplitMLP
 from tests.support import adam_recipe, small_data, spec_of
 
 

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from genlab.data.batches import Batch
-from genlab.models.wgan import WGAN
-from genlab.optimizers import Recipe, adam, sgd
+from genlab.models.adversarial.wgan import WGAN
+from genlab.optimizers.algorithms import adam, sgd
+from genlab.optimizers.recipe import Recipe
 from tests.support import adam_recipe
 from tests.test_gan import Given, line
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from rich.table import Table
 
-    from genlab.speed.figures import Figure
+    from genlab.benchmark.measurements import Figure
 
     Figures = Mapping[str, Figure | float]
 
@@ -53,11 +53,11 @@ def benchmark(config: dict[str, Any], folder: Path) -> float:
     """Measure, show, and write benchmark.json into `folder`; returns the images a second of the training."""
     import torch
 
-    from genlab.config import check
-    from genlab.experiment import check_experiment, make_dataset, make_model
-    from genlab.pretraining import settle
-    from genlab.random import derive
-    from genlab.speed.figures import Benchmark, Plan
+    from genlab.benchmark.measurements import Benchmark, Plan
+    from genlab.config.schema import check
+    from genlab.experiment.experiment import check_experiment, make_dataset, make_model
+    from genlab.experiment.starting import settle
+    from genlab.numerics.rng import derive
     from genlab.tracking.console import console
 
     began = time.perf_counter()
@@ -100,8 +100,8 @@ def _write(folder: Path, config: dict[str, Any], figures: "Figures", where: "tor
     """benchmark.json: names -> numbers, then the facts they hold for; config.yaml; run.json for the table of a sweep."""
     import torch
 
-    from genlab.speed.figures import Figure
-    from genlab.speed.hardware import facts
+    from genlab.benchmark.hardware import facts
+    from genlab.benchmark.measurements import Figure
     from genlab.tracking.run_folder import RunFolder
 
     flat: dict[str, Any] = {}
@@ -150,7 +150,7 @@ def _times(figures: "Figures") -> "Table":
     """Where the time of an update goes, and what the runner adds to it."""
     from rich.table import Table
 
-    from genlab.speed.profiling import KINDS, REST
+    from genlab.benchmark.profiling import KINDS, REST
 
     update = value(figures["train/update_s"])
     table = Table(box=None, pad_edge=False)

@@ -122,10 +122,10 @@ def assemble(
 ) -> "Comparison":
     """Everything that is shown; draws the figures into out/figures."""
     from genlab import __version__
+    from genlab.report.bars import draw_cost, draw_legend, draw_measures
     from genlab.report.curves import draw_curves, make_panels
-    from genlab.report.figures import draw_cost, draw_legend, draw_measures
+    from genlab.report.galleries import galleries
     from genlab.report.page import Comparison
-    from genlab.report.pictures import galleries
     from genlab.report.rows import make_rows
     from genlab.report.runs import Failure
     from genlab.report.sweeps import draw_sweeps

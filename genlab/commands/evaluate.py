@@ -44,10 +44,10 @@ def keys(
 
 def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     """Measure a run; writes metrics.json and evaluation/ in its folder (in `folder`, where samples from elsewhere are judged)."""
-    from genlab.config import check, family_of
+    from genlab.config.schema import check, family_of
 
     check(config, "", keys)
-    from genlab.likelihood.partition import Annealing
+    from genlab.inference.partition import Annealing
 
     (ais,) = check(config["ais"], "ais", Annealing)
     if config["samples"] is not None and config["anomaly"] is not None:
@@ -57,9 +57,9 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     if config["latent"] == "umap":
         require_umap()
     from genlab.evaluation.denoising import noise_of
-    from genlab.evaluation.evaluate import Settings, evaluate
-    from genlab.evaluation.report import show, write
-    from genlab.experiment import make_dataset, make_device, open_model
+    from genlab.evaluation.findings import Settings, evaluate
+    from genlab.evaluation.output import show, write
+    from genlab.experiment.experiment import make_dataset, make_device, open_model
     from genlab.tracking.console import ShareReport, console
     from genlab.tracking.run_folder import RunFolder, find_run
 
@@ -113,7 +113,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
 
 def refuse_efforts(model: Any, efforts: list[int] | None, samples: str | None) -> None:
     from genlab.commands.sample import first_state
-    from genlab.config import family_of
+    from genlab.config.schema import family_of
     from genlab.models.abilities import HasSamplers
 
     if efforts is None:

@@ -8,17 +8,17 @@ from typing import Any
 import torch
 
 from genlab.commands.explain import explain_os_error
-from genlab.data.source import Dataset
+from genlab.data.dataset import Dataset
 from genlab.errors import GenlabError, InterruptedRun
-from genlab.experiment import Parts
-from genlab.gallery import COLUMNS
-from genlab.loop import Loop
+from genlab.experiment.experiment import Parts
+from genlab.inference.pictures import COLUMNS
+from genlab.inference.sampling import draw, sampling_options
 from genlab.models.abilities import Reconstructs, Remarks
 from genlab.models.base import GenerativeModel, Model
-from genlab.random import derive
-from genlab.sampling import draw, sampling_options
+from genlab.numerics.rng import derive
 from genlab.tracking.console import console, preview, summary
 from genlab.tracking.run_folder import RunFolder, State
+from genlab.training.trainer import Loop
 
 
 def fit(run: RunFolder, config: dict[str, Any], parts: Parts, dataset: Dataset, model: Model) -> float:

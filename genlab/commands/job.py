@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from genlab.commands.explain import explain
-from genlab.config import plain
+from genlab.config.schema import plain
 from genlab.errors import InterruptedRun
 from genlab.tracking.run_folder import RunFolder
 

@@ -27,8 +27,8 @@ def main(arguments: list[str]) -> int:
 
 def resume(name: str, overrides: list[str]) -> None:
     from genlab.commands.fit import fit
-    from genlab.experiment import check_experiment, make_dataset, make_model, read_config
-    from genlab.pretraining import inherit
+    from genlab.experiment.experiment import check_experiment, make_dataset, make_model, read_config
+    from genlab.experiment.starting import inherit
     from genlab.tracking.run_folder import find_run
 
     run = find_run(name)

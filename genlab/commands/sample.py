@@ -40,15 +40,15 @@ def keys(
 
 def sample(config: dict[str, Any], folder: Path) -> None:
     """Write pictures (samples.png, interpolation.png, ...) and arrays (samples.npz) of a trained run into `folder`."""
-    from genlab.config import check
+    from genlab.config.schema import check
 
     check(config, "", keys)
     import numpy as np
 
-    from genlab.experiment import make_dataset, make_device, open_model
-    from genlab.gallery import animation, portfolio
+    from genlab.experiment.experiment import make_dataset, make_device, open_model
+    from genlab.inference.pictures import animation, portfolio
+    from genlab.plots.images import save_animation, save_png
     from genlab.tracking.console import console
-    from genlab.tracking.figures import save_animation, save_png
     from genlab.tracking.run_folder import find_run
 
     device = make_device(config["device"])
@@ -82,7 +82,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
 
 def refuse_options(model: Any, options: dict[str, Any]) -> None:
     """Options of sampling are the arguments of a family's sample_loop; raises GenlabError for any other."""
-    from genlab.config import family_of
+    from genlab.config.schema import family_of
 
     family = family_of(type(model).__name__)
     taken = inspect.signature(model.sample_loop).parameters if hasattr(model, "sample_loop") else {}
@@ -97,8 +97,8 @@ def first_state(model: Any, options: dict[str, Any]) -> None:
     """A family says at the first state of a chain what it cannot do: better there than after minutes of other work."""
     import torch
 
-    from genlab.random import seeded
-    from genlab.sampling import in_turns
+    from genlab.inference.sampling import in_turns
+    from genlab.numerics.rng import seeded
 
     with torch.no_grad(), seeded(0, "first state", device=model.device):
         next(model.sample_loop(1, **options | in_turns(model, 0, options.get("labels"))))

@@ -41,8 +41,8 @@ def _refuse_mistakes(overrides: list[str]) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     from genlab.commands.explain import explain
-    from genlab.config import plain
-    from genlab.experiment import check_experiment
+    from genlab.config.schema import plain
+    from genlab.experiment.experiment import check_experiment
 
     choices = []
     for override in OverridesParser.create().parse_overrides(overrides):

@@ -16,8 +16,8 @@ def main(config: DictConfig) -> float | None:
 
 def train(config: dict[str, Any], folder: Path) -> float:
     """Train the experiment that `config` describes in the new run folder `folder`; returns the best validation loss."""
-    from genlab.experiment import check_experiment, make_dataset, make_model
-    from genlab.pretraining import inherit, settle
+    from genlab.experiment.experiment import check_experiment, make_dataset, make_model
+    from genlab.experiment.starting import inherit, settle
     from genlab.tracking.run_folder import RunFolder
 
     parts = check_experiment(config)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.data.source import Examples, Prefetching, Representation
-from genlab.random import derive
+from genlab.data.dataset import Examples, Prefetching, Representation
+from genlab.numerics.rng import derive
 
 
 @dataclass(frozen=True)

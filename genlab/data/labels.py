@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
-from genlab.random import derive
+from genlab.numerics.rng import derive
 
 UNLABELLED = -1
 """The class of an example without one, where others have one."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from genlab.config import check, locate
-from genlab.data.source import Raw
+from genlab.config.schema import check
+from genlab.config.targets import locate
+from genlab.data.dataset import Raw
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError, did_you_mean
 
@@ -27,13 +28,13 @@ def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: s
         what = "the .npy or .npz file" if word == "array" else "the folder of pictures"
         raise GenlabError(f"{key}={word} has no examples of its own; name {what} itself, as in {key}=PATH")
     if path.suffix in (".npy", ".npz"):
-        from genlab.data.array import array
+        from genlab.data.sources.array import array
 
         if not path.exists():
             raise GenlabError(f"{key}={word}: there is no such file; name a .npy or .npz file, or a data set")
         return array(path=str(path), labels=None, observables=None, temperature=None)
     if path.is_dir() and word not in _names():
-        from genlab.data.image_folder import image_folder
+        from genlab.data.sources.image_folder import image_folder
 
         if not like.is_image or like.shape[1] != like.shape[2] or like.shape[0] not in (1, 3):
             raise GenlabError(

@@ -21,22 +21,22 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from genlab import diagnoses
-from genlab.data.source import Dataset, Examples, Raw
-from genlab.diagnoses import Diagnosis
+from genlab.data.dataset import Dataset, Examples, Raw
 from genlab.errors import GenlabError
+from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
+from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import evenly, held_out_batches
-from genlab.gallery import COLUMNS
-from genlab.likelihood.estimate import importance_weighted
+from genlab.inference.likelihood import importance_weighted
+from genlab.inference.pictures import COLUMNS
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, roc
 from genlab.models.abilities import Classifies, HasFreeEnergy, HasLogBound, HasLogProb, HasLogWeights, Reconstructs
 from genlab.models.base import Model
-from genlab.random import seeded
-from genlab.tracking.charts import labelled
-from genlab.tracking.figures import Picture, grid
-from genlab.tracking.roc import Ranking, rankings
+from genlab.numerics.rng import seeded
+from genlab.plots.charts import labelled
+from genlab.plots.images import Picture, grid
+from genlab.plots.roc_curves import Ranking, rankings
 
 MOST = 10_000  # examples of each kind
 DRAWS = 5  # of h for the bound, at most

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from genlab.evaluation.entries import Entries, Entry, entry
-from genlab.metrics.measure import Measure
+from genlab.inference.sampling import block_size, draw, film
+from genlab.metrics.estimate import Measure
 from genlab.models.base import GenerativeModel, Model
-from genlab.sampling import block_size, draw, film
 
 
 @contextmanager

@@ -10,18 +10,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.data.source import Dataset
+from genlab.data.dataset import Dataset
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import held_out_batches
-from genlab.gallery import COLUMNS
-from genlab.metrics.measure import Measure, mean
+from genlab.inference.pictures import COLUMNS
+from genlab.metrics.estimate import Measure, mean
 from genlab.models.abilities import Reconstructs
 from genlab.models.base import Model
-from genlab.random import seeded
-from genlab.tracking.charts import labelled
-from genlab.tracking.figures import Picture, grid
+from genlab.numerics.rng import seeded
+from genlab.plots.charts import labelled
+from genlab.plots.images import Picture, grid
 
 MOST = 5_000  # test examples
 FLIPS, SCATTER = 0.1, 0.5  # the usual level of noise; the second in [0, 1], or in standard deviations of real data

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from genlab.metrics.measure import Measure
+from genlab.metrics.estimate import Measure
 
 Kind = Literal["exact", "lower bound", "upper bound", "estimate", "statistic", "cost"]
 """Of a likelihood, or a divergence that follows from one: exact, a bound or an estimate. Else a statistic of finite samples, or a

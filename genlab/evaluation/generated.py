@@ -10,21 +10,21 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from genlab import diagnoses
-from genlab.data.source import Dataset
+from genlab.data.dataset import Dataset
 from genlab.data.truth import HasObservables
-from genlab.diagnoses import Diagnosis
+from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_components, training_examples
+from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Better, Entries, Group, entry
-from genlab.features import FeatureSpace
-from genlab.features.training import grey
+from genlab.evaluation.features import FeatureSpace
+from genlab.evaluation.features.fit import grey
 from genlab.metrics.classes import classes_reached, entropy, histogram, total_variation
+from genlab.metrics.estimate import Measure, mean
 from genlab.metrics.frechet import fid
 from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import Manifold, manifold, quality
-from genlab.metrics.measure import Measure, mean
 from genlab.metrics.memorisation import memorisation, nearest
-from genlab.random import seeded
+from genlab.numerics.rng import seeded
 
 MOST_REFERENCE = 10_000  # test examples that take part: the cost of comparing all pairs grows with the square
 MOST_NEIGHBOURS = 5_000  # samples whose nearest neighbours are looked for

@@ -8,20 +8,20 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from genlab import diagnoses
 from genlab.data.batches import Batch, in_order
-from genlab.data.source import Dataset, Examples
-from genlab.diagnoses import Diagnosis
+from genlab.data.dataset import Dataset, Examples
+from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
+from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Better, Entries, Entry, Group, entry
-from genlab.likelihood.estimate import LogLikelihood, bits_per_dimension, describe, log_likelihoods
-from genlab.likelihood.partition import Annealing, Progress
+from genlab.inference.likelihood import LogLikelihood, bits_per_dimension, describe, log_likelihoods
+from genlab.inference.mixing import mixing
+from genlab.inference.partition import Annealing, Progress
 from genlab.metrics.classes import accuracy_by_class, calibration_error
-from genlab.metrics.measure import Measure, bootstrap, mean
-from genlab.mixing import mixing
+from genlab.metrics.estimate import Measure, bootstrap, mean
 from genlab.models.abilities import Classifies, Encodes, HasLogBound, HasLogWeights, Reconstructs, Walks
 from genlab.models.base import Model
-from genlab.random import seeded
+from genlab.numerics.rng import seeded
 
 BATCH = 500
 CODES = 5_000  # test examples whose codes are kept

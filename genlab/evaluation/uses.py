@@ -17,18 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlab.data.source import Dataset
-from genlab.diagnoses import Diagnosis
+from genlab.data.dataset import Dataset
 from genlab.evaluation.anomaly import Anomalies, detect
-from genlab.evaluation.codes import judge_codes
+from genlab.evaluation.code_quality import judge_codes
 from genlab.evaluation.denoising import denoise, noise_of
+from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Entries, Entry, entry
 from genlab.evaluation.held_out import HeldOut, held_out_batches
-from genlab.metrics.measure import Measure, mean
+from genlab.metrics.estimate import Measure, mean
 from genlab.models.abilities import Conditional, Encodes, HasRate, Reconstructs
 from genlab.models.base import Model
-from genlab.random import seeded
-from genlab.tracking.figures import Picture
+from genlab.numerics.rng import seeded
+from genlab.plots.images import Picture
 
 BITS_OF_A_NUMBER = 32
 

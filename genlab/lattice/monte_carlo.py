@@ -20,7 +20,7 @@ import torch
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from genlab.metrics.chains import autocorrelation_time
+from genlab.metrics.convergence import autocorrelation_time
 
 Spins = npt.NDArray[np.int8]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.metrics.measure import Measure, mean
+from genlab.metrics.estimate import Measure, mean
 
 
 def histogram(labels: Tensor, classes: int) -> Tensor:

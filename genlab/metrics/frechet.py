@@ -7,7 +7,7 @@ more so the fewer examples there are: compare only at equal numbers, and with th
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from genlab.metrics.measure import Measure, bootstrap
+from genlab.metrics.estimate import Measure, bootstrap
 
 
 class _Given(nn.Module):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.metrics.measure import Measure
+from genlab.metrics.estimate import Measure
 
 BLOCK_ELEMENTS = 2**19  # larger blocks leave the cache: their passes then take twice as long
 

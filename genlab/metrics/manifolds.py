@@ -18,8 +18,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from genlab.metrics.estimate import Measure, mean
 from genlab.metrics.kernels import distance_blocks
-from genlab.metrics.measure import Measure, mean
 
 GROUPS = 20
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genlab.metrics.estimate import Measure, mean
 from genlab.metrics.kernels import distance_blocks
-from genlab.metrics.measure import Measure, mean
 
 COLUMNS = 4096  # known examples at a time
 

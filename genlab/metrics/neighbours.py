@@ -13,7 +13,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from genlab.metrics.measure import Measure, mean
+from genlab.metrics.estimate import Measure, mean
 
 
 def ranks_of_distances(x: Tensor) -> Tensor:

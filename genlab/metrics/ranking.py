@@ -17,7 +17,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from genlab.metrics.measure import Measure
+from genlab.metrics.estimate import Measure
 
 
 def midranks(x: Tensor) -> Tensor:

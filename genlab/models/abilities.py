@@ -9,7 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from torch import Tensor
 
 from genlab.models.base import Metrics
-from genlab.networks.pretrained import Trunk
+from genlab.networks.trunk import Trunk
 
 
 @runtime_checkable

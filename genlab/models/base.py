@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from genlab.config import family_of
+from genlab.config.schema import family_of
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
-from genlab.models.averaging import Copied
-from genlab.optimizers import Recipe
+from genlab.models.ema import Copied
+from genlab.optimizers.recipe import Recipe
 
 Metrics = dict[str, Tensor]
 Charts = dict[str, list[str]]

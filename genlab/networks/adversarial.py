@@ -15,10 +15,10 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.networks.directions import directed, standardise
+from genlab.networks.few_channel_conv import Conv, TransposedConv
 from genlab.networks.mlp import ACTIVATIONS
-from genlab.networks.thin import Conv, TransposedConv
-from genlab.random import normal_like
+from genlab.networks.weight_norm import directed, standardise
+from genlab.numerics.rng import normal_like
 
 Architecture = Literal["auto", "mlp", "conv"]
 Conditioning = Literal["projection", "concat"]

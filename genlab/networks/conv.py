@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from genlab.networks.few_channel_conv import TransposedConv
 from genlab.networks.mlp import ACTIVATIONS, Activation
-from genlab.networks.thin import TransposedConv
 
 
 def _halve(side: int) -> int:

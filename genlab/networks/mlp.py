@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from genlab.numerics import softplus
+from genlab.numerics.softplus import softplus
 
 Activation = Literal["relu", "leaky_relu", "tanh", "silu", "softplus"]
 

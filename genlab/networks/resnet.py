@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from genlab.networks.few_channel_conv import TransposedConv
 from genlab.networks.mlp import ACTIVATIONS, Activation
-from genlab.networks.thin import TransposedConv
 
 
 class Residual(nn.Module):

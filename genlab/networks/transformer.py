@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.networks.levels import LevelEmbedding, Modulation, with_waves, zeroed
+from genlab.networks.noise_embedding import LevelEmbedding, Modulation, with_waves, zeroed
 
 EMBEDDING = 256
 PER_HEAD = 32  # channels

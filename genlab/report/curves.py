@@ -13,9 +13,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from genlab.plots.style import Drawing, colour, figure, line, save
 from genlab.report.rows import Row
 from genlab.report.runs import Run
-from genlab.report.style import Drawing, colour, figure, line, save
 
 Array = npt.NDArray[np.float64]
 

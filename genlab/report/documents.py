@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from genlab.report.numbers import latex, plain, rounded
+from genlab.metrics.rounding import latex, plain, rounded
 from genlab.report.tables import MARKS, MetricTable, why_apart
 
 ARROWS = {"lower": "↓", "higher": "↑"}

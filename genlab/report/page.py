@@ -10,15 +10,15 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from genlab.metrics.rounding import DASH, Number, rounded
+from genlab.plots.style import COLOURS, Drawing
+from genlab.report.bars import MetricDrawing
 from genlab.report.curves import MOST_NAMES, CurvePair
 from genlab.report.documents import ARROWS
-from genlab.report.figures import MetricDrawing
+from genlab.report.galleries import Gallery
 from genlab.report.measures import GROUPS, TRAINING, short_unit
-from genlab.report.numbers import DASH, Number, rounded
-from genlab.report.pictures import Gallery
 from genlab.report.rows import Cell, Row
 from genlab.report.runs import Failure, Run, section
-from genlab.report.style import COLOURS, Drawing
 from genlab.report.tables import MARKS, MetricTable, why_apart
 
 MINUS = "−"

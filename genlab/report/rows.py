@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genlab.config import family_of
+from genlab.config.schema import family_of
 from genlab.report.measures import Measure
 from genlab.report.runs import Run, section, show
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from genlab.plots.style import Drawing, colour, figure, line, marker, save
 from genlab.report.measures import TRAINING, definition, short_unit
 from genlab.report.rows import Cell, Row, short
-from genlab.report.style import Drawing, colour, figure, line, marker, save
 from genlab.report.tables import RANKED, Column, MetricTable
 
 LEAST_VALUES = 3  # of a key, for a curve

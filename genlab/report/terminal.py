@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from genlab.metrics.rounding import plain, rounded
 from genlab.report.documents import ARROWS
 from genlab.report.measures import short_unit
-from genlab.report.numbers import plain, rounded
 from genlab.report.tables import MARKS, MetricTable, why_apart
 
 STYLES = {"best": "[bold green]{}[/]", "tie": "{} ≈", "": "{}"}

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from genlab.report.numbers import plain, rounded
+from genlab.metrics.rounding import plain, rounded
 
 if TYPE_CHECKING:
     from torch import Tensor  # seconds to import, and commands that only print need none of it

@@ -7,9 +7,9 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from genlab.config import family_of
+from genlab.config.schema import family_of
+from genlab.plots.images import Picture, png, save_gif
 from genlab.tracking.events import EventWriter
-from genlab.tracking.figures import Picture, png, save_gif
 from genlab.tracking.run_folder import RunFolder
 
 

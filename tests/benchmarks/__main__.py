@@ -14,8 +14,8 @@ from statistics import median
 import torch
 from rich.console import Console
 
+from genlab.benchmark.hardware import facts
 from genlab.errors import GenlabError, did_you_mean
-from genlab.speed.hardware import facts
 from tests import benchmarks
 from tests.benchmarks.contest import Contest, Options, Seconds, table
 

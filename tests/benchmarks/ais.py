@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genlab.likelihood.partition import Annealing, ais
-from genlab.models.rbm import RBM
+from genlab.inference.partition import Annealing, ais
+from genlab.models.boltzmann.rbm import RBM
 from tests.benchmarks import rbm
 from tests.benchmarks.contest import Contest, Options, Seconds
 
@@ -24,7 +24,7 @@ CHAINS, TEMPERATURES = 100, 1000
 TRAINED_ON = rbm.EPOCH
 
 ABOUT = {
-    "genlab": "genlab.likelihood.partition.ais",
+    "genlab": "genlab.inference.partition.ais",
     "textbook": "as in Salakhutdinov & Murray (2008): log p*(v) at both temperatures, then h, then v by torch.bernoulli",
     "products": "the two matrix products of a temperature alone, into memory that is there: what the hardware allows",
 }

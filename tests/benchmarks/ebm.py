@@ -11,9 +11,9 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.config import plain
-from genlab.experiment import make_dataset
-from genlab.resolvers import register
+from genlab.commands.resolvers import register
+from genlab.config.schema import plain
+from genlab.experiment.experiment import make_dataset
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.gan import ABOUT
 from tests.benchmarks.vae import bare, genlab, loader_of, timed

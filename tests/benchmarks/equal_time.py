@@ -21,16 +21,16 @@ from rich.console import Console
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from genlab.config import plain
+from genlab.commands.resolvers import register
+from genlab.config.schema import plain
 from genlab.data.batches import Batch
-from genlab.data.source import Dataset
+from genlab.data.dataset import Dataset
+from genlab.evaluation.features import feature_space
 from genlab.evaluation.generated import Reference
-from genlab.experiment import make_dataset, make_model
-from genlab.features import feature_space
+from genlab.experiment.experiment import make_dataset, make_model
+from genlab.inference.sampling import draw
 from genlab.metrics.frechet import fid
-from genlab.models.diffusion import Diffusion
-from genlab.resolvers import register
-from genlab.sampling import draw
+from genlab.models.diffusion.diffusion import Diffusion
 from tests.benchmarks.diffusion import BATCH, unet
 
 OVERRIDES = ["model=diffusion", "dataset=mnist", "device=cpu", "model.hidden=[64,208]", f"train.batch_size={BATCH}"]

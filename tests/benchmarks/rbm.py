@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.config import plain
+from genlab.commands.resolvers import register
+from genlab.config.schema import plain
 from genlab.data.batches import Batches
-from genlab.data.source import Dataset
-from genlab.experiment import make_dataset, make_model
+from genlab.data.dataset import Dataset
+from genlab.experiment.experiment import make_dataset, make_model
 from genlab.models.base import Model
-from genlab.resolvers import register
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import for_torchvision
 from tests.benchmarks.vae import genlab as through_the_runner

@@ -23,15 +23,15 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.config import plain
+from genlab.benchmark.trainer_cost import Laps, unseen
+from genlab.commands.resolvers import register
+from genlab.config.schema import plain
 from genlab.data.batches import Batches
-from genlab.data.mnist import mnist
-from genlab.data.source import Dataset
-from genlab.experiment import check_experiment, make_dataset, make_model
-from genlab.loop import Loop
-from genlab.resolvers import register
-from genlab.speed.runner_cost import Laps, unseen
+from genlab.data.dataset import Dataset
+from genlab.data.sources.mnist import mnist
+from genlab.experiment.experiment import check_experiment, make_dataset, make_model
 from genlab.tracking.run_folder import RunFolder
+from genlab.training.trainer import Loop
 from tests.benchmarks.contest import Contest, Options, Seconds
 
 EPOCH, BATCH, LR = 55_000, 128, 1e-3

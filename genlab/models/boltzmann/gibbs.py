@@ -16,9 +16,9 @@ from torch import Tensor
 
 from genlab.errors import GenlabError, did_you_mean
 from genlab.models.boltzmann.negative_phase import Tempered
-from genlab.models.labels import wanted_classes
-from genlab.numerics import softplus
-from genlab.random import bernoulli
+from genlab.models.conditioning import wanted_classes
+from genlab.numerics.rng import bernoulli
+from genlab.numerics.softplus import softplus
 
 if TYPE_CHECKING:
     from genlab.models.boltzmann.machine import BoltzmannMachine

@@ -35,16 +35,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from genlab.config import family_of
+from genlab.config.schema import family_of
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import GenerativeModel, Metrics
 from genlab.models.boltzmann import gibbs
 from genlab.models.boltzmann.negative_phase import Contrastive, Negative, Persistent, Tempered
-from genlab.models.labels import classes_of
-from genlab.networks.pretrained import Trunk, affine
-from genlab.numerics import softplus
-from genlab.optimizers import Recipe
+from genlab.models.conditioning import classes_of
+from genlab.networks.trunk import Trunk, affine
+from genlab.numerics.softplus import softplus
+from genlab.optimizers.recipe import Recipe
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from genlab.numerics import softplus
-from genlab.random import bernoulli
+from genlab.numerics.rng import bernoulli
+from genlab.numerics.softplus import softplus
 
 if TYPE_CHECKING:
     from genlab.models.base import Metrics

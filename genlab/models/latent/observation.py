@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
-from genlab.numerics import bernoulli_log_prob, logsigmoid, softplus
+from genlab.numerics.softplus import bernoulli_log_prob, logsigmoid, softplus
 
 Likelihood = Literal["auto", "bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic"]
 

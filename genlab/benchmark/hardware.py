@@ -1,0 +1,129 @@
+"""This machine's own rates, measured: what a model's speed is held against.
+
+The matrix-multiply rate is that of C = A B with square matrices of n rows in the precision of a training step, counted as
+2 n^3 floating-point operations, at the best of several n. The memory rate is that of a copy between two buffers beyond
+the caches, counted as the bytes read and the bytes written.
+"""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genlab.training.devices import Device
+
+BUFFER = {"cpu": 2**27, "cuda": 2**30, "mps": 2**28}  # bytes
+SIZES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192), "mps": (1024, 2048, 4096)}  # rows of a square matrix
+
+
+def synchronize(where: torch.device) -> None:
+    """Wait until everything that was asked of the device is done."""
+    if where.type == "cuda":
+        torch.cuda.synchronize(where)
+    elif where.type == "mps":
+        torch.mps.synchronize()
+
+
+def rate(act: Callable[[], object], where: torch.device, seconds: float) -> float:
+    """Calls of `act` in a second, over at least `seconds` and at least one call."""
+    synchronize(where)
+    calls, start = 0, time.perf_counter()
+    while True:
+        act()
+        calls += 1
+        if time.perf_counter() - start >= seconds:
+            synchronize(where)
+            return calls / (time.perf_counter() - start)
+
+
+class Yardstick:
+    """Measures the rates of `device` again and again, for `seconds` at a time. Holds its buffers for as long as it lives."""
+
+    def __init__(self, device: Device, seconds: float) -> None:
+        self.where, self.seconds = device.resolve(), seconds
+        dtype = torch.bfloat16 if device.precision == "bf16" else torch.float32
+        self.source = torch.ones(BUFFER[self.where.type] // 4, device=self.where)
+        self.target = torch.zeros_like(self.source)
+        self.size = 0
+        """Rows of the matrices that multiply fastest."""
+        best = 0.0
+        for n in SIZES[self.where.type]:
+            if best and 2 * n**3 / best > 4 * seconds:  # one product would take too long
+                break
+            matrices = [torch.full((n, n), 1.0 / n, device=self.where, dtype=dtype) for _ in range(3)]
+            multiply = partial(torch.mm, matrices[0], matrices[1], out=matrices[2])
+            multiply()  # the first product of a size sets the library up
+            reached = 2 * n**3 * rate(multiply, self.where, seconds / 4)
+            if reached > best:
+                best, self.size, self._multiply = reached, n, multiply
+
+    def matmul(self) -> float:
+        """Floating-point operations a second of a matrix product."""
+        return 2 * self.size**3 * rate(self._multiply, self.where, self.seconds)
+
+    def memory(self) -> float:
+        """Bytes a second that a copy reads and writes."""
+        moved = 2 * self.source.numel() * self.source.element_size()
+        return moved * rate(partial(self.target.copy_, self.source), self.where, self.seconds)
+
+
+class PeakMemory:
+    """Largest memory of this process since it was made, in MiB."""
+
+    def __init__(self, where: torch.device) -> None:
+        self.where = where
+        if where.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(where)
+        self.since_start = False
+        try:
+            Path("/proc/self/clear_refs").write_text(
+                "5"
+            )  # Linux forgets the earlier peak: that of another job of a sweep
+        except OSError:
+            self.since_start = True  # elsewhere the peak is that of the whole process so far
+
+    def process(self) -> float | None:
+        """Resident memory on the host; None where the system does not tell."""
+        if not self.since_start:
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 2**10
+        if sys.platform == "win32":
+            return None
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kilobytes on Linux, in bytes on macOS
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+    def device(self) -> float | None:
+        """Memory that tensors took on the device; None where only the host has any, or the device does not tell."""
+        return torch.cuda.max_memory_allocated(self.where) / 2**20 if self.where.type == "cuda" else None
+
+
+def facts(where: torch.device) -> dict[str, Any]:
+    """What was measured on: names, cores, threads, and what else kept the machine busy when this was asked."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "system": platform.system(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "accelerator": torch.cuda.get_device_name(where) if where.type == "cuda" else None,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "load_average": load,
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,166 @@
+"""Stepping a model's own training loop by hand, as a benchmark needs it, and counting what a step computes."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from genlab.benchmark.hardware import synchronize
+from genlab.benchmark.profiling import Place, Profiler
+from genlab.data.batches import Batch, Batches
+from genlab.data.dataset import Dataset
+from genlab.errors import NonFiniteError
+from genlab.experiment.experiment import Parts
+from genlab.models.base import Metrics, Model
+from genlab.optimizers.recipe import set_rate
+from genlab.training.cuda_graphs import can_replay, replayed
+
+
+class Updates:
+    """The training loop of `model`, stepped through the same seams as the runner's, and begun anew whenever it ends.
+
+    On a GPU updates are replayed as they are in a training, unless `replay` is false: what is replayed does not tell its kinds.
+    """
+
+    def __init__(self, model: Model, dataset: Dataset, parts: Parts, seed: int, *, replay: bool = True) -> None:
+        self.model, self.dataset, self.parts, self.seed = model, dataset, parts, seed
+        self.where, self.replay = parts.device.resolve(), replay
+        self.profiler = Profiler(self.where)
+        self.closings: list[float] = []
+        """Seconds that the loop took after its last batch, for every time that it came to its end."""
+        self.metrics: Metrics = {}
+        """Of the last update."""
+        self._fetched = 0.0  # seconds in which batches were fetched
+        self._seen = 0  # in loops that have ended
+        self._exhausted: float | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self.batches = Batches(
+            self.dataset.train,
+            self.dataset.represent,
+            batch_size=self.parts.training.batch_size,
+            examples=self.parts.length(self.dataset),
+            seed=self.seed,
+            device=self.where,
+            labelled_beside=self.model.labelled_beside,
+        )
+        self.model.train()
+        self.replays = self.replay and can_replay(self.model, self.batches, self.parts.device)
+        self._updates = replayed(self.model, self.batches) if self.replays else self.model.train_loop(self._fetch())
+        self._has_yielded = False
+        self._set_rates()
+
+    def _fetch(self) -> Iterator[Batch]:
+        batches = iter(self.batches)
+        while True:
+            start = time.perf_counter()
+            with self.profiler.fetching():
+                batch = next(batches, None)
+            self._fetched += time.perf_counter() - start
+            if batch is None:
+                synchronize(self.where)
+                self._exhausted = time.perf_counter()
+                return
+            yield batch
+
+    def _set_rates(self) -> None:
+        for optimizer in self.model.optimizers.values():
+            set_rate(optimizer, self.batches.progress)
+
+    @property
+    def seen(self) -> int:
+        """Examples used so far; an update may take several batches."""
+        return self._seen + self.batches.seen
+
+    def _advance(self) -> bool:
+        """Go to the next yield, or to the end of the loop. Whether that completed an update: a loop without a yield is one."""
+        with self.parts.device.autocast():
+            metrics = next(self._updates, None)
+        if self._exhausted is not None:  # what follows the last batch, in the same call of next
+            synchronize(self.where)
+            self.closings.append(time.perf_counter() - self._exhausted)
+            self._exhausted = None
+        if metrics is None:
+            complete = not self._has_yielded
+            self._seen += self.batches.seen
+            self._begin()
+            return complete
+        self.metrics, self._has_yielded = metrics, True
+        self._set_rates()
+        return True
+
+    def update(self) -> None:
+        while not self._advance():
+            pass
+
+    def repeat(self, seconds: float) -> tuple[float, float]:
+        """Examples a second and seconds an update over at least `seconds`, without what follows the last batch of a loop."""
+        synchronize(self.where)
+        seen, closings, updates = self.seen, len(self.closings), 0
+        start = time.perf_counter()
+        while True:
+            self.update()
+            updates += 1
+            if time.perf_counter() - start >= seconds:
+                break
+        synchronize(self.where)
+        taken = time.perf_counter() - start - sum(self.closings[closings:])
+        return (self.seen - seen) / taken, taken / updates
+
+    def clocked(self, updates: int) -> dict[Place, float]:
+        """Seconds of one update in which batches are fetched and optimizers step; nothing on a GPU, where these only ask."""
+        if self.where.type != "cpu":
+            return {}
+        began, stepped = 0.0, 0.0
+
+        def before(*_: object) -> None:
+            nonlocal began
+            began = time.perf_counter()
+
+        def after(*_: object) -> None:
+            nonlocal stepped
+            stepped += time.perf_counter() - began
+
+        hooks = [o.register_step_pre_hook(before) for o in self.model.optimizers.values()]
+        hooks += [o.register_step_post_hook(after) for o in self.model.optimizers.values()]
+        fetched = self._fetched
+        for _ in range(updates):
+            self.update()
+        for hook in hooks:
+            hook.remove()
+        return {"data": (self._fetched - fetched) / updates, "optimizer": stepped / updates}
+
+    def flops(self) -> float:
+        """Floating-point operations of one update, for each of its examples."""
+        seen = self.seen
+        count = count_flops(self.update)
+        return count / (self.seen - seen)
+
+    def refuse_nonfinite(self) -> None:
+        """Raises NonFiniteError where the training diverged: the speed of arithmetic with NaN says nothing."""
+        for name, value in self.metrics.items():
+            if not bool(value.isfinite().all()):
+                raise NonFiniteError(
+                    f"train/{name} became {float(value)} while its speed was measured; lower optimizer.lr or set optimizer.clip=1"
+                )
+
+
+class _NoModules:
+    """In the place of the counter's sum by module, whose hooks do not stand gradients of gradients."""
+
+    parents = frozenset({"Global"})
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def count_flops(act: Callable[[], object]) -> int:
+    """What torch's counter counts in a call of `act`; what torch.compile would fuse is run as it is written."""
+    counter = FlopCounterMode(display=False)
+    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
+    with torch.compiler.set_stance("force_eager"), counter:
+        act()
+    return int(counter.get_total_flops())

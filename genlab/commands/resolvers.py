@@ -1,0 +1,39 @@
+"""Interpolations of our own that the files in conf/ use: readable names for folders."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+from omegaconf import OmegaConf
+
+LONGEST = 80  # characters; file systems end at 255 and people well before
+
+
+def slug(overrides: Iterable[str], *leave_out: str) -> str:
+    """'_latent_dim-2_seed-1' from the overrides of a run, without the groups that the folder above names already."""
+    parts = []
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if key not in leave_out:
+            parts.append(f"{key.rpartition('.')[2]}-{value}" if value else key)
+    text = re.sub(r"[^\w.-]+", "-", "_".join(parts)).strip("-")  # no '=' or ',': the name must do as a value of run=...
+    if len(text) > LONGEST:
+        digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+        text = f"{text[: LONGEST - 7]}-{digest}"
+    return f"_{text}" if text else ""
+
+
+def run_name(run: object) -> str:
+    """'vae-mnist' for a run folder. Raises GenlabError where there is no such run."""
+    from genlab.experiment.experiment import read_config
+    from genlab.tracking.run_folder import find_run
+
+    config = read_config(find_run("null" if run is None else str(run)))
+    return (
+        f"{config['model']['_target_'].rpartition('.')[2].lower()}-{config['dataset']['_target_'].rpartition('.')[2]}"
+    )
+
+
+def register() -> None:
+    OmegaConf.register_new_resolver("slug", slug, replace=True)
+    OmegaConf.register_new_resolver("run_name", run_name, replace=True)

@@ -1,0 +1,123 @@
+"""The one seam between configuration and objects.
+
+YAML in conf/ holds the defaults; a constructor's signature is the schema: its parameters are the allowed keys, its
+annotations their types and ranges. Every mistake becomes one line that names the key, the value and what is allowed.
+"""
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, ValidationError, create_model
+from pydantic_core import PydanticUndefined
+
+from genlab.config.targets import locate
+from genlab.errors import GenlabError, did_you_mean
+
+INJECTED = {"self", "data", "optimizer", "raw", "create"}  # arguments that code supplies, never a configuration
+
+
+def check(values: Mapping[str, Any], key: str, *targets: Callable[..., Any]) -> list[dict[str, Any]]:
+    """Sort `values` into keyword arguments for each of `targets`, checked against their signatures.
+
+    Types are strict (no '3' for 3, no true for 1). Raises GenlabError naming `key`.<name> (<name> where `key` is empty: the
+    keys of a command itself), the value and what is allowed.
+    """
+    parameters = [_schema(target) for target in targets]
+    known = {name for schema in parameters for name in schema}
+    for name in values:
+        if name not in known and name != "_target_":
+            raise GenlabError(
+                f"{_place(key, name)} is not a key of {key or 'this command'}; {did_you_mean(name, known)}"
+            )
+    sorted_out = []
+    for target, schema in zip(targets, parameters, strict=True):
+        model = create_model(
+            "Keys", __config__=ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False), **schema
+        )
+        mine = {name: values[name] for name in schema if name in values}
+        try:
+            # Values are validated, not converted: 1 stays 1 where a float is meant.
+            checked = model.model_validate(mine)
+        except ValidationError as error:
+            raise GenlabError(_describe(error, key, target)) from None
+        sorted_out.append({name: getattr(checked, name) for name in mine})
+    return sorted_out
+
+
+def _schema(target: Callable[..., Any]) -> dict[str, Any]:
+    signature = inspect.signature(target)
+    hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    schema: dict[str, Any] = {}
+    for name, parameter in signature.parameters.items():
+        if name in INJECTED:
+            continue
+        default = PydanticUndefined if parameter.default is inspect.Parameter.empty else parameter.default
+        schema[name] = (hints.get(name, Any), default)
+    return schema
+
+
+def _describe(error: ValidationError, key: str, target: Callable[..., Any]) -> str:
+    first = error.errors()[0]
+    name, *inner = first["loc"]
+    place = _place(key, name) + "".join(f"[{i}]" for i in inner if isinstance(i, int))
+    if first["type"] == "missing":
+        return f"{place} is missing; set it, as conf/{key}/*.yaml does"
+    messages = [e["msg"] for e in error.errors() if e["loc"][0] == name]
+    if first["type"] == "literal_error":
+        allowed = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return f"{place}={first['input']}: {did_you_mean(str(first['input']), allowed or [first['ctx']['expected']])}"
+    wanted = " or ".join(dict.fromkeys(_wanted(m) for m in messages))
+    return f"{place}={_show(first['input'])}: should be {wanted}"
+
+
+def _place(key: str, name: object) -> str:
+    return f"{key}.{name}" if key else str(name)
+
+
+def _wanted(message: str) -> str:
+    """What is wanted, of pydantic's 'Input should be a valid integer' and 'List should have at least 1 item after ...'."""
+    message = message.removeprefix("Input should be ").removeprefix("a valid ")
+    return re.sub(r"^List should have (at \w+ \d+ items?) after.*", r"a list of \1", message)
+
+
+def _show(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def family_of(name: str) -> str:
+    """The name of a class as model= spells it: VAE -> vae, GaussianRBM -> gaussian_rbm."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration as plain containers with every interpolation resolved."""
+    missing = OmegaConf.missing_keys(config)
+    if missing:
+        name = sorted(missing)[0]
+        raise GenlabError(f"{name}=??? has no value; set {name}=...")
+    container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(container, dict)
+    return typing.cast(dict[str, Any], container)
+
+
+def build(values: Mapping[str, Any], key: str, **injected: Any) -> Any:
+    """The object that `values` with its `_target_` describes, made with checked keys and the injected arguments."""
+    target = locate(values.get("_target_"), key)
+    (arguments,) = check(values, key, target)
+    return target(**injected, **arguments)
+
+
+def differing_keys(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """'key: old value -> new value' for every key in which two configurations differ."""
+    lines = []
+    for key in sorted({*old, *new}):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differing_keys(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: {a} -> {b}")
+    return lines

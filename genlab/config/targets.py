@@ -1,0 +1,50 @@
+"""Where `_target_` of a configuration is found: what may be built, and the names under which older runs know it."""
+
+import importlib
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from genlab.errors import GenlabError
+
+ALLOWED_TARGETS = ("genlab.", "torch.nn.", "torch.optim.")
+
+_SOURCES = ("array", "cifar10", "digits", "gaussian", "image_folder", "ising", "svhn", "toy2d")
+
+MOVED_TARGETS: dict[str, str] = {
+    "genlab.models.ae.AE": "genlab.models.AE",
+    "genlab.models.classifier.Classifier": "genlab.models.Classifier",
+    "genlab.models.diffusion.Diffusion": "genlab.models.Diffusion",
+    "genlab.models.ebm.EBM": "genlab.models.EBM",
+    "genlab.models.flow_matching.FlowMatching": "genlab.models.FlowMatching",
+    "genlab.models.gan.GAN": "genlab.models.GAN",
+    "genlab.models.gaussian_rbm.GaussianRBM": "genlab.models.GaussianRBM",
+    "genlab.models.hvae.HVAE": "genlab.models.HVAE",
+    "genlab.models.pca.PCA": "genlab.models.PCA",
+    "genlab.models.rbm.RBM": "genlab.models.RBM",
+    "genlab.models.sgan.SGAN": "genlab.models.SGAN",
+    "genlab.models.vae.VAE": "genlab.models.VAE",
+    "genlab.models.vqvae.VQVAE": "genlab.models.VQVAE",
+    "genlab.models.wgan.WGAN": "genlab.models.WGAN",
+    **{f"genlab.data.{name}.{name}": f"genlab.data.sources.{name}.{name}" for name in _SOURCES},
+    **{
+        f"genlab.data.mnist.{name}": f"genlab.data.sources.mnist.{name}"
+        for name in ("mnist", "fashion_mnist", "kmnist", "emnist")
+    },
+}
+"""Target in the configuration of an older run -> where it is now."""
+
+
+def locate(target: object, key: str) -> Callable[..., Any]:
+    """The class or function that `_target_` names, if it is one of ours, torch.nn's or torch.optim's."""
+    if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS):
+        allowed = ", ".join(prefix + "*" for prefix in ALLOWED_TARGETS)
+        raise GenlabError(f"{key}._target_={target}: only {allowed} can be built")
+    module, _, name = MOVED_TARGETS.get(target, target).rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        raise GenlabError(f"{key}._target_={target}: there is no such class or function") from None
+    if not callable(found):
+        raise GenlabError(f"{key}._target_={target} is not a class or function")
+    return typing.cast(Callable[..., Any], found)

@@ -1,0 +1,234 @@
+"""The user's own arrays: points of space, or images, from a NumPy file.
+
+`path` names a .npy file with the examples, or an .npz file with one array, with `x` (and `y`), or with `x_train`
+(`y_train`) and perhaps `x_test` (`y_test`). What an array holds follows from its type and shape:
+
+    (N, D)                                 any number type    N points of D-dimensional space, float32
+    (N, D)                                 bool               N binary vectors
+    (N, H, W), (N, H, W, C), (N, C, H, W)  uint8              N images of 256 grey levels; C is 1 or 3
+    (N, H, W), (N, H, W, C), (N, C, H, W)  bool               N binary images
+    (N, H, W), (N, H, W, C), (N, C, H, W)  float              N images of real values, float32
+    any of these                           -1 and +1 only     N configurations of spins, stored as 0 and 1: binary
+
+What could be read in two ways is refused. Labels are integers 0..K-1, one per example.
+
+Configurations of a lattice (N, H, W), spins or real numbers, are judged as a simulation is where `observables` names some of
+those in genlab/observables.py: `observables=[energy,magnetisation,correlation]`, and `temperature`, in units of the coupling, for
+the specific heat and the susceptibility.
+"""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from genlab.data.dataset import Examples, Raw
+from genlab.errors import GenlabError, did_you_mean
+from genlab.lattice.observables import ALLOWED
+
+Array = NDArray[Any]
+
+LAYOUTS: list[set[str]] = [
+    {"x", "y"},
+    {"x_train", "y_train"},
+    {"x_train", "x_test"},
+    {"x_train", "y_train", "x_test", "y_test"},
+]
+CHANNELS = (1, 3)
+RENUMBER = "np.unique(y, return_inverse=True)[1] makes them so"
+# What np.load raises for files that are damaged, or something else altogether.
+UNREADABLE: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, SyntaxError, OverflowError, MemoryError)
+UNREADABLE += (zipfile.BadZipFile, zlib.error)
+
+
+class Configurations:
+    """What is known of the user's own lattice: what to look at, and nothing exactly."""
+
+    def __init__(self, observables: list[str], temperature: float | None, spins: bool) -> None:
+        self.observables, self.temperatures, self.spins = tuple(observables), (temperature,), spins
+
+    def exact(self, name: str, temperature: float | None) -> float | None:
+        return None
+
+
+def array(
+    *,
+    path: str | None,
+    labels: str | None,
+    observables: Annotated[list[str], Field(min_length=1)] | None,
+    temperature: Annotated[float, Field(gt=0)] | None,
+) -> Raw:
+    """The examples in the .npy or .npz file `path`; `labels` names a file of labels, where `path` holds none.
+
+    `observables` are those by which samples of lattice configurations are judged, `temperature` that of the configurations.
+    """
+    if not path:
+        raise GenlabError("dataset.path=null: set dataset.path to a .npy or .npz file")
+    where = f"dataset.path={path}"
+    found = _read("path", path)
+    if len(found) == 1:
+        found = {"x": next(iter(found.values()))}
+    elif {name.lower() for name in found} not in LAYOUTS:
+        raise GenlabError(
+            f"{where}: holds the arrays {', '.join(sorted(found)) or '(none)'}; "
+            "keep one array, or x and y, or x_train, y_train, x_test and y_test"
+        )
+    parts = {name.lower().removesuffix("_train"): values for name, values in found.items()}
+    if labels and "x_test" in parts:
+        raise GenlabError(f"dataset.labels={labels}: {path} has a test split; put y_train and y_test there instead")
+    if labels and "y" in parts:
+        raise GenlabError(f"dataset.labels={labels}: {path} holds labels of its own; set dataset.labels=null")
+    if labels:
+        parts["y"] = _only(_read("labels", labels), f"dataset.labels={labels}")
+
+    x, levels = _examples(parts["x"], where)
+    y = _labels(parts["y"], len(x), f"dataset.labels={labels}" if labels else where) if "y" in parts else None
+    train, test = Examples(x, y), None
+    if "x_test" in parts:
+        x_test, levels_test = _examples(parts["x_test"], where)
+        if (x_test.shape[1:], x_test.dtype, levels_test) != (x.shape[1:], x.dtype, levels):
+            raise GenlabError(
+                f"{where}: x_train is {_describe(parts['x'])} and x_test {_describe(parts['x_test'])}; store both alike"
+            )
+        test = Examples(x_test, _labels(parts["y_test"], len(x_test), where) if "y_test" in parts else None)
+    truth = _lattice(observables, temperature, x, levels, where)
+    return Raw("array", train, test, levels, _classes(train, test, labels or path), truth)
+
+
+def _lattice(
+    observables: list[str] | None, temperature: float | None, x: Tensor, levels: int | None, where: str
+) -> Configurations | None:
+    if observables is None:
+        if temperature is not None:
+            raise GenlabError(
+                f"dataset.temperature={temperature}: is for the specific heat and the susceptibility; "
+                "set dataset.observables=[energy,magnetisation] too"
+            )
+        return None
+    for name in observables:
+        if name not in ALLOWED:
+            raise GenlabError(f"dataset.observables={name}: {did_you_mean(name, ALLOWED)}")
+    if x.ndim != 4 or x.shape[1] != 1 or levels == 256:
+        raise GenlabError(
+            f"dataset.observables={observables}: are those of a lattice (N, H, W) of spins or real numbers, and {where} holds "
+            f"{'grey images' if levels == 256 else 'shapes ' + 'x'.join(map(str, x.shape[1:]))}; set dataset.observables=null"
+        )
+    if min(x.shape[2:]) < 2:
+        raise GenlabError(
+            f"dataset.observables={observables}: have neighbours along two axes, and {where} holds lattices of "
+            f"{'x'.join(map(str, x.shape[2:]))} sites; set dataset.observables=null"
+        )
+    return Configurations(observables, temperature, spins=levels == 2)
+
+
+def _read(key: str, path: str) -> dict[str, Array]:
+    """The arrays in `path` by name; that of a .npy file is called x."""
+    try:
+        found = np.load(Path(path).expanduser(), mmap_mode="r", allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {"x": found}
+        with found:
+            return {name: found[name] for name in found.files}
+    except (OSError, RuntimeError) as error:  # RuntimeError: a ~ that leads nowhere
+        raise GenlabError(
+            f"dataset.{key}={path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the name"
+        ) from error
+    except UNREADABLE as error:
+        pickled = any(word in str(error).lower() for word in ("pickle", "object"))
+        reason = "it holds Python objects or is no NumPy file" if pickled else " ".join(str(error).split())
+        raise GenlabError(
+            f"dataset.{key}={path}: not an array of numbers ({reason}); save one with np.save or np.savez"
+        ) from error
+
+
+def _only(found: dict[str, Array], where: str) -> Array:
+    if len(found) != 1:
+        raise GenlabError(f"{where}: holds the arrays {', '.join(sorted(found))}; keep one")
+    return next(iter(found.values()))
+
+
+def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
+    """Examples in the form in which they are stored, and the number of their grey levels."""
+    kind = x.dtype.kind
+    if kind not in "buif" or 0 in x.shape:
+        raise GenlabError(f"{where}: {_describe(x)} is {'empty' if kind in 'buif' else 'not numbers'}; store numbers")
+    if x.ndim not in (2, 3, 4):
+        raise GenlabError(
+            f"{where}: {_describe(x)} is neither vectors (N, D) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); "
+            "reshape it"
+        )
+    if x.ndim > 2:
+        x = _channels_first(x, where)
+    if kind in "if" and _are_spins(x):
+        return torch.from_numpy(np.array(x > 0, np.uint8, order="C")), 2
+    if kind == "b":
+        return torch.from_numpy(np.array(x, np.uint8, order="C")), 2
+    if x.ndim > 2 and x.dtype == np.uint8:
+        if x.max() == 1:
+            raise GenlabError(f"{where}: {_describe(x)} holds only 0 and 1; store binary images as bool")
+        return torch.from_numpy(np.array(x, order="C")), 256
+    if x.ndim > 2 and kind != "f":
+        raise GenlabError(
+            f"{where}: images of type {x.dtype} have no agreed white; store bool, uint8 (0..255) or float"
+        )
+    with np.errstate(over="ignore"):
+        values = torch.from_numpy(np.array(x, np.float32, order="C"))
+    if not all(bool(part.isfinite().all()) for part in torch.split(values, 1 << 16)):
+        raise GenlabError(
+            f"{where}: {_describe(x)} holds values that are not finite in float32; remove or replace them"
+        )
+    return values, None
+
+
+def _are_spins(x: Array) -> bool:
+    """Whether -1 and +1 are all there is, and both are. Decided by the first examples, as a rule."""
+    return all(bool((np.abs(part) == 1).all()) for part in (x[:16], x)) and bool((x[:1000] < 0).any() or (x < 0).any())
+
+
+def _channels_first(x: Array, where: str) -> Array:
+    """Images as (N, C, H, W), where their shape leaves no doubt."""
+    if x.ndim == 3 and x.shape[2] not in CHANNELS:
+        return x[:, None]
+    if x.ndim == 4 and (x.shape[1] in CHANNELS) != (x.shape[3] in CHANNELS):
+        return x if x.shape[1] in CHANNELS else np.moveaxis(x, 3, 1)
+    if x.ndim == 4 and x.shape[1] not in CHANNELS:
+        raise GenlabError(f"{where}: {_describe(x)} has neither 1 nor 3 channels, first or last; keep 1 or 3")
+    raise GenlabError(
+        f"{where}: {_describe(x)} can be read in two ways, the last axis being channels or columns; "
+        "reshape it to (N, C, H, W) with an unmistakable width, or to vectors (N, D)"
+    )
+
+
+def _labels(y: Array, n: int, where: str) -> Tensor:
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.shape != (n,):
+        raise GenlabError(f"{where}: labels of shape {y.shape} for {n} examples; store one integer per example")
+    if y.dtype.kind not in "bui" or int(y.min()) < 0:
+        what = f"some are {int(y.min())}" if y.dtype.kind in "bui" else f"these are of type {y.dtype}"
+        raise GenlabError(f"{where}: labels must be integers 0..K-1 ({what}); {RENUMBER}")
+    return torch.from_numpy(np.array(y, np.int64))
+
+
+def _classes(train: Examples, test: Examples | None, path: str) -> int | None:
+    """K, once every class 0..K-1 is known to occur."""
+    present = [part.y for part in (train, test) if part is not None and part.y is not None]
+    if not present:
+        return None
+    values = torch.unique(torch.cat(present))
+    if len(values) != int(values[-1]) + 1:
+        raise GenlabError(
+            f"{path}: {len(values)} different labels between {int(values[0])} and {int(values[-1])} are not 0..K-1; "
+            + RENUMBER
+        )
+    return len(values)
+
+
+def _describe(x: Array) -> str:
+    return f"{x.dtype} of shape {x.shape}"

@@ -1,0 +1,5 @@
+"""The feature space of each data set, in which sets of examples are compared."""
+
+from genlab.evaluation.features.space import FeatureSpace, feature_space
+
+__all__ = ["FeatureSpace", "feature_space"]

@@ -1,0 +1,33 @@
+"""python -m genlab.evaluation.features [NAME ...]: make the weights that come with genlab, in genlab/features."""
+
+import sys
+
+import torch
+from hydra import compose, initialize_config_module
+
+from genlab.commands.resolvers import register
+from genlab.config.schema import plain
+from genlab.data.batches import in_order
+from genlab.evaluation.features.fit import fit, grey
+from genlab.evaluation.features.space import FOLDER, SHIPPED, encode
+from genlab.experiment.experiment import make_dataset
+
+
+def main(names: list[str]) -> None:
+    register()
+    for name in names or SHIPPED:
+        with initialize_config_module("genlab.conf", version_base="1.3"):
+            config = plain(compose("train", ["model=classifier", f"dataset={name}"]))
+        dataset = make_dataset(config)
+        network = fit(dataset, torch.device("cpu")).eval()
+        right = [
+            network.evaluate(b)["accuracy"]
+            for b in in_order(dataset.test, grey(dataset), batch_size=500, device=network.device)
+        ]
+        path = FOLDER / f"{name}.safetensors"
+        path.write_bytes(encode(network, dataset))
+        print(f"{path}: {path.stat().st_size:,} bytes, test accuracy {float(torch.cat(right).mean()):.4f}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

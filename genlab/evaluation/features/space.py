@@ -1,0 +1,143 @@
+"""In which space are generated and real examples compared?
+
+Images: what the last layer of a small classifier of that data set sees, 64 numbers. For digits, MNIST and Fashion-MNIST the
+weights come with genlab, so that a distance means the same on every machine; for other images the network is trained once,
+with the recipe of `training.py`, and kept under a hash of the data and that recipe. Vectors are their own features, each
+component in units of its standard deviation over the training split; so are configurations of a lattice.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from genlab.data.batches import in_order
+from genlab.data.dataset import Dataset, Examples
+from genlab.data.download import data_root
+from genlab.data.spec import DataSpec
+from genlab.data.truth import HasObservables
+from genlab.errors import GenlabError
+from genlab.evaluation.features.fit import RECIPE, blank, fit, grey
+from genlab.models.discriminative.classifier import Classifier
+from genlab.numerics.rng import seeded
+
+SHIPPED = ("digits", "mnist", "fashion_mnist")
+FOLDER = Path(__file__).parent
+BATCH = 500
+SCALE = "feature_scale"  # beside the weights in a file
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """Maps examples (n, *shape) in [0, 1], or vectors, to features (n, dimensions)."""
+
+    name: str
+    hash: str
+    """First twelve digits of the SHA-256 of the network's weights, or of the scale of vectors."""
+    dimensions: int
+    data: DataSpec
+    network: Classifier | None
+    """None where the components are the features."""
+    scale: float
+    """What the network's last layer sees is divided by this: features have the variance 1 on average over training images."""
+    predicts_classes: bool
+    """Whether the network was trained on the classes of the data, and not, for want of labels, on a pretext."""
+
+    def features(self, x: Tensor) -> Tensor:
+        """Features of x, shape (n, dimensions), on the CPU."""
+        if self.network is None:
+            scale = torch.where(self.data.std > 0, self.data.std, torch.ones_like(self.data.std))
+            return ((x.cpu() - self.data.mean) / scale).flatten(1)
+        return self._in_batches(self.network.features, x) / self.scale
+
+    @torch.no_grad()
+    def classes(self, features: Tensor) -> Tensor:
+        """Most probable class for each of `features` (n, dimensions), int64, shape (n,); only where `predicts_classes`."""
+        assert self.network is not None
+        logits: Tensor = self.network.head((features * self.scale).float().to(self.network.device))
+        return logits.argmax(1).cpu()
+
+    @torch.no_grad()
+    def _in_batches(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        assert self.network is not None
+        return torch.cat([function(part.to(self.network.device)).cpu() for part in x.split(BATCH)])
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": self.name, "hash": self.hash, "dimensions": self.dimensions}
+
+
+def feature_space(dataset: Dataset, device: torch.device) -> FeatureSpace:
+    """The feature space of `dataset` (grey images as they are, not binarised). May train a network, which takes minutes.
+
+    Raises GenlabError where its weights are damaged.
+    """
+    data = dataset.spec
+    if not data.is_image or isinstance(dataset.truth, HasObservables):  # a lattice is judged by its observables
+        scale = torch.stack([data.mean, data.std]).flatten().contiguous()
+        return FeatureSpace("components", _hash(scale.numpy().tobytes()), data.dim, data, None, 1.0, False)
+    shipped = FOLDER / f"{data.name}.safetensors"
+    if data.name in SHIPPED and shipped.exists() and data.classes == 10:
+        content = shipped.read_bytes()
+    else:
+        content = _cached(dataset, device)
+    with seeded(0, "initial values", device=device):  # which the file replaces
+        network = blank(data)
+    try:
+        # Half precision is how they are kept, not how they are used.
+        state = load(content)
+        feature_scale = float(state.pop(SCALE))
+        network.load_state_dict(state)
+    except Exception as error:
+        raise GenlabError(
+            f"the feature network of dataset={data.name} cannot be read ({str(error).splitlines()[0]}); "
+            f"remove its file under {cache_folder()}, and it will be trained again"
+        ) from None
+    network.to(device).eval()
+    name, labelled = f"cnn-{data.name}", data.classes is not None
+    return FeatureSpace(name, _hash(content), network.backbone.width, data, network, feature_scale, labelled)
+
+
+def cache_folder() -> Path:
+    return data_root(None).parent / "features"
+
+
+def _cached(dataset: Dataset, device: torch.device) -> bytes:
+    """Weights of the network of a data set that ships with none, trained at its first use."""
+    path = cache_folder() / f"{dataset.spec.name}-{_hash(_fingerprint(dataset.train) + RECIPE.encode())}.safetensors"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(path.name + ".partial")
+        partial.write_bytes(encode(fit(dataset, device), dataset))
+        partial.replace(path)
+    return path.read_bytes()
+
+
+@torch.no_grad()
+def encode(network: Classifier, dataset: Dataset) -> bytes:
+    """Weights as they are kept: safetensors, half precision, with the scale of the features of training images."""
+    network.eval()
+    stream = in_order(dataset.train, grey(dataset), batch_size=BATCH, device=network.device, limit=10_000)
+    features = torch.cat([network.features(batch.x).cpu() for batch in stream])
+    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    kept = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    return save({**kept, SCALE: features.var(0).mean().sqrt()})
+
+
+def _fingerprint(examples: Examples) -> bytes:
+    """Evenly spaced examples, their labels and their number: what makes a data set another one."""
+    index = torch.arange(0, len(examples), -(-len(examples) // 2048))
+    digest = hashlib.sha256(str(len(examples)).encode())
+    for part in index.split(256):
+        digest.update(examples.take(part).cpu().contiguous().numpy().tobytes())
+    if examples.y is not None:
+        digest.update(examples.y.cpu().contiguous().numpy().tobytes())
+    return digest.digest()
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -1,0 +1,185 @@
+"""An evaluation as people and programs read it: metrics.json, evaluation/, TensorBoard and a table."""
+
+import json
+import math
+import shutil
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from genlab.evaluation.entries import GROUPS, Entry
+from genlab.evaluation.findings import Evaluation, codes_for_projector, record
+from genlab.metrics.estimate import Measure
+from genlab.metrics.rounding import plain, rounded
+from genlab.plots.images import png, save_png
+from genlab.tracking.console import console
+from genlab.tracking.events import EventWriter
+
+MOST_SAMPLES = 1000  # of those that are kept as an array
+
+
+def write(evaluation: Evaluation, folder: Path, seen: int, tensorboard: Path | None) -> None:
+    """metrics.json and evaluation/ in `folder`, in the place of those of an earlier evaluation; curves and pictures at the
+    step `seen` in the folder `tensorboard`.
+    """
+    details = folder / "evaluation"
+    shutil.rmtree(details, ignore_errors=True)
+    details.mkdir(parents=True)
+    facts = evaluation.facts | {"diagnoses": [d.as_dict() for d in evaluation.diagnoses]}
+    for name, picture in evaluation.pictures.items():
+        save_png(details / f"{name}.png", picture)
+    if evaluation.samples is not None:
+        np.savez_compressed(details / "samples.npz", samples=evaluation.samples[:MOST_SAMPLES].numpy())
+    _dump(details / "evaluation.json", facts)
+    _dump(folder / "metrics.json", record(evaluation))
+    if tensorboard is not None:
+        shutil.rmtree(tensorboard, ignore_errors=True)
+        writer = EventWriter(tensorboard)
+        entries = evaluation.entries.items()
+        values = {f"evaluation/{name}": entry.value for name, entry in entries if math.isfinite(entry.value)}
+        errors = {
+            f"evaluation/{n}_stderr": e.stderr for n, e in entries if e.stderr is not None and math.isfinite(e.stderr)
+        }
+        writer.scalars(values | errors, seen)
+        for name, picture in evaluation.pictures.items():
+            writer.image(f"evaluation/{name}", png(picture), (picture.shape[0], picture.shape[1]), seen)
+        for diagnosis in evaluation.diagnoses:
+            writer.text(f"diagnosis/{diagnosis.name}", f"{diagnosis.evidence}\n\n**Remedy:** {diagnosis.remedy}")
+        writer.close()
+        write_projector(evaluation, tensorboard, seen)
+
+
+def write_projector(evaluation: Evaluation, folder: Path, seen: int) -> None:
+    """Codes of at most 5,000 test examples, with their classes, for TensorBoard's projector."""
+    found = codes_for_projector(evaluation)
+    if found is None or found[0].shape[1] < 3:  # it wants three dimensions; two are a picture already
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    codes, labels = found
+    writer = SummaryWriter(str(folder), filename_suffix=".projector")
+    names = None if labels is None else [str(label) for label in labels.tolist()]
+    writer.add_embedding(codes, metadata=names, tag="codes", global_step=seen)
+    writer.close()
+
+
+def _dump(path: Path, content: Any) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    partial.replace(path)
+
+
+def _text(value: float, stderr: float | None) -> str:
+    return plain(rounded(value, stderr)) if stderr else plain(rounded(value))
+
+
+def _cell(measure: Measure | None) -> str:
+    return "" if measure is None else _text(measure.value, measure.stderr)
+
+
+def show(evaluation: Evaluation, folder: Path) -> None:
+    """The table of all measures, the diagnoses, and what lies where."""
+    facts = evaluation.facts
+    protocol = [f"{facts['test_examples']:,} test examples"]
+    if "n" in facts:
+        features = facts["features"]
+        protocol += [
+            f"{facts['n']:,} samples, seed {facts['seed']}",
+            f"features {features['name']} {features['hash']} ({features['dimensions']} dimensions)",
+        ]
+    table = Table(title=", ".join(protocol), title_justify="left", box=None, pad_edge=False)
+    beside = [
+        (name, attribute)
+        for name, attribute in (("real against real", "real"), ("baseline", "baseline"))
+        if any(getattr(entry, attribute) is not None for entry in evaluation.entries.values())
+    ]
+    table.add_column("measure", no_wrap=True)
+    for column in ("value", *(name for name, _ in beside)):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("unit")
+    entries = sorted(evaluation.entries.items(), key=lambda item: GROUPS.index(item[1].group))
+    observables = {name: entry for name, entry in entries if entry.group == "observables"}
+    entries = [(name, entry) for name, entry in entries if name not in observables]
+    for group, members in groupby(entries, key=lambda item: item[1].group):
+        table.add_row(Text(group, style="bold"))
+        for name, entry in members:
+            others = [_cell(getattr(entry, attribute)) for _, attribute in beside]
+            table.add_row(f"  {name}", _text(entry.value, entry.stderr), *others, _unit(entry))
+    console.print(table)
+    if observables:
+        console.print(_of_observables(observables, facts))
+    console.print(f"  likelihood   {facts['representation']}", markup=False)
+    for found in facts.get("likelihoods", []):
+        if "log_z_outside_data" in found:
+            console.print(
+                f"  log Z        {found['log_z']:,.4f} on a lattice, to {found['log_z_error']:.1g}; "
+                f"{100 * found['log_z_outside_data']:.2g} % of it where there are no data",
+                markup=False,
+            )
+        if "effective_chains" in found:
+            low, high = found["log_z_interval"]
+            console.print(
+                f"  log Z        {found['log_z']:,.2f} by {found['name']}, within 3 standard errors {low:,.2f} to {high:,.2f}; "
+                f"{found['effective_chains']:.0f} chains count",
+                markup=False,
+            )
+    if any(entry.baseline is not None for entry in evaluation.entries.values()):
+        special = {"denoising": "of denoising the noisy examples", "codes": "of codes as many principal components"}
+        present = {entry.group for entry in evaluation.entries.values()}
+        of_others = "".join(f"; {text}" for group, text in special.items() if group in present)
+        console.print(f"  baseline     components independent of each other{of_others}", markup=False)
+    if "denoising" in facts:
+        console.print(f"  denoising    {facts['denoising']['kind']}", markup=False)
+    if "anomaly" in facts:
+        _show_anomalies(facts["anomaly"])
+    if "ex_post" in facts:
+        console.print(f"  sampling     ex post, from a {facts['ex_post']}: no part of the model", markup=False)
+    for remark in facts.get("remarks", []):
+        console.print(f"  remark       {remark}", style="yellow", markup=False)
+    for diagnosis in evaluation.diagnoses:
+        console.print(f"  diagnosis    {diagnosis}", style="yellow", markup=False)
+    if not evaluation.diagnoses:
+        console.print("  diagnosis    nothing that the rules know", markup=False)
+    seconds = facts["seconds"]
+    console.print(
+        f"  time         {seconds['total']:,.1f} s, of which sampling {seconds['sampling']:,.1f} s", markup=False
+    )
+    console.print(f"  written      {folder / 'metrics.json'}, {folder / 'evaluation'}/", markup=False)
+
+
+def _of_observables(entries: dict[str, Entry], facts: dict[str, Any]) -> Table:
+    """Observables of a lattice beside Monte Carlo and what is exact, with deviations in standard errors."""
+    title = f"{facts['configurations']:,} configurations against the test split"
+    if "rounded" in facts:
+        title += f"; {100 * facts['rounded']:.1f} % of their components were not 0 or 1 and were rounded"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("observable", no_wrap=True)
+    for column in ("model", "Monte Carlo", "exact", "deviation"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, entry in entries.items():
+        exact = "" if entry.exact is None else f"{entry.exact:.5g}"
+        off = "" if entry.deviation is None else f"{entry.deviation:+.1f} s.e."
+        table.add_row(f"  {name}", _text(entry.value, entry.stderr), _cell(entry.real), exact, off)
+    return table
+
+
+def _show_anomalies(facts: dict[str, Any]) -> None:
+    against, normal, anomalous = facts["against"], facts["normal"], facts["anomalous"]
+    console.print(f"  anomalies    {against}: {anomalous:,} against {normal:,} test examples", markup=False)
+    if not facts["scores"]:
+        console.print("               the model has no score that would rank them", markup=False)
+    for name, found in facts["scores"].items():
+        low, high = found["interval_95"]
+        console.print(
+            f"               {name}: AUROC {found['auroc']:.4f}, 95 % interval {low:.4f} to {high:.4f}; where 95 % are found, "
+            f"{100 * found['false_positives_at_95']:.1f} % of the normal are taken for anomalous",
+            markup=False,
+        )
+
+
+def _unit(entry: Entry) -> str:
+    return f"{entry.unit}, {entry.kind}" if entry.group == "likelihood" or entry.kind == "lower bound" else entry.unit

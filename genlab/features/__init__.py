@@ -1,5 +1,0 @@
-"""The feature space of each data set, in which sets of examples are compared."""
-
-from genlab.features.space import FeatureSpace, feature_space
-
-__all__ = ["FeatureSpace", "feature_space"]

@@ -1,0 +1,227 @@
+"""log p(x) of held-out data by whatever means a family offers, each with its kind.
+
+exact         log p(x) itself
+lower bound   E_q[log w] (the ELBO) and the importance-weighted bound L_k = E log (1/k) sum_i w_i with w = p(x, h)/q(h|x) and
+              h ~ q(h|x) (Burda et al. 2016): L_1 = ELBO <= L_k <= L_(k+1) <= log p(x)
+estimate      unbiased or consistent, on either side of the truth: -F(x) - log Z with an estimated log Z (partition.py), or, in
+              the plane, with log Z summed over a lattice (plane.py)
+
+Kinds are not comparable with each other: a bound may lie far below the likelihood that it bounds.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from genlab.data.batches import Batch
+from genlab.data.dataset import Representation
+from genlab.data.spec import DataSpec
+from genlab.inference.partition import Annealing, LogZ, Progress, ais, exact_log_z, reverse_ais
+from genlab.inference.plane_grid import grid_log_z, is_plane
+from genlab.metrics.estimate import Measure
+from genlab.models.abilities import (
+    Anneals,
+    Enumerates,
+    HasFlow,
+    HasFreeEnergy,
+    HasLogBound,
+    HasLogProb,
+    HasLogWeights,
+    HasTemperature,
+)
+from genlab.models.base import Model
+
+Kind = Literal["exact", "lower bound", "estimate"]
+
+# Decoder evaluations at a time. On a CPU so few that what they make stays in its cache, which was seen to be three times
+# as fast as blocks of 2^14; an accelerator wants large ones.
+ROWS = {"cpu": 2**8}
+MOST_ROWS = 2**14
+LEAST_CARRIED, MOST_CARRIED = 64, 100_000  # examples, and numbers in all of them, that a differential equation carries
+FEWEST = 16  # examples at a time, so that the encoder has something to do
+
+
+@dataclass(frozen=True)
+class LogLikelihood:
+    name: str
+    """Short name for tables: exact, elbo, iw_100, ..."""
+    kind: Kind
+    method: str
+    """What was done, for people."""
+    values: Tensor
+    """Nats per example, float64, shape (n,)."""
+    common_stderr: float = 0.0
+    """Standard error that all examples share, as that of an estimated log Z."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What else there is to report: log Z, its error, the effective number of chains."""
+
+    @property
+    def mean(self) -> Measure:
+        own = float(self.values.std()) / len(self.values) ** 0.5
+        return Measure(float(self.values.mean()), math.hypot(own, self.common_stderr))
+
+
+@torch.no_grad()
+def log_likelihoods(
+    model: Model,
+    batches: Iterable[Batch],
+    k: int,
+    annealing: Annealing,
+    train: Tensor,
+    progress: Progress | None = None,
+    of: int | None = None,
+) -> list[LogLikelihood]:
+    """Every likelihood of the data in `batches`, `of` examples in all, that `model` has.
+
+    `k` draws for the importance-weighted bound; log Z of a free energy by enumeration or as `annealing` says, its reverse
+    chains starting from the examples `train`.
+    """
+    found: list[LogLikelihood] = []
+    parts: dict[str, list[Tensor]] = {}
+    energies: list[Tensor] = []
+    flow: list[Tensor] = []
+    seen = 0
+    for batch in batches:
+        if isinstance(model, HasLogProb):
+            parts.setdefault("exact", []).append(model.log_prob(batch.x))
+        if isinstance(model, HasLogWeights):
+            n = len(batch.x)
+            share = None if progress is None or of is None else partial(_share, progress, seen, n, of)
+            elbo, bound = importance_weighted(model, batch.x, k, share)
+            seen += n
+            parts.setdefault("elbo", []).append(elbo)
+            parts.setdefault(f"iw_{k}", []).append(bound)
+        if isinstance(model, HasLogBound):
+            parts.setdefault("bound", []).append(model.log_bound(batch.x))
+        if isinstance(model, HasFlow):
+            few = batch.x[: most_carried(model.data.dim) - sum(map(len, flow))]
+            carried = model.flow_log_prob(few) if len(few) else None
+            flow += [] if carried is None else [carried]
+        if isinstance(model, HasFreeEnergy):
+            energies.append(model.free_energy(batch.x))
+    methods: dict[str, tuple[Kind, str]] = {
+        "exact": ("exact", "log p(x) in closed form"),
+        "elbo": ("lower bound", f"evidence lower bound, {k} draws an example"),
+        f"iw_{k}": ("lower bound", f"importance-weighted bound with k = {k}"),
+        "bound": ("lower bound", "variational bound of the family"),
+    }
+    if flow:
+        methods["flow"] = ("estimate", f"differential equation, the first {sum(map(len, flow)):,} test examples")
+        parts["flow"] = flow
+    for name, values in parts.items():
+        kind, method = methods[name]
+        found.append(LogLikelihood(name, kind, method, torch.cat(values).cpu().double()))
+    if energies:
+        found += _normalised(model, torch.cat(energies).cpu().double(), annealing, train, progress)
+    return found
+
+
+def most_carried(dim: int) -> int:
+    """Examples of so many components for which a differential equation is integrated: a hundred passes of a network each."""
+    return max(LEAST_CARRIED, MOST_CARRIED // dim)
+
+
+def _share(progress: Progress, seen: int, n: int, of: int, share: float) -> None:
+    progress((seen + share * n) / of)
+
+
+def _normalised(
+    model: Model, energies: Tensor, annealing: Annealing, train: Tensor, progress: Progress | None
+) -> list[LogLikelihood]:
+    """-F(x) - log Z, with log Z summed exactly where it can be and else estimated: on a lattice, or from both sides."""
+    if isinstance(model, HasTemperature) and model.temperature != 1:
+        return []
+    if isinstance(model, Enumerates):
+        log_z = exact_log_z(model)
+        if log_z is not None:
+            method = "free energy, and log Z summed over all configurations of one layer"
+            return [LogLikelihood("exact", "exact", method, -energies - log_z, facts={"log_z": log_z})]
+    if isinstance(model, HasFreeEnergy) and is_plane(model.data):
+        found = grid_log_z(model)
+        method = f"free energy, and log Z summed over a lattice of {found.side}x{found.side} points"
+        told = {"log_z": found.value, "log_z_error": found.error, "log_z_outside_data": found.outside}
+        return [LogLikelihood("grid", "estimate", method, -energies - found.value, found.error, told)]
+    if not isinstance(model, Anneals):
+        return []
+    half = None if progress is None else lambda share: progress(share / 2)
+    rest = None if progress is None else lambda share: progress((1 + share) / 2)
+    how = f"{annealing.chains} chains, {annealing.temperatures:,} temperatures ({annealing.schedule})"
+    forward = ais(model, annealing.betas, annealing.chains, half)
+    few = train.repeat(-(-annealing.chains // len(train)), *[1] * (train.ndim - 1))[: annealing.chains]
+    reverse = reverse_ais(model, annealing.betas, model.settle(few, annealing.sweeps), rest)
+    settled = f"from training examples after {annealing.sweeps:,} sweeps"
+    return [
+        _with_log_z("ais", f"annealed importance sampling, {how}; flatters on average", energies, forward),
+        _with_log_z("reverse_ais", f"the same in reverse, {how}, {settled}", energies, reverse),
+    ]
+
+
+def _with_log_z(name: str, method: str, energies: Tensor, log_z: LogZ) -> LogLikelihood:
+    spread = 3 * log_z.stderr
+    facts = {
+        "log_z": log_z.value,
+        "log_z_stderr": log_z.stderr,
+        "log_z_interval": [log_z.value - spread, log_z.value + spread],
+        "effective_chains": log_z.ess,
+    }
+    return LogLikelihood(name, "estimate", method, -energies - log_z.value, log_z.stderr, facts)
+
+
+def importance_weighted(
+    model: HasLogWeights, x: Tensor, k: int, progress: Progress | None = None
+) -> tuple[Tensor, Tensor]:
+    """Mean of log w, and log of the mean of w, over k draws for each of x: (n,), (n,), in nats.
+
+    Memory is bounded whatever k: blocks of draws of a few examples, their sums kept in float64.
+    """
+    rows = ROWS.get(x.device.type, MOST_ROWS)
+    parts = []
+    for few in x.split(max(FEWEST, rows // k)):
+        total = torch.zeros(len(few), dtype=torch.float64)
+        log_sum = torch.full((len(few),), -torch.inf, dtype=torch.float64)
+        most = max(1, rows // len(few))
+        for start in range(0, k, most):
+            log_w = model.log_weights(few, min(most, k - start)).cpu().double()
+            total += log_w.sum(0)
+            log_sum = torch.logaddexp(log_sum, log_w.logsumexp(0))
+        parts.append(torch.stack([total / k, log_sum - math.log(k)]))
+        if progress is not None:
+            progress(sum(part.shape[1] for part in parts) / len(x))
+    elbo, bound = torch.cat(parts, 1)
+    return elbo, bound
+
+
+def bits_per_dimension(nats: Measure, data: DataSpec, represent: Representation) -> Measure:
+    """-log2 p(x) for each of the D components. For dequantised grey values it bounds that of the integer levels themselves."""
+    per_dim = 1 / (data.dim * math.log(2))
+    value = -nats.value * per_dim
+    if represent.dequantize and represent.levels is not None:
+        value += math.log2(represent.levels)
+    return Measure(value, nats.stderr * per_dim)
+
+
+def representation(data: DataSpec, represent: Representation) -> str:
+    """In which form the model saw the data."""
+    pixels = "pixels" if data.is_image else "components"
+    if represent.binarize == "dynamic":
+        return f"binary {pixels}, drawn from the grey values (dynamic binarisation; one draw for the test)"
+    if represent.binarize == "threshold":
+        return f"binary {pixels}, grey values above 1/2"
+    if data.support == "binary":
+        return f"binary {pixels}, as they are stored"
+    if represent.dequantize:
+        return f"grey values of {represent.levels} levels, dequantised by uniform noise"
+    return f"{pixels} of {data.levels} grey levels, not dequantised" if data.levels else f"continuous {pixels}"
+
+
+def describe(data: DataSpec, represent: Representation, model: Model) -> str:
+    """Of what the model's likelihood is one: two of them compare only where this text is the same."""
+    seen = representation(data, represent)
+    if not isinstance(model, HasLogProb | HasLogWeights | HasLogBound | HasFreeEnergy | HasFlow):
+        return f"none; the model saw {seen}"
+    return f"{'probability' if model.discrete else 'density'} of {seen}"

@@ -1,0 +1,107 @@
+"""Thermodynamics from configurations: means and fluctuations of observables, with errors that know of correlations.
+
+With N sites at the temperature T, from the means of what each configuration has,
+
+    energy e = <E>/N                  specific heat c = N (<e^2> - <e>^2)/T^2
+    magnetisation <|m|>               susceptibility chi = N (<m^2> - <|m|>^2)/T
+    correlation G(r) = <s_x s_(x+r)>  Binder cumulant U = 1 - <m^4>/(3 <m^2>^2)
+
+All are functions of means, so their errors come from a jackknife: the same functions of the means over all but one of B blocks,
+in the order in which configurations came (Quenouille 1956). A block is five integrated autocorrelation times of that order long,
+so that blocks are independent of each other even where configurations are states of a chain (Flyvbjerg & Petersen 1989).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from genlab.lattice.observables import ALLOWED
+from genlab.metrics.convergence import autocorrelation_time
+from genlab.metrics.estimate import Measure
+
+BLOCK = 5.0  # integrated autocorrelation times
+FEWEST = 10  # blocks, however long the correlations
+
+Means = dict[str, Tensor]
+"""Name -> mean over configurations; (..., k) for k numbers each."""
+
+
+def primitives(s: Tensor, names: Sequence[str]) -> Means:
+    """What each of the configurations s (n, H, W) contributes to the means: (n,) or (n, k) each."""
+    found: Means = {}
+    for name in names:
+        values = ALLOWED[name](s)
+        found[name] = values
+        if name == "energy":
+            found["energy^2"] = values.square()
+        if name == "magnetisation":
+            found |= {"|m|": values.abs(), "m^2": values.square(), "m^4": values**4}
+    return found
+
+
+def derived(means: Means, sites: int, temperature: float | None) -> Means:
+    """The quantities of the table above, from means (...) or (..., k); those that need T are left out without one."""
+    found: Means = {}
+    if "energy" in means:
+        found["energy"] = means["energy"]
+        if temperature is not None:
+            found["specific_heat"] = sites * (means["energy^2"] - means["energy"].square()) / temperature**2
+    if "magnetisation" in means:
+        found["magnetisation"] = means["|m|"]
+        if temperature is not None:
+            found["susceptibility"] = sites * (means["m^2"] - means["|m|"].square()) / temperature
+        found["binder"] = 1 - means["m^4"] / (3 * means["m^2"].square())
+    if "correlation" in means:
+        reach = means["correlation"].shape[-1]
+        for r in dict.fromkeys((1, max(1, reach // 2), reach)):
+            found[f"correlation_{r}"] = means["correlation"][..., r - 1]
+    return found
+
+
+def thermodynamics(s: Tensor, names: Sequence[str], temperature: float | None) -> dict[str, Measure]:
+    """Every quantity that follows from the observables `names` of configurations s (n, H, W), in their order."""
+    values = primitives(s, names)
+    sites = s.shape[-1] * s.shape[-2]
+    return jackknife(lambda means: derived(means, sites, temperature), values, block_length(values))
+
+
+def correlations(s: Tensor) -> tuple[Tensor, Tensor]:
+    """G(r) for r = 1, 2, ..., and its standard errors: (reach,), (reach,)."""
+    values = primitives(s, ["correlation"])
+    reach = values["correlation"].shape[1]
+    found = jackknife(
+        lambda means: {str(r): means["correlation"][..., r] for r in range(reach)}, values, block_length(values)
+    )
+    both = torch.tensor([[found[str(r)].value, found[str(r)].stderr] for r in range(reach)], dtype=torch.float64)
+    return both[:, 0], both[:, 1]
+
+
+def block_length(values: Means) -> int:
+    """Of the jackknife: BLOCK times the longest tau of the series, but never so long that fewer than FEWEST are left."""
+    series = [one if one.ndim == 1 else one[:, 0] for name, one in values.items() if not name.endswith(("2", "4"))]
+    n = len(series[0])
+    tau = max(autocorrelation_time(one.unsqueeze(0)) for one in series)
+    length = 1 if tau < 1.1 else math.ceil(BLOCK * tau)
+    return max(1, min(length, n // FEWEST))
+
+
+def jackknife(statistics: Callable[[Means], Means], values: Means, block: int) -> dict[str, Measure]:
+    """`statistics` of the means of `values` (n, ...), with errors from leaving out one block of `block` rows at a time."""
+    whole = statistics({name: one.mean(0) for name, one in values.items()})
+    n = len(next(iter(values.values())))
+    blocks = n // block
+    if blocks < 2:
+        return {name: Measure(float(value), math.nan) for name, value in whole.items()}
+    left_out = {}
+    for name, one in values.items():
+        parts = one[: blocks * block].unflatten(0, (blocks, block)).mean(1)
+        left_out[name] = (parts.sum(0) - parts) / (blocks - 1)
+    replicates = statistics(left_out)
+    found = {}
+    for name, value in whole.items():
+        scatter = replicates[name] - replicates[name].mean(0)
+        error = math.sqrt((blocks - 1) / blocks * float(scatter.square().sum()))
+        found[name] = Measure(float(value), error)
+    return found

@@ -1,0 +1,192 @@
+"""Generative adversarial network (Goodfellow et al. 2014; the lecture's minimax game).
+
+A discriminator D(x), the probability that x is data, and a generator x = G(h), h ~ p(h), play for
+
+    min_G max_D L(D, G) = E_{x ~ p_r}[log D(x)] + E_{h ~ p(h)}[log(1 - D(G(h)))].
+
+Against a fixed G the best answer is D*(x) = p_r(x)/(p_r(x) + p_g(x)), whose logit is log p_r(x)/p_g(x), and then
+L(D*, G) = 2 D_JS(p_r || p_g) - 2 log 2. So (log 4 + L)/2 estimates the Jensen-Shannon divergence, from below since D is never
+quite D*, and at p_g = p_r all is still at D = 1/2, L = -2 log 2. With the logit a, log D = -softplus(-a) and
+log(1 - D) = -softplus(a).
+
+    game              minimax: G descends E log(1 - D(G(h))), which has no slope where D is sure; nonsaturating: -E log D(G(h))
+    critic_steps      steps of D for one of G
+    label_smoothing   s: D is told 1 - s for data (Salimans et al. 2016)
+    instance_noise    sigma_0 (1 - progress) on all that D sees, so that p_r and p_g overlap (Sonderby et al. 2017)
+    r1                gamma/2 E_{p_r} ||grad_x a(x)||^2 in the loss of D: the game then converges (Mescheder et al. 2018)
+    spectral_norm     every layer of D on x has the largest singular value 1 (Miyato et al. 2018)
+    conditional       G is told the class; D too, as `conditioning` says: by a projection (Miyato & Koyama 2018) or with its input
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from genlab.data.batches import Batch
+from genlab.data.spec import DataSpec
+from genlab.models.adversarial.generator import Count, ImplicitModel, Latent, Share, Widths, frozen
+from genlab.models.base import Charts, Metrics
+from genlab.networks.adversarial import Architecture, Conditioning, discriminator, joined
+from genlab.numerics.softplus import logsigmoid, softplus
+from genlab.optimizers.recipe import Recipe
+
+EQUILIBRIUM = -2 * math.log(2)
+NonNegative = Annotated[float, Field(ge=0)]
+
+
+class GAN(ImplicitModel):
+    """D sees data and samples of one size in turns with G."""
+
+    charts: ClassVar[Charts] = {
+        "L(D, G) and its equilibrium": ["train/value", "eval/value", "train/equilibrium"],
+        "D on data and on samples": [
+            "train/d_real",
+            "train/d_fake",
+            "eval/d_real",
+            "monitor/d_train",
+            "monitor/d_held_out",
+        ],
+        "Jensen-Shannon estimate": ["train/js", "eval/js"],
+        "gradient norms": ["optimizer/discriminator/gradient_norm", "optimizer/generator/gradient_norm"],
+    }
+
+    def __init__(
+        self,
+        data: DataSpec,
+        optimizer: Recipe,
+        *,
+        latent_dim: Count,
+        latent: Latent,
+        network: Architecture,
+        hidden: Widths,
+        critic_hidden: Widths,
+        game: Literal["nonsaturating", "minimax"],
+        critic_steps: Count,
+        label_smoothing: Annotated[float, Field(ge=0, lt=0.5)],
+        instance_noise: NonNegative,
+        r1: NonNegative,
+        spectral_norm: bool,
+        average: Share,
+        conditional: bool,
+        conditioning: Conditioning,
+    ) -> None:
+        super().__init__(
+            data,
+            optimizer,
+            latent_dim=latent_dim,
+            latent=latent,
+            network=network,
+            hidden=hidden,
+            average=average,
+            conditional=conditional,
+        )
+        self.saturates, self.critic_steps = game == "minimax", critic_steps
+        self.label_smoothing, self.instance_noise, self.r1 = label_smoothing, instance_noise, r1
+        self.joins = conditioning == "concat"
+        self.discriminator = discriminator(
+            data,
+            network,
+            critic_hidden,
+            channels=self.told if self.joins else 0,
+            classes=0 if self.joins else self.told,
+            bound="spectral" if spectral_norm else "none",
+        )
+        self.discriminator.needs_second_derivatives = r1 > 0
+        self.optimizers["discriminator"] = optimizer(self.discriminator.parameters())
+
+    @property
+    def replayable(self) -> bool:
+        return True
+
+    def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
+        for step, batch in enumerate(batches, 1):
+            answered = step % self.critic_steps == 0  # it is G's turn after this one of D
+            x, y = self.units.inner(batch.x), self.one_hot(batch.y)
+            with torch.set_grad_enabled(answered):
+                x_g = self.generate(self.noise(len(x)), y)
+            sigma = self.instance_noise * (1 - batch.progress) if self.instance_noise else None
+
+            # D ascends L(D, G).
+            real, fake, penalty = self.compare(blurred(x, sigma), blurred(x_g.detach(), sigma), y)
+            s = self.label_smoothing
+            loss = (1 - s) * softplus(-real).mean() + s * softplus(real).mean() + softplus(fake).mean()
+            self.descend(self.optimizers["discriminator"], loss + penalty)
+            if not answered:
+                continue
+
+            # G descends it, or ascends log D(G(h)).
+            with frozen(self.discriminator):
+                a = self.logit(blurred(x_g, sigma), y)
+                answer = -softplus(a).mean() if self.saturates else softplus(-a).mean()
+                self.descend(self.optimizers["generator"], answer)
+            self.follow()
+
+            real, fake = real.detach(), fake.detach()
+            value = (logsigmoid(real) + logsigmoid(-fake)).mean()
+            yield {
+                "value": value,
+                "js": (math.log(4) + value) / 2,
+                "generator_loss": answer.detach(),
+                "d_real": real.sigmoid().mean(),
+                "d_fake": fake.sigmoid().mean(),
+                "equilibrium": torch.full((), EQUILIBRIUM, device=value.device),
+                **({"r1_penalty": penalty.detach()} if self.r1 else {}),
+            }
+
+    def compare(self, x: Tensor, x_g: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of data and of samples, (n,) each, and the penalty gamma/2 E ||grad a||^2 on data, a scalar."""
+        if not self.r1:
+            both = self.logit(torch.cat([x, x_g]), None if y is None else torch.cat([y, y]))
+            real, fake = both.chunk(2)
+            return real, fake, both.new_zeros(())
+        x = x.requires_grad_()
+        real = self.logit(x, y)
+        (gradient,) = torch.autograd.grad(real.sum(), x, create_graph=True)
+        penalty = self.r1 / 2 * gradient.square().flatten(1).sum(1).mean()
+        return real, self.logit(x_g, y), penalty
+
+    def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """a(x) = log D/(1 - D) of x in inner units, (n,)."""
+        if y is not None and self.joins:
+            x, y = joined(x, y, self.discriminator), None
+        out: Tensor = self.discriminator(x, y).float()
+        return out.squeeze(1)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        """Each example beside one sample: D of both, their share of L(D, G), and the Jensen-Shannon estimate that it gives."""
+        y = self.one_hot(batch.y)
+        real = self.logit(self.units.inner(batch.x), y)
+        fake = self.logit(self.generate(self.noise(len(batch.x)), y), y)
+        value = logsigmoid(real) + logsigmoid(-fake)
+        return {"value": value, "js": (math.log(4) + value) / 2, "d_real": real.sigmoid(), "d_fake": fake.sigmoid()}
+
+    @torch.no_grad()
+    def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
+        """D on examples of each split, apart where D knows its training examples by heart; and the variety of samples.
+
+        Not of a conditional model's D, which asks for classes.
+        """
+        found = {"diversity": self.diversity(train)}
+        for name, x in (("d_train", train), ("d_held_out", held_out)):
+            if x is not None and not self.told:
+                found[name] = self.score(x).sigmoid().mean()
+        return found
+
+    @torch.no_grad()
+    def discriminate(self, x: Tensor) -> Tensor:
+        """D(x), (n,)."""
+        return self.score(x).sigmoid()
+
+    @torch.no_grad()
+    def score(self, x: Tensor) -> Tensor:
+        """a(x); of a conditional model, with the classes in turns."""
+        return self.logit(self.units.inner(x), self._turns(len(x)))
+
+
+def blurred(x: Tensor, sigma: float | Tensor | None) -> Tensor:
+    return x if sigma is None else x + sigma * torch.randn_like(x)

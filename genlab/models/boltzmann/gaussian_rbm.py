@@ -1,0 +1,178 @@
+"""Gaussian-binary restricted Boltzmann machine (Welling et al. 2005; Cho et al. 2011), as the lecture writes it:
+
+    E(x, h) = sum_i (x_i - a_i)^2 / 2 sigma_i^2 - b.h - sum_ij x_i W_ij h_j / sigma_i^2,    x real, h_j in {0, 1}.
+
+Then p(x|h) = N(a + W h, sigma^2) and p(h_j = 1|x) = 1/(1 + exp(-(b + (x/sigma^2) W)_j)), so that p(x) is a mixture of 2^N
+Gaussians with the means a + W h, and with the hidden units summed over
+
+    F(x) = sum_i (x_i - a_i)^2 / 2 sigma_i^2 - sum_j log(1 + exp(b_j + (x/sigma^2 W)_j)).
+
+x here is the data in units of their standard deviations about their means (one unit for all pixels of an image);
+likelihoods are stated in the units of the data. `sigma` is where sigma_i starts; with `learn_sigma` log sigma_i^2 is learned
+along its gradient, the average over data minus that over the model of ((x_i - a_i)^2/2 - x_i (W h)_i) / sigma_i^2, and stays
+above `least_sigma`. What it shares with the binary machine is in boltzmann.py. Held-out data are judged without Z by score
+matching (Hyvarinen 2005),
+
+    J = sum_i [ (d_i log p)^2 / 2 + d_i^2 log p ],
+
+half the Fisher divergence E |grad log p - grad log p_data|^2 up to a constant of the data.
+"""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from genlab.data.spec import DataSpec
+from genlab.models.base import Metrics
+from genlab.models.boltzmann.machine import BoltzmannMachine, Count, NonNegative, Share
+from genlab.optimizers.recipe import Recipe
+
+
+class GaussianRBM(BoltzmannMachine):
+    shift: Tensor
+    scale: Tensor
+    base_var: Tensor
+
+    supports = frozenset({"unit", "real"})
+    discrete = False
+    sees_units = False
+
+    def __init__(
+        self,
+        data: DataSpec,
+        optimizer: Recipe,
+        *,
+        hidden: Count | None,
+        sigma: Annotated[float, Field(gt=0)],
+        learn_sigma: bool,
+        least_sigma: Annotated[float, Field(gt=0)],
+        negative: Literal["cd", "pcd", "tempered"],
+        k: Count,
+        chains: Count,
+        temperatures: Annotated[int, Field(ge=2)],
+        mean_field: bool,
+        centred: bool,
+        average: Share,
+        sparsity: NonNegative,
+        sparsity_target: Annotated[float, Field(gt=0, lt=1)],
+        conditional: bool,
+    ) -> None:
+        self.sigma, self.learn_sigma, self.least_sigma = sigma, learn_sigma, least_sigma
+        super().__init__(
+            data,
+            optimizer,
+            hidden=hidden,
+            negative=negative,
+            k=k,
+            chains=chains,
+            temperatures=temperatures,
+            mean_field=mean_field,
+            centred=centred,
+            average=average,
+            sparsity=sparsity,
+            sparsity_target=sparsity_target,
+            conditional=conditional,
+        )
+
+    def _make_visible_layer(self) -> None:
+        d, k = self.data.dim, self.label_units
+        std = self.data.std.flatten()
+        if self.data.is_image:  # pixels that never vary have no scale of their own
+            std = std.square().mean().sqrt().expand(d)
+        self.register_buffer("shift", self.data.mean.flatten().clone())
+        self.register_buffer("scale", std.clamp_min(1e-6).clone())
+        log_var = torch.full((d,), 2 * math.log(self.sigma))
+        if self.learn_sigma:
+            self.log_var = nn.Parameter(log_var)
+        else:
+            self.register_buffer("log_var", log_var)
+        self.register_buffer("base_var", (self.data.std.flatten() / self.scale).square().clamp_min(1e-4))
+        self.mu[d:] = 1 / max(1, k)  # the data have the mean 0, and so has u(x)
+
+    @property
+    def variance(self) -> Tensor:
+        """sigma_i^2 of the components of x, and 1 for each class: (visible,)."""
+        name = "log_var" if self.training or not (self.average and self.learn_sigma) else "average_log_var"
+        found: Tensor = getattr(self, name).exp()
+        return found if not self.label_units else torch.cat([found, found.new_ones(self.label_units)])
+
+    @property
+    def log_volume(self) -> float:
+        return float(self.scale.cpu().double().log().sum())
+
+    def visible(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        x = (x.flatten(1) - self.shift) / self.scale
+        return x if not self.label_units else torch.cat([x, self.class_units(x, y)], 1)
+
+    def restore(self, v: Tensor) -> Tensor:
+        x = v[:, : self.data.dim] * self.scale + self.shift
+        x = x.clamp(0, 1) if self.data.support == "unit" else x
+        return x.reshape(-1, *self.data.shape)
+
+    def inputs(self, v: Tensor, out: Tensor | None = None) -> Tensor:
+        return torch.div(v, self.variance, out=out)
+
+    def visible_energy(self, v: Tensor) -> Tensor:
+        d, a = self.data.dim, self.theta("a")
+        energy = ((v[:, :d] - a[:d]).square() / (2 * self.variance[:d])).sum(1)
+        return energy - v[:, d:] @ a[d:] if self.label_units else energy
+
+    def base_energy(self, v: Tensor) -> Tensor:
+        """N(0, the variance of the data) for each component, classes with equal probabilities."""
+        return (v[:, : self.data.dim].square() / (2 * self.base_var)).sum(1)
+
+    @property
+    def base_log_z(self) -> float:
+        return float(0.5 * (2 * math.pi * self.base_var.cpu().double()).log().sum()) + math.log(
+            max(1, self.label_units)
+        )
+
+    def draw_visible(self, y: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        d = self.data.dim
+        if self.label_units:
+            self.draw_classes(y, beta)
+        x, variance = y[:, :d], self.variance[:d]
+        if isinstance(beta, Tensor) or beta != 1:  # products of Gaussians: precisions add
+            precision = (1 - beta) / self.base_var + beta / variance
+            x.mul_(beta / variance).div_(precision)
+            variance = 1 / precision
+        x.add_(torch.randn_like(x) * variance.sqrt())
+        return y
+
+    def mean_visible(self, y: Tensor) -> Tensor:
+        return torch.cat([y[:, : self.data.dim], torch.softmax(y[:, self.data.dim :], 1)], 1)
+
+    def log_sum_visible(self, y: Tensor) -> Tensor:
+        d, a, variance = self.data.dim, self.theta("a"), self.variance
+        squares = ((y[:, :d].square() - a[:d].square()) / (2 * variance[:d])).sum(1)
+        found = squares + 0.5 * (2 * math.pi * variance[:d]).log().sum()
+        return found + torch.logsumexp(y[:, d:], 1) if self.label_units else found
+
+    def further_gradients(self, product: Tensor, du: Tensor, dh: Tensor, v: Tensor, v_model: Tensor) -> None:
+        """Of -log p by log sigma_i^2. sum_j W_ij <u_i h_j> comes from the statistics that the gradient of W has."""
+        if not self.learn_sigma:
+            return
+        assert isinstance(self.log_var, nn.Parameter)
+        joint = (product * self.W).sum(1).neg_()  # of data minus model, centred
+        if self.centred:
+            joint += self.mu * (self.W @ dh) + du * (self.W @ self.lam)
+        squares = (v - self.a).square().mean(0) - (v_model - self.a).square().mean(0)
+        gradient = joint - squares / (2 * self.variance)
+        self.gradient_of(self.log_var).copy_(gradient[: self.data.dim])
+
+    def after_update(self) -> None:
+        if self.learn_sigma:
+            self.log_var.clamp_(min=2 * math.log(self.least_sigma))
+
+    def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
+        """J of score matching, the x taken in its units of training."""
+        d, variance = self.data.dim, self.variance
+        h = torch.sigmoid(self.hidden_input(self.inputs(v)))
+        w = self.theta("W")[:d] / variance[:d, None]
+        score = (self.theta("a")[:d] - v[:, :d]) / variance[:d] + h @ w.t()
+        laplacian = (h * (1 - h)) @ w.square().t() - 1 / variance[:d]
+        j = (0.5 * score.square() + laplacian).sum(1)
+        return {"loss": j, "score_matching": j}

@@ -1,0 +1,101 @@
+"""Binary restricted Boltzmann machine (Smolensky 1986; Hinton 2002), the binary-binary machine of the lecture:
+
+    p(x, h) = exp(a.x + b.h + x W h) / Z,    x_i, h_j in {0, 1}.
+
+Given one layer, the units of the other are independent, p(x_i = 1|h) = 1/(1 + exp(-(a + W h)_i)), and with the hidden units
+summed over, p(x) = exp(-F(x))/Z with
+
+    F(x) = -a.x - sum_j log(1 + exp(b_j + (x W)_j)).
+
+What it shares with the Gaussian machine (its training above all) is in boltzmann.py. The pseudo-likelihood prod_i p(x_i|x_-i)
+needs no Z and is greatest at the truth, as the likelihood is (Besag 1975).
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genlab.models.base import Metrics
+from genlab.models.boltzmann.machine import BoltzmannMachine
+from genlab.numerics.rng import bernoulli
+from genlab.numerics.softplus import softplus
+
+CHEAP = 2**22  # numbers that one estimate of the pseudo-likelihood may take
+
+
+class RBM(BoltzmannMachine):
+    base_bias: Tensor
+
+    supports = frozenset({"binary"})
+    discrete = True
+    sees_units = True
+
+    def _make_visible_layer(self) -> None:
+        mean, d = self.data.mean.flatten(), self.data.dim
+        with torch.no_grad():
+            self.a[:d] = torch.logit(mean.clamp(1e-3, 1 - 1e-3))
+        self.register_buffer("base_bias", self.a.detach().clone())
+        self.mu[:d] = mean
+        self.mu[d:] = 1 / max(1, self.label_units)
+
+    def visible(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        x = x.flatten(1)
+        return x if not self.label_units else torch.cat([x, self.class_units(x, y)], 1)
+
+    def restore(self, v: Tensor) -> Tensor:
+        return v[:, : self.data.dim].reshape(-1, *self.data.shape)
+
+    def inputs(self, v: Tensor, out: Tensor | None = None) -> Tensor:
+        return v if out is None or out is v else out.copy_(v)
+
+    def visible_energy(self, v: Tensor) -> Tensor:
+        return -(v @ self.theta("a"))
+
+    def base_energy(self, v: Tensor) -> Tensor:
+        return -(v @ self.base_bias)
+
+    @property
+    def base_log_z(self) -> float:
+        return float(self.log_sum_visible(self.base_bias.cpu().double().unsqueeze(0)))
+
+    def draw_visible(self, y: Tensor, beta: float | Tensor = 1.0) -> Tensor:
+        if isinstance(beta, Tensor) or beta != 1:
+            y.mul_(beta).add_((1 - beta) * self.base_bias)
+        if not self.label_units:
+            return bernoulli(y.sigmoid_(), out=y)
+        x = y[:, : self.data.dim]
+        self.draw_classes(y)
+        bernoulli(x.sigmoid_(), out=x)
+        return y
+
+    def mean_visible(self, y: Tensor) -> Tensor:
+        mean = torch.sigmoid(y)
+        mean[:, self.data.dim :] = torch.softmax(y[:, self.data.dim :], 1)
+        return mean
+
+    def log_sum_visible(self, y: Tensor) -> Tensor:
+        found = softplus(y[:, : self.data.dim]).sum(1)
+        return found + torch.logsumexp(y[:, self.data.dim :], 1) if self.label_units else found
+
+    def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
+        return [*super().sides(), (self.data.dim, lambda x: -self.free_energy(x))]
+
+    def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
+        """Minus the pseudo-likelihood, its sum estimated from as many components as are cheap (all, where the data are small)."""
+        some = min(self.data.dim, max(1, int(effort * CHEAP) // (len(v) * self.hidden)))
+        chosen = torch.randperm(self.data.dim, device=v.device)[:some]
+        pseudo = self.data.dim * self.log_conditionals(v, chosen).mean(1)
+        return {"loss": -pseudo, "pseudo_log_likelihood": pseudo}
+
+    def log_conditionals(self, v: Tensor, chosen: Tensor) -> Tensor:
+        """log p(x_i|x_-i) in nats for the components i `chosen` (k,): (n, k). From the change of F(x) as x_i flips."""
+        W, a, z = self.theta("W"), self.theta("a"), self.hidden_input(v)
+        before = softplus(z).sum(1)
+        found = []
+        for i in chosen.tolist():
+            change = 1 - 2 * v[:, i : i + 1]
+            gain = softplus(z + change * W[i]).sum(1) - before + change[:, 0] * a[i]
+            found.append(F.logsigmoid(-gain))
+        return torch.stack(found, 1)

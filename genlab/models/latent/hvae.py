@@ -1,0 +1,245 @@
+"""Markovian hierarchical variational autoencoder with T levels (Sonderby et al. 2016; Luo 2022, section 3).
+
+    p(x, h_1..T) = p(h_T) p(x|h_1) prod_{t=2}^T p(h_{t-1}|h_t),        p(h_T) = N(0, I)
+
+with every p(h_{t-1}|h_t) normal with a diagonal covariance, its mean and variance networks of h_t. The bound is
+
+    log p(x) >= E_q[log p(x|h_1)] - sum_t KL_t,        KL_t = E_q[log q(h_t|.) - log p(h_t|h_{t+1})],
+
+one term a level, which together make -ELBO. Two ways of inference:
+
+    bottom_up   q(h_1..T|x) = q(h_1|x) prod_t q(h_t|h_{t-1}), the lecture's: upper levels tend to fall asleep
+    ladder      deterministic features d_t = f_t(d_{t-1}) go up, draws come down: with (m_t, s_t^2) seen from below by d_t and
+                (mu_t, sigma_t^2) those of p(h_t|h_{t+1}), q(h_t|x, h_{t+1}) is their product, of precision 1/s_t^2 + 1/sigma_t^2;
+                the generative networks are shared with the inference, and a level says something only where it differs
+
+Training maximises the ELBO, the weight of its KL terms rising from 0 over the first `kl_warmup` share of the training, without
+which upper levels never wake up. For k > 1 it then goes on with the importance-weighted bound L_k (Burda et al. 2016); from the
+start, that bound tends to an inference that guesses from p and lets the best of k draws count.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from genlab.data.batches import Batch
+from genlab.data.spec import DataSpec
+from genlab.errors import GenlabError
+from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.latent.observation import Likelihood, observation
+from genlab.models.latent.priors import log_normal
+from genlab.networks.autoencoders import VectorDecoder, start_at
+from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
+from genlab.networks.trunk import Trunk
+from genlab.optimizers.recipe import Recipe
+
+Count = Annotated[int, Field(gt=0)]
+Normal = tuple[Tensor, Tensor]
+"""Mean and log variance, each (n, width)."""
+
+
+class HVAE(GenerativeModel):
+    """Feed-forward networks between the levels; level 1 is next to the data."""
+
+    shift: Tensor
+    scale: Tensor
+
+    supports = frozenset({"binary", "unit", "real"})
+
+    def __init__(
+        self,
+        data: DataSpec,
+        optimizer: Recipe,
+        *,
+        levels: Annotated[list[Count], Field(min_length=1)],
+        hidden: list[Annotated[list[Count], Field(min_length=1)]] | None,
+        inference: Literal["bottom_up", "ladder"],
+        activation: Activation,
+        likelihood: Likelihood,
+        k: Count,
+        kl_warmup: Annotated[float, Field(ge=0, lt=1)],
+    ) -> None:
+        super().__init__(data, optimizer)
+        if hidden is not None and len(hidden) != len(levels):
+            raise GenlabError(f"model.hidden={hidden}: one list of widths for each of the {len(levels)} model.levels")
+        self.levels, self.ladder, self.k, self.kl_warmup = list(levels), inference == "ladder", k, kl_warmup
+        self.latent_dim = levels[0]
+        widths = hidden or [[max(64, 400 // 2**t)] * 2 for t in range(len(levels))]
+        self.observation = observation(likelihood, data)
+        self.discrete = self.observation.discrete
+        up: list[nn.Module] = []
+        heads: list[nn.Module] = []
+        below = data.dim
+        for width, level in zip(widths, levels, strict=True):
+            up.append(nn.Sequential(MLP([below, *width], activation), ACTIVATIONS[activation]()))
+            heads.append(nn.Linear(width[-1], 2 * level))
+            below = width[-1] if self.ladder else level
+        self.up, self.heads = nn.ModuleList(up), nn.ModuleList(heads)
+        self.down = nn.ModuleList(
+            MLP([levels[t], *reversed(widths[t]), 2 * levels[t - 1]], activation) for t in range(1, len(levels))
+        )
+        outputs = self.observation.outputs
+        self.decoder = VectorDecoder(
+            [levels[0], *reversed(widths[0]), outputs * data.dim], outputs, data.shape, activation
+        )
+        start_at(self.decoder, self.observation.marginal(data))  # the best model that ignores h
+        self.standardise = data.support == "real"
+        self.register_buffer("shift", data.mean)
+        self.register_buffer("scale", data.std.clamp_min(1e-6))
+        self.optimizers["hvae"] = optimizer(self.parameters())
+
+    @property
+    def replayable(self) -> bool:
+        return self.k == 1
+
+    def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
+        optimizer = self.optimizers["hvae"]
+        for batch in batches:
+            weighted = self.k > 1 and float(batch.progress) >= self.kl_warmup
+            reconstruction, kls = self.terms(batch.x, self.k if weighted else 1)  # (k, n), (T, k, n)
+            log_w = reconstruction - kls.sum(0)
+            if weighted:
+                loss = math.log(self.k) - log_w.logsumexp(0).mean()
+            else:
+                ramp = batch.risen(self.kl_warmup)
+                loss = (ramp * kls.sum(0) - reconstruction).mean()
+            self.descend(optimizer, loss)
+            found = {
+                "loss": loss.detach(),
+                "elbo": log_w.detach().mean(),
+                "reconstruction": reconstruction.detach().mean(),
+                "kl": kls.detach().sum(0).mean(),
+            }
+            yield found | {f"kl_{t}": kl.detach().mean() for t, kl in enumerate(kls, 1)}
+
+    def terms(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """For k draws h_1..T ~ q(.|x): log p(x|h_1), (k, n), and log q(h_t|.) - log p(h_t|h_{t+1}), (T, k, n); in nats."""
+        h, q, p = self.infer(x, k)
+        ratios = [log_normal(h[t], *q[t]) - log_normal(h[t], *p[t]) for t in range(len(h))]
+        xs = x if k == 1 else x.repeat(k, *[1] * (x.ndim - 1))
+        log_p = self.observation.log_prob(self.decoder(h[0]).float(), xs)
+        return log_p.unflatten(0, (k, -1)), torch.stack(ratios).unflatten(1, (k, -1))
+
+    def infer(self, x: Tensor, k: int, noise: bool = True) -> tuple[list[Tensor], list[Normal], list[Normal]]:
+        """h_1..T of k draws (means without `noise`), each (k * n, width), with their q(h_t|.) and p(h_t|h_{t+1})."""
+        d = (x - self.shift) / self.scale if self.standardise else x
+        top = len(self.levels)
+        h: list[Tensor] = []
+        q: list[Normal] = []
+        if not self.ladder:
+            for t in range(top):
+                seen = _normal(self.heads[t](self.up[t](d)))
+                q.append((_repeat(seen[0], k), _repeat(seen[1], k)) if t == 0 else seen)
+                h.append(draw(q[t], noise))
+                d = h[t]
+            return h, q, [*(self.prior(t, h[t + 1]) for t in range(top - 1)), self.prior(top - 1, None, like=h[-1])]
+        below: list[Normal] = []
+        for t in range(top):
+            d = self.up[t](d)
+            seen = _normal(self.heads[t](d))
+            below.append((_repeat(seen[0], k), _repeat(seen[1], k)))
+        p: list[Normal] = []
+        above: Tensor | None = None
+        for t in reversed(range(top)):
+            p.insert(0, self.prior(t, above, like=below[t][0]))
+            # The top level has no opinion from above: q(h_T|x) is what is seen from below.
+            q.insert(0, below[t] if above is None else product(below[t], p[0]))
+            above = draw(q[0], noise)
+            h.insert(0, above)
+        return h, q, p
+
+    def prior(self, t: int, above: Tensor | None, like: Tensor | None = None) -> Normal:
+        """Of level t (counted from 0) given the level above it; N(0, I) shaped as `like` for the top."""
+        if above is not None:
+            return _normal(self.down[t](above))
+        assert like is not None
+        zero = torch.zeros_like(like)
+        return zero, zero
+
+    @torch.no_grad()
+    def log_weights(self, x: Tensor, k: int) -> Tensor:
+        """log p(x, h_1..T) - log q(h_1..T|x) for k draws, (k, n), in nats."""
+        reconstruction, kls = self.terms(x, k)
+        return reconstruction - kls.sum(0)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        reconstruction, kls = self.terms(batch.x, self.k)
+        elbo = (reconstruction - kls.sum(0)).mean(0)
+        found = {"loss": -elbo, "elbo": elbo, "reconstruction": reconstruction.mean(0), "kl": kls.sum(0).mean(0)}
+        if self.k > 1:
+            bound = (reconstruction - kls.sum(0)).logsumexp(0) - math.log(self.k)
+            found |= {"loss": -bound, "iw_bound": bound}
+        found |= {f"kl_{t}": kl.mean(0) for t, kl in enumerate(kls, 1)}
+        return found | {"mse": (batch.x - self.reconstruct(batch.x)).square().flatten(1).sum(1)}
+
+    def descent(self, h: Tensor, t: int, noise: list[Tensor]) -> Tensor:
+        """h_1 below h at level t (counted from 0), drawn with `noise`, standard normal (n, width) of every level."""
+        for s in reversed(range(t)):
+            mu, log_var = self.prior(s, h)
+            h = mu + torch.exp(0.5 * log_var) * noise[s]
+        return h
+
+    @torch.no_grad()
+    def sample_loop(self, n: int, mean: bool | None = None) -> Iterator[Tensor]:
+        """h_T ~ p(h_T) down to h_1, then E[x|h_1] for `mean` (as pictures are shown) or x ~ p(x|h_1) (for vectors)."""
+        noise = [torch.randn(n, width, device=self.device) for width in self.levels]
+        out = self.decoder(self.descent(noise[-1], len(self.levels) - 1, noise)).float()
+        show_mean = self.data.is_image if mean is None else mean
+        yield self.observation.mean(out) if show_mean else self.observation.sample(out)
+
+    @torch.no_grad()
+    def hierarchy(self, n: int, kept: int, *, below: bool) -> Tensor:
+        """E[x|h_1] of n samples that have in common the noise of levels 1..kept (`below`), or of those above; (n, *shape)."""
+        noise = [
+            torch.randn(1 if (t < kept) == below else n, width, device=self.device)
+            for t, width in enumerate(self.levels)
+        ]
+        noise = [eps.expand(n, -1) for eps in noise]
+        return self.decode(self.descent(noise[-1], len(self.levels) - 1, noise))
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """E[x|h_1] with every level at its mean."""
+        return self.decode(self.encode(x))
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Mean of h_1, (n, levels[0])."""
+        return self.infer(x, 1, noise=False)[0][0]
+
+    def trunk(self) -> Trunk:
+        """The layers below the head of h_1."""
+        zero, one = torch.zeros(()), torch.ones(())
+        shift, scale = (self.shift, self.scale) if self.standardise else (zero, one)
+        return Trunk(self.up[0], shift, scale, self.data.shape)
+
+    @torch.no_grad()
+    def decode(self, h: Tensor) -> Tensor:
+        """E[x|h_1]."""
+        return self.observation.mean(self.decoder(h).float())
+
+
+def draw(q: Normal, noise: bool = True) -> Tensor:
+    mu, log_var = q
+    return mu + torch.exp(0.5 * log_var) * torch.randn_like(mu) if noise else mu
+
+
+def product(a: Normal, b: Normal) -> Normal:
+    """The normal distribution proportional to the product of two: precisions add, means weigh by them."""
+    precision_a, precision_b = torch.exp(-a[1]), torch.exp(-b[1])
+    precision = precision_a + precision_b
+    return (a[0] * precision_a + b[0] * precision_b) / precision, -precision.log()
+
+
+def _normal(out: Tensor) -> Normal:
+    mu, log_var = out.float().chunk(2, dim=1)
+    return mu, log_var.clamp(-12.0, 12.0)
+
+
+def _repeat(x: Tensor, k: int) -> Tensor:
+    return x if k == 1 else x.repeat(k, 1)

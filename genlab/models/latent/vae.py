@@ -1,0 +1,280 @@
+"""Variational autoencoder (Kingma & Welling 2014; Rezende et al. 2014).
+
+A latent variable h ~ p(h) = N(0, I) generates x through the decoder p(x|h); the encoder gives the approximate posterior
+q(h|x) = N(h; mu(x), sigma^2(x) I). Training maximises the evidence lower bound, in nats per example and summed over pixels,
+
+    log p(x) >= ELBO = E_q(h|x)[log p(x|h)] - KL(q(h|x) || p(h)),
+
+with the first (reconstruction) term estimated by L draws h = mu + sigma * eps, eps ~ N(0, I), and the second (prior
+matching) term in closed form, KL = 1/2 sum_j (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1). What changes it, each an option:
+
+    k > 1            maximises L_k = E log (1/k) sum_i w_i, w = p(x, h)/q(h|x), instead (IWAE: Burda et al. 2016)
+    beta, kl_warmup  reconstruction - beta KL (Higgins et al. 2017), beta rising from 0 at first (Bowman et al. 2016)
+    capacity         reconstruction - beta |KL - C| with C rising from 0 to that many nats instead (Burgess et al. 2018)
+    free_bits        no component's KL, averaged over the batch, counts less than that many nats (Kingma et al. 2016)
+    prior            a mixture or a VampPrior (latent/priors.py) in the place of N(0, I); the KL term is then an estimate
+    conditional      p(x|y): encoder and decoder are told the class (Sohn et al. 2015), and p(x) = sum_y p(x|y)/K
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from genlab.data.batches import Batch
+from genlab.data.spec import DataSpec
+from genlab.errors import GenlabError
+from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.conditioning import classes_of, wanted_classes
+from genlab.models.latent.observation import Likelihood, observation
+from genlab.models.latent.priors import PriorName, StandardNormal, log_normal, prior_of
+from genlab.networks.autoencoders import Network, encoder_and_decoder, start_at, with_classes
+from genlab.networks.mlp import Activation
+from genlab.optimizers.recipe import Recipe
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(gt=0)]
+
+
+def gaussian_kls(mu: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mu, exp(log_var)) || N(0, 1)) in nats, of each component."""
+    return 0.5 * (mu.square() + log_var.exp() - log_var - 1)
+
+
+def gaussian_kl(mu: Tensor, log_var: Tensor) -> Tensor:
+    """KL(N(mu, diag exp(log_var)) || N(0, I)) in nats, summed over the last dimension."""
+    return gaussian_kls(mu, log_var).sum(-1)
+
+
+class VAE(GenerativeModel):
+    """Encoder and decoder are feed-forward or convolutional mirror images of each other around h."""
+
+    shift: Tensor
+    scale: Tensor
+
+    supports = frozenset({"binary", "unit", "real"})
+
+    def __init__(
+        self,
+        data: DataSpec,
+        optimizer: Recipe,
+        *,
+        latent_dim: Count | None,
+        hidden: list[Count] | None,
+        network: Network,
+        activation: Activation,
+        likelihood: Likelihood,
+        prior: PriorName,
+        components: Count,
+        conditional: bool,
+        k: Count,
+        mc_samples: Count,
+        beta: Annotated[float, Field(ge=0)],
+        capacity: Annotated[float, Field(gt=0)] | None,
+        kl_warmup: Share | None,
+        free_bits: Annotated[float, Field(ge=0)],
+    ) -> None:
+        super().__init__(data, optimizer)
+        latent_dim = latent_dim or (20 if data.is_image else min(20, data.dim))
+        if kl_warmup is None:  # the few numbers of a vector pay for a code only once it is good
+            kl_warmup = 0.0 if data.is_image or k > 1 or free_bits else 0.5
+        refuse_misfit(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
+        self.latent_dim, self.k, self.mc_samples = latent_dim, k, mc_samples
+        self.beta, self.capacity, self.kl_warmup, self.free_bits = beta, capacity, kl_warmup, free_bits
+        self.told = classes_of(data, conditional)
+        self.bound = "elbo_given_class" if conditional else "elbo"  # of log p(x|y), or of log p(x)
+        if conditional:
+            self.classes = self.told
+        self.observation = observation(likelihood, data)
+        self.discrete = self.observation.discrete
+        self.encoder, self.decoder = encoder_and_decoder(
+            data,
+            network,
+            hidden,
+            default_hidden=[400] if data.is_image else [128, 128],
+            code=2 * latent_dim,
+            latent_dim=latent_dim,
+            outputs=self.observation.outputs,
+            activation=activation,
+            classes=self.told,
+        )
+        start_at(self.decoder, self.observation.marginal(data))  # the best model that ignores h
+        self.standardise = data.support == "real"
+        self.register_buffer("shift", data.mean)
+        self.register_buffer("scale", data.std.clamp_min(1e-6))
+        if conditional and prior == "vamp":
+            raise GenlabError("model.prior=vamp has examples without a class; set model.conditional=false")
+        self.prior = prior_of(prior, data, self.posterior, latent_dim, components)
+        self.optimizers["vae"] = optimizer(self.parameters())
+
+    @property
+    def replayable(self) -> bool:
+        return True
+
+    def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
+        optimizer = self.optimizers["vae"]
+        for batch in batches:
+            y = self.one_hot(batch.y)
+            if self.k > 1:
+                log_w = self.log_ratios(batch.x, self.mc_samples * self.k, y).unflatten(0, (self.mc_samples, self.k))
+                bound = (log_w.logsumexp(1) - math.log(self.k)).mean()
+                self.descend(optimizer, -bound)
+                yield {"loss": -bound.detach(), self.bound: log_w.detach().mean(), "iw_bound": bound.detach()}
+                continue
+            reconstruction, kl = self.terms(batch.x, self.mc_samples, y)
+            ramp = batch.risen(self.kl_warmup)
+            loss = self.price(kl, ramp) - reconstruction.mean()
+            self.descend(optimizer, loss)
+            reconstruction, kl = reconstruction.detach().mean(), kl.detach().sum(-1).mean()
+            found = {"loss": loss.detach(), self.bound: reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+            if self.kl_warmup:
+                found["ramp"] = torch.as_tensor(ramp, device=kl.device)
+            yield found
+
+    def price(self, kl: Tensor, ramp: float | Tensor) -> Tensor:
+        """What the loss takes for the KL terms (n, latent_dim), when `ramp` has risen from 0 to 1."""
+        if self.free_bits:
+            return ramp * self.beta * kl.mean(0).clamp_min(self.free_bits).sum()
+        if self.capacity is not None:
+            return self.beta * (kl.sum(-1).mean() - ramp * self.capacity).abs()
+        return ramp * self.beta * kl.sum(-1).mean()
+
+    def one_hot(self, y: Tensor | None) -> Tensor | None:
+        """Classes as a conditional model is told them, (n, classes); None for any other."""
+        return F.one_hot(y, self.told).float() if self.told and y is not None else None
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log variance of q(h|x), or q(h|x, y), each of shape (n, latent_dim)."""
+        seen = (x - self.shift) / self.scale if self.standardise else x
+        mu, log_var = self.encoder(with_classes(seen, y, self.encoder)).float().chunk(2, dim=1)
+        return mu, log_var
+
+    def log_likelihood(self, h: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x|h) of codes h (k, n, latent_dim) that belong to x (n, *shape): (k, n), in nats."""
+        k = len(h)
+        xs = x if k == 1 else x.repeat(k, *[1] * (x.ndim - 1))
+        ys = y if y is None or k == 1 else y.repeat(k, 1)
+        out = self.decoder(with_classes(h.flatten(0, 1), ys, self.decoder)).float()
+        log_p: Tensor = self.observation.log_prob(out, xs)
+        return log_p.reshape(k, len(x))
+
+    def elbo_terms(self, x: Tensor, mc_samples: int, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Reconstruction and KL term of the ELBO, each of shape (n,), in nats."""
+        reconstruction, kls = self.terms(x, mc_samples, y)
+        return reconstruction, kls.sum(-1)
+
+    def terms(self, x: Tensor, mc_samples: int, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(1/L) sum_l log p(x|h_l), h_l ~ q(h|x): (n,); and KL(q(h|x) || p(h)) by component: (n, latent_dim). In nats.
+
+        The KL to a prior that does not factorise is an estimate from the same draws, of shape (n, 1).
+        """
+        mu, log_var = self.posterior(x, y)
+        h = mu + torch.exp(0.5 * log_var) * torch.randn(mc_samples, *mu.shape, device=mu.device)
+        reconstruction = self.log_likelihood(h, x, y).mean(0)
+        if isinstance(self.prior, StandardNormal):
+            return reconstruction, gaussian_kls(mu, log_var)
+        return reconstruction, (log_normal(h, mu, log_var) - self.prior.log_prob(h)).mean(0).unsqueeze(-1)
+
+    def log_ratios(self, x: Tensor, k: int, y: Tensor | None = None) -> Tensor:
+        """log p(x|h) + log p(h) - log q(h|x) for k draws h ~ q(h|x), shape (k, n), in nats."""
+        mu, log_var = self.posterior(x, y)
+        eps = torch.randn(k, *mu.shape, device=mu.device)
+        h = mu + torch.exp(0.5 * log_var) * eps
+        log_p = self.log_likelihood(h, x, y)
+        if isinstance(self.prior, StandardNormal):  # the constants of the two normal densities cancel
+            return log_p + 0.5 * (eps.square() - h.square() + log_var).sum(-1)
+        return log_p + self.prior.log_prob(h) - log_normal(h, mu, log_var)
+
+    @torch.no_grad()
+    def log_weights(self, x: Tensor, k: int) -> Tensor:
+        """`log_ratios` of p(x). A conditional model draws y ~ q(y|x) as it classifies, with p(y) = 1/K."""
+        if not self.told:
+            return self.log_ratios(x, k)
+        log_q = self.classify(x)
+        y = torch.multinomial(log_q.exp(), k, replacement=True)  # (n, k)
+        ratios = [self.log_ratios(x, 1, self.one_hot(y_i))[0] for y_i in y.T]
+        return torch.stack(ratios) - math.log(self.told) - log_q.gather(1, y).T
+
+    @torch.no_grad()
+    def classify(self, x: Tensor) -> Tensor:
+        """log q(y|x), (n, classes): a softmax over the bounds on log p(x|y), with h at its mean. Conditional models only."""
+        bounds = []
+        for k in range(self.told):
+            y = self.one_hot(torch.full((len(x),), k, device=x.device))
+            mu, log_var = self.posterior(x, y)
+            bounds.append(self.log_likelihood(mu.unsqueeze(0), x, y)[0] - gaussian_kl(mu, log_var))
+        return torch.stack(bounds, 1).log_softmax(1)
+
+    @torch.no_grad()
+    def evaluate(self, batch: Batch) -> Metrics:
+        y = self.one_hot(batch.y)
+        reconstruction, kls = self.terms(batch.x, self.mc_samples, y)
+        kl = kls.sum(-1)
+        # What is priced for a whole batch has no share for each example.
+        whole = self.free_bits > 0 or self.capacity is not None
+        loss = (self.price(kls, 1.0) if whole else self.beta * kl) - reconstruction
+        found = {"loss": loss, self.bound: reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
+        if self.k > 1:
+            bound = self.log_ratios(batch.x, self.k, y).logsumexp(0) - math.log(self.k)
+            found |= {"loss": -bound, "iw_bound": bound}
+        return found | {"mse": (batch.x - self.reconstruct(batch.x)).square().flatten(1).sum(1)}
+
+    @torch.no_grad()
+    def sample_loop(self, n: int, labels: list[int] | int | None = None, mean: bool | None = None) -> Iterator[Tensor]:
+        """h ~ p(h), then E[x|h] for `mean` (as pictures are shown) or x ~ p(x|h) (the default for vectors).
+
+        A conditional model draws the classes `labels` in turns, or else all of them. Raises GenlabError for others.
+        """
+        y = None
+        if self.told or labels is not None:
+            y = wanted_classes(list(range(self.told)) if labels is None else labels, n, self.told).to(self.device)
+        out = self.decoder(with_classes(self.prior.sample(n), y, self.decoder)).float()
+        show_mean = self.data.is_image if mean is None else mean
+        yield self.observation.mean(out) if show_mean else self.observation.sample(out)
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """E[x|h] at the mean h of q(h|x)."""
+        y = self.one_hot(self.classify(x).argmax(1)) if self.told else None
+        return self.decode(self.posterior(x, y)[0], y)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x, self.one_hot(self.classify(x).argmax(1)) if self.told else None)[0]
+
+    @torch.no_grad()
+    def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
+        """E[x|h]; of a conditional model without `y`, E[x|h, y = 0]."""
+        if self.told and y is None:
+            y = self.one_hot(torch.zeros(len(h), dtype=torch.int64, device=h.device))
+        return self.observation.mean(self.decoder(with_classes(h, y, self.decoder)).float())
+
+
+def refuse_misfit(
+    k: int, prior: str, *, beta: float, capacity: float | None, kl_warmup: float, free_bits: float
+) -> None:
+    """What changes the KL term needs one: the importance-weighted bound has none."""
+    changed = {
+        "beta": (beta, 1.0),
+        "capacity": (capacity, None),
+        "kl_warmup": (kl_warmup, 0.0),
+        "free_bits": (free_bits, 0.0),
+    }
+    for key, (value, usual) in changed.items():
+        if k > 1 and value != usual:
+            neutral = "null" if usual is None else usual
+            raise GenlabError(
+                f"model.{key}={value}: the importance-weighted bound (model.k={k}) has no KL term; set model.{key}={neutral}"
+            )
+    if capacity is not None and not beta:
+        raise GenlabError(f"model.capacity={capacity}: with model.beta=0 the KL term has no price; set model.beta=10")
+    if free_bits and capacity is not None:
+        raise GenlabError(f"model.free_bits={free_bits} and model.capacity={capacity}: set one of the two")
+    if free_bits and prior != "normal":
+        raise GenlabError(
+            f"model.free_bits={free_bits} counts components, for which model.prior={prior} has no KL each"
+        )

@@ -1,0 +1,140 @@
+"""Encoders and decoders whose code is a few vectors (n, positions, dim): one for each place of a coarse grid, or of no place."""
+
+from collections.abc import Sequence
+from math import prod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from genlab.data.spec import DataSpec
+from genlab.errors import GenlabError
+from genlab.networks.autoencoders import VectorDecoder, start_at
+from genlab.networks.few_channel_conv import TransposedConv
+from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
+from genlab.networks.resnet import Residual
+
+
+def sides_after(shape: tuple[int, ...], halvings: int) -> list[tuple[int, int]]:
+    """Height and width of a picture of `shape` (C, H, W) and after each halving, odd sides rounded up."""
+    sides = [(shape[1], shape[2])]
+    for _ in range(halvings):
+        height, width = sides[-1]
+        sides.append(((height + 1) // 2, (width + 1) // 2))
+    return sides
+
+
+class GridEncoder(nn.Module):
+    """Strided convolutions that halve the sides once per width, one residual block: (n, C, H, W) -> (n, h*w, dim)."""
+
+    def __init__(self, shape: tuple[int, ...], widths: Sequence[int], dim: int, activation: Activation) -> None:
+        super().__init__()
+        channels = shape[0]
+        layers: list[nn.Module] = []
+        for n in widths:
+            layers += [nn.Conv2d(channels, n, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
+            channels = n
+        self.layers = nn.Sequential(*layers, Residual(channels, activation), nn.Conv2d(channels, dim, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x).flatten(2).transpose(1, 2)
+        return out
+
+
+class GridDecoder(nn.Module):
+    """The mirror image of `GridEncoder`: (n, h*w, dim) -> (n, C, H, W)."""
+
+    def __init__(self, dim: int, widths: Sequence[int], shape: tuple[int, ...], activation: Activation) -> None:
+        super().__init__()
+        sides = sides_after(shape, len(widths))
+        self.grid = sides[-1]
+        layers: list[nn.Module] = [nn.Conv2d(dim, widths[-1], 3, padding=1), Residual(widths[-1], activation)]
+        outputs = [*reversed(widths[:-1]), shape[0]]
+        for before, after, (h, w) in zip(reversed(widths), outputs, reversed(sides[:-1]), strict=True):
+            # A side of 2k-1 and one of 2k both halve to k; the padding says which of them to return to.
+            layers += [
+                ACTIVATIONS[activation](),
+                TransposedConv(
+                    before, after, 4, stride=2, padding=(1 + h % 2, 1 + w % 2), output_padding=(h % 2, w % 2)
+                ),
+            ]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        out: Tensor = self.layers(z.transpose(1, 2).unflatten(2, self.grid))
+        return out
+
+    @property
+    def bias(self) -> Tensor:
+        """Of the last layer, one number for each channel of the output."""
+        bias = self.layers[-1].bias
+        assert isinstance(bias, Tensor)
+        return bias
+
+
+class SplitMLP(nn.Module):
+    """An MLP whose output is cut into `positions` vectors: (n, *shape) -> (n, positions, n_out/positions)."""
+
+    def __init__(self, sizes: Sequence[int], positions: int, activation: Activation) -> None:
+        super().__init__()
+        self.layers = MLP(sizes, activation).layers
+        self.positions = positions
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x).unflatten(1, (self.positions, -1))
+        return out
+
+
+GRID_WIDTHS = (32, 64, 128, 128)
+LARGEST_GRID = 8  # positions along a side, where nobody says how often it is halved
+
+
+def networks_of_positions(
+    data: DataSpec,
+    network: Literal["auto", "mlp", "conv"],
+    hidden: Sequence[int] | None,
+    positions: int | None,
+    *,
+    dim: int,
+    activation: Activation,
+    start: Tensor,
+) -> tuple[GridEncoder | SplitMLP, GridDecoder | VectorDecoder, int]:
+    """An encoder (n, *shape) -> (n, positions, dim), the mirrored decoder, and the number of positions.
+
+    Untrained, the decoder puts out `start` on average, whose shape (outputs*C, ...) is that of its output for one example.
+
+    `auto` takes convolutions for colour pictures and for those larger than 32x32, and an MLP otherwise. `hidden` are widths from
+    the data to the code; for convolutions each of them halves the sides, and so says how many positions there are. An MLP has
+    unless told otherwise 8 for 28x28 pixels, in proportion to the side of a picture, and up to 4 for vectors.
+    """
+    if network == "auto":
+        network = "conv" if data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32) else "mlp"
+    if network == "mlp":
+        if positions is None:
+            side = prod(data.shape[1:]) ** 0.5
+            positions = max(2, round(side / 3.5)) if data.is_image else min(4, max(1, data.dim // 2))
+        widths = [512] if hidden is None else list(hidden)
+        sizes = [positions * dim, *reversed(widths), start.numel()]
+        vectors = VectorDecoder(sizes, len(start) // data.shape[0], data.shape, activation)
+        start_at(vectors, start)
+        return SplitMLP([data.dim, *widths, positions * dim], positions, activation), vectors, positions
+    if not data.is_image:
+        raise GenlabError(f"model.network=conv: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp")
+    if positions is not None:
+        raise GenlabError(
+            f"model.positions={positions}: convolutions have one for each place of their grid; leave it null and set "
+            "model.hidden, each entry of which halves the sides, or set model.network=mlp"
+        )
+    if hidden is None:
+        halvings = 1
+        while halvings < len(GRID_WIDTHS) and max(sides_after(data.shape, halvings)[-1]) > LARGEST_GRID:
+            halvings += 1
+        widths = list(GRID_WIDTHS[:halvings])
+    else:
+        widths = list(hidden)
+    if not widths or min(data.shape[1:]) < 2 ** (len(widths) - 1):
+        raise GenlabError(f"model.hidden={widths}: each entry halves the sides of {data.shape[1:]}; name 1 or a few")
+    decoder = GridDecoder(dim, widths, tuple(start.shape), activation)
+    with torch.no_grad():
+        decoder.bias.copy_(start.flatten(1).mean(1))
+    return GridEncoder(data.shape, widths, dim, activation), decoder, prod(decoder.grid)

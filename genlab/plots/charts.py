@@ -1,0 +1,253 @@
+"""Charts of a classification, of the classes of what was generated and of a spectrum. Arrays in, pictures out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genlab.metrics.estimate import Measure
+from genlab.plots.images import Picture
+
+
+def drawn(paint: Callable[[Any], None], size: tuple[float, float], dpi: int = 110) -> Picture:
+    """The figure of `size` (width, height in inches) that `paint` draws, as pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, dpi=dpi, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    paint(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def confusion(matrix: Tensor) -> Picture:
+    """Counts (classes, classes), true class down and predicted class across, with the accuracy of each class at its side."""
+    counts = matrix.numpy()
+    shares = counts / counts.sum(1, keepdims=True).clip(1)
+    k = len(counts)
+
+    def paint(figure: Any) -> None:
+        axes = figure.add_subplot()
+        # Mistakes are rare: on a linear scale nothing but the diagonal would be seen.
+        axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+        if k <= 20:
+            for i in range(k):
+                for j in range(k):
+                    if counts[i, j]:
+                        colour = "white" if shares[i, j] > 0.4 else "black"
+                        axes.text(j, i, f"{counts[i, j]}", ha="center", va="center", fontsize=8, color=colour)
+            right = axes.secondary_yaxis("right")
+            right.set_yticks(range(k), [f"{100 * shares[i, i]:.1f} %" for i in range(k)], fontsize=8)
+            right.set_ylabel("accuracy of the class")
+            axes.set_xticks(range(k))
+            axes.set_yticks(range(k))
+        total = 100 * np.trace(counts) / max(1, counts.sum())
+        axes.set_title(f"{total:.2f} % of {counts.sum():,} right", fontsize=10)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+
+    return drawn(paint, (6.6, 5.6) if k <= 20 else (8, 7.4))
+
+
+def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, error: float) -> Picture:
+    """Accuracy against confidence in bins (bins,), with the number of predictions in each."""
+    bins = len(count)
+    conf, hits, number = confidence.numpy(), accuracy.numpy(), count.numpy()
+
+    def paint(figure: Any) -> None:
+        top, bottom = figure.subplots(2, 1, height_ratios=[3, 1], sharex=True)
+        top.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="--", label="calibrated")
+        filled = number > 0
+        share = (hits * number + 0.5)[filled] / (number[filled] + 1)  # so that 0 of 2 has an error bar too
+        spread = np.sqrt(share * (1 - share) / (number[filled] + 1))
+        top.errorbar(conf[filled], hits[filled], yerr=spread, fmt="o", markersize=4, capsize=2)
+        top.set_ylabel("accuracy")
+        top.set_ylim(-0.03, 1.03)
+        top.set_title(f"expected calibration error {error:.4f}", fontsize=10)
+        top.legend(loc="upper left")
+        bottom.bar((np.arange(bins) + 0.5) / bins, number, width=0.9 / bins, color="0.5")
+        bottom.set_yscale("log")
+        bottom.set_xlabel("probability of the predicted class")
+        bottom.set_ylabel("count")
+        bottom.set_xlim(0, 1)
+
+    return drawn(paint, (5, 5.2))
+
+
+def class_bars(generated: Tensor, real: Tensor, n: int) -> Picture:
+    """Share of each class among n samples, beside its share in the data."""
+    k = len(generated)
+    ours, theirs = generated.numpy(), real.numpy()
+
+    def paint(figure: Any) -> None:
+        axes = figure.add_subplot()
+        place = np.arange(k)
+        spread = np.sqrt(ours * (1 - ours) / n)
+        axes.bar(place - 0.2, theirs, 0.4, label="test split", color="0.6")
+        axes.bar(place + 0.2, ours, 0.4, yerr=spread, capsize=2, label="generated", color="C0")
+        if k <= 20:
+            axes.set_xticks(place)
+        axes.set_xlabel("class, as the feature network sees it")
+        axes.set_ylabel("share")
+        axes.set_ylim(0, 1.2 * max(ours.max(), theirs.max()))  # room for the legend
+        axes.legend(loc="upper center", ncols=2)
+
+    return drawn(paint, (6.5, 3.6))
+
+
+def spectrum(variances: Tensor, total: float, components: int) -> Picture:
+    """Variances along the principal axes (q,) on a logarithmic scale, and the share of `total` that the first of them explain.
+
+    `components` is the dimension of space; the variance that is left, spread evenly over the other axes, is the dashed line.
+    """
+    import matplotlib as mpl
+
+    from genlab.plots.style import COLOURS, FAINT, SETTINGS
+
+    kept = variances.detach().double().cpu().clamp_min(0).numpy()
+    q, total = len(kept), max(total, 1e-300)
+    share = np.concatenate([[0.0], kept.cumsum() / total])
+    number = np.arange(1, q + 1)
+    style = {"marker": "o", "markersize": 3.5 if q <= 64 else 0, "linewidth": 1.2}
+    positive = kept > 1e-12 * total
+
+    def paint(figure: Any) -> None:
+        top, bottom = figure.subplots(2, 1, sharex=True)
+        top.semilogy(number[positive], kept[positive], color=COLOURS[0], **style)
+        rest = total - kept.sum()
+        if components > q and rest > 1e-9 * total:
+            noise = rest / (components - q)
+            top.axhline(noise, color=FAINT, linestyle="--", linewidth=1)
+            top.text(q + 0.4, noise, f"σ² = {noise:.3g}", ha="right", va="bottom", fontsize=8)
+        top.set_ylabel("variance λᵢ along axis i")
+        bottom.plot(np.arange(q + 1), 100 * share, color=COLOURS[1], **style)
+        for line in (50, 90):
+            reached = np.flatnonzero(share >= line / 100)
+            if len(reached) and reached[0] > 1:
+                bottom.plot([0, reached[0], reached[0]], [line, line, 0], color=FAINT, linestyle=":", linewidth=1)
+                bottom.text(reached[0], 2, f" {reached[0]}", fontsize=8)
+        beside = {"xytext": (0, 6), "textcoords": "offset points", "ha": "right", "fontsize": 8}
+        bottom.annotate(f"{100 * share[-1]:.1f} %", (q, 100 * share[-1]), **beside)
+        bottom.set_ylim(0, 112)
+        bottom.set_yticks(range(0, 101, 20))
+        bottom.set_xlim(0, q + 0.5)
+        bottom.set_xlabel("number of principal axes i")
+        bottom.set_ylabel("variance explained (%)")
+        bottom.xaxis.get_major_locator().set_params(integer=True)
+
+    with mpl.rc_context({**SETTINGS, "text.parse_math": True}):  # the logarithmic ticks are mathematics
+        return drawn(paint, (4.2, 4.6), dpi=150)
+
+
+def quality_against_cost(efforts: Sequence["Costed"], floor: Measure) -> Picture:
+    """FID against evaluations of the network for one sample, a line for each sampler, above that of real examples."""
+
+    def paint(figure: Any) -> None:
+        axes = figure.add_subplot()
+        for sampler in dict.fromkeys(effort.sampler for effort in efforts):
+            mine = sorted((e for e in efforts if e.sampler == sampler), key=lambda e: e.evaluations)
+            values, errors = [e.fid.value for e in mine], [e.fid.stderr for e in mine]
+            axes.errorbar([e.evaluations for e in mine], values, errors, marker="o", capsize=2, label=sampler)
+        axes.axhline(floor.value, color="0.5", linestyle="--", linewidth=1, label="real against real")
+        positive = all(e.fid.value > 2 * e.fid.stderr for e in efforts)
+        axes.set(xscale="log", yscale="log" if positive else "linear")
+        axes.set(xlabel="evaluations of the network for a sample", ylabel="FID")
+        most = max(e.evaluations for e in efforts)
+        least = min(e.evaluations for e in efforts)
+        ticks = [m * 10**k for k in range(5) for m in (1, 2, 5) if least <= m * 10**k <= 1.5 * most]
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.xaxis.minorticks_off()
+        if positive:
+            low, high = axes.get_ylim()
+            heights = [m * 10.0**k for k in range(-4, 5) for m in (1, 2, 5) if low <= m * 10.0**k <= high]
+            axes.set_yticks(heights, [f"{tick:g}" for tick in heights])
+            axes.yaxis.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend()
+
+    return drawn(paint, (6.4, 4.4))
+
+
+class Costed(Protocol):
+    @property
+    def sampler(self) -> str: ...
+
+    @property
+    def evaluations(self) -> int: ...
+
+    @property
+    def fid(self) -> Measure: ...
+
+
+def labelled(picture: Picture, labels: list[str]) -> Picture:
+    """A picture of as many rows of equal height as there are labels, each with its label at its left."""
+    dpi = 100
+    height, width = picture.shape[:2]
+    margin = 14 + 7 * max(map(len, labels))
+
+    def paint(figure: Any) -> None:
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((margin / (margin + width), 0, width / (margin + width), 1))
+        axes.imshow(picture, interpolation="nearest", aspect="auto")
+        axes.axis("off")
+        for k, label in enumerate(labels):
+            y = 1 - (k + 0.5) / len(labels)
+            figure.text((margin - 7) / (margin + width), y, label, ha="right", va="center", fontsize=8)
+
+    return drawn(paint, ((margin + width) / dpi, height / dpi), dpi)
+
+
+def optimal_discriminator(score: Callable[[Tensor], Tensor], x: Tensor, samples: Tensor) -> Picture:
+    """D(x) = score(x) of a discriminator beside D* = p_r/(p_r + p_g), for data x (n, d) and samples (m, d), d = 1 or 2.
+
+    p_r and p_g are kernel estimates (half the width of Scott's rule), so D* is blurred and means nothing where both are small.
+    """
+    from scipy.stats import gaussian_kde
+
+    data, made = x.double().numpy().T, samples.double().numpy().T
+    both = np.concatenate([data, made], 1)
+    low, high = both.min(1), both.max(1)
+    margin = 0.1 * (high - low) + 1e-9
+    axes_of = [
+        np.linspace(a - m, b + m, 400 if len(low) == 1 else 120) for a, b, m in zip(low, high, margin, strict=True)
+    ]
+    lattice = np.stack([part.ravel() for part in np.meshgrid(*axes_of)])
+    found = score(torch.from_numpy(lattice.T).float()).numpy()
+    try:
+        p_r, p_g = (gaussian_kde(points, lambda kde: 0.5 * kde.scotts_factor())(lattice) for points in (data, made))
+    except np.linalg.LinAlgError:  # all samples on one point or line have no density
+        p_r = p_g = np.full(len(found), np.nan)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        best = np.where(p_r + p_g > 1e-2 * np.nanmax(p_r + p_g), p_r / (p_r + p_g), np.nan)
+
+    def line(figure: Any) -> None:
+        axes = figure.add_subplot()
+        axes.plot(lattice[0], found, color="black", label="D(x)")
+        axes.plot(lattice[0], best, color="tab:red", linestyle="--", label="$D^*(x) = p_r/(p_r + p_g)$")
+        axes.axhline(0.5, color="0.7", linewidth=0.8)
+        axes.set_xlabel("$x$")
+        axes.set_ylim(0, 1)
+        density = axes.twinx()
+        for p, name, colour in ((p_r, "$p_r$", "tab:blue"), (p_g, "$p_g$", "tab:orange")):
+            density.fill_between(lattice[0], p, alpha=0.2, color=colour, label=name)
+        density.set_ylabel("density")
+        handles = [*axes.get_legend_handles_labels()[0], *density.get_legend_handles_labels()[0]]
+        names = [*axes.get_legend_handles_labels()[1], *density.get_legend_handles_labels()[1]]
+        axes.legend(handles, names, loc="upper right", fontsize=8)
+
+    def plane(figure: Any) -> None:
+        for k, (values, name) in enumerate(((found, "D(x)"), (best, "$D^*(x) = p_r/(p_r + p_g)$"))):
+            axes = figure.add_subplot(1, 2, k + 1)
+            image = axes.pcolormesh(*axes_of, values.reshape(120, 120), cmap="RdBu_r", vmin=0, vmax=1, rasterized=True)
+            axes.scatter(*data[:, :400], s=3, color="black", linewidths=0, alpha=0.5, label="data")
+            axes.scatter(*made[:, :400], s=3, color="tab:green", linewidths=0, alpha=0.5, label="samples")
+            axes.set_title(name, fontsize=10)
+            axes.set_xlabel("$x_1$")
+            axes.set_ylabel("$x_2$")
+        figure.axes[0].legend(loc="upper right", markerscale=3, fontsize=8)
+        figure.colorbar(image, ax=figure.axes, shrink=0.8)
+
+    return drawn(line if len(low) == 1 else plane, (6, 4) if len(low) == 1 else (10, 4.4))
