@@ -49,9 +49,9 @@ class ExactVelocity(nn.Module):
 
 
 def _in_own_units(model: Any, network: nn.Module) -> None:
-    model.network, model.averaged = network, None
-    model.units.shift.zero_()
-    model.units.scale.fill_(1.0)
+    model.network, model.ema = network, None
+    model.scaling.shift.zero_()
+    model.scaling.scale.fill_(1.0)
 
 
 def exact_diffusion(covariance: Tensor, *overrides: str) -> Diffusion:

@@ -76,7 +76,7 @@ def gaussian(
 
 def visible_states(machine: RBM) -> Tensor:
     """All configurations of x, each with every class; (2^D or 2^D classes, visible)."""
-    x, k = states(machine.data.dim), machine.label_units
+    x, k = states(machine.data.dim), machine.num_classes
     return torch.cat([x.repeat_interleave(k, 0), torch.eye(k).double().repeat(len(x), 1)], 1) if k else x
 
 
@@ -101,7 +101,7 @@ def log_weights(machine: GaussianRBM, h: Tensor, beta: float = 1.0) -> Tensor:
         parts = (
             (beta * y[:, :d] / s).square() / (2 * P) - beta * a[:d].square() / (2 * s) + 0.5 * (2 * math.pi / P).log()
         )
-        classes = (beta * y[:, d:]).logsumexp(1) if machine.label_units else 0.0
+        classes = (beta * y[:, d:]).logsumexp(1) if machine.num_classes else 0.0
         return beta * h @ machine.b + parts.sum(1) + classes
 
 

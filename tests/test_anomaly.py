@@ -18,7 +18,7 @@ from genlab.data.sources.digits import digits
 from genlab.errors import GenlabError
 from genlab.evaluation.anomaly import Anomalies, detect, odds_against, of_excluded, of_other_data
 from genlab.experiment.experiment import make_dataset, make_model
-from genlab.metrics.estimate import Measure, bootstrap
+from genlab.metrics.estimate import Estimate, bootstrap
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, midranks, roc
 from genlab.models.base import Metrics, Model
 from tests.processes import assert_refused, call, execute, strict_json, write_mnist
@@ -105,7 +105,7 @@ def test_what_is_separated_and_what_is_equal() -> None:
     bottom, top = interval(auroc(high, low))
     assert 0.9 < bottom < 1 == top
     constant = auroc(torch.ones(20), torch.ones(30))
-    assert constant == Measure(0.5, 0.0), "a score that is the same for all says nothing, for certain"
+    assert constant == Estimate(0.5, 0.0), "a score that is the same for all says nothing, for certain"
     assert auroc(low, low).value == 0.5
     assert auroc(low.exp(), low.exp()).stderr == auroc(low, low).stderr, "only the order counts"
     with_infinity = torch.tensor([1.0, 2.0, math.inf])
@@ -121,7 +121,7 @@ def test_excluded_classes_are_in_no_split_and_all_the_anomalies(official: bool) 
     if official:
         assert raw.train.y is not None
         half = torch.arange(900)
-        raw = Raw(raw.name, raw.train.subset(half + 897), raw.train.subset(half), raw.levels, raw.classes)
+        raw = Raw(raw.name, raw.train.subset(half + 897), raw.train.subset(half), raw.levels, raw.num_classes)
     test = None if official else 0.2
     dataset = prepare(raw, binarize="none", dequantize=False, validation=0.1, test=test, exclude=[4, 7])
     held_out = raw.train if raw.test is None else raw.test
@@ -135,7 +135,7 @@ def test_excluded_classes_are_in_no_split_and_all_the_anomalies(official: bool) 
     assert held_out.y is not None
     assert dataset.anomalies.y.unique().tolist() == [4, 7]
     assert len(dataset.anomalies) == int(((held_out.y == 4) | (held_out.y == 7)).sum())
-    assert dataset.spec.classes == 10, "classes keep their numbers"
+    assert dataset.spec.num_classes == 10, "classes keep their numbers"
     assert isinstance(dataset.train.x, Tensor)
     assert torch.allclose(dataset.spec.mean, dataset.train.x.float().mean(0) / 16, atol=1e-5)
     assert dataset.to(torch.device("cpu")).anomalies is not None

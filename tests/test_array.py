@@ -52,7 +52,7 @@ COLOUR = RNG.integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
 def test_array_kinds(tmp_path: Path, x: Any, shape: tuple[int, ...], dtype: torch.dtype, levels: int | None) -> None:
     raw = array(path=saved(tmp_path / "a", only=x), labels=None)
     stored = tensor(raw.train)
-    assert (stored.shape, stored.dtype, raw.levels, raw.classes) == (shape, dtype, levels, None)
+    assert (stored.shape, stored.dtype, raw.levels, raw.num_classes) == (shape, dtype, levels, None)
     expected = x if x.shape == shape else x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
     if levels == 2 and x.min() < 0:  # spins
         expected = expected > 0
@@ -61,12 +61,12 @@ def test_array_kinds(tmp_path: Path, x: Any, shape: tuple[int, ...], dtype: torc
 
 def test_array_layouts_and_labels(tmp_path: Path) -> None:
     x, y = RNG.normal(size=(6, 2)), np.array([0, 1, 2, 2, 1, 0])
-    assert array(path=saved(tmp_path / "a", only=x), labels=saved(tmp_path / "l", only=y)).classes == 3
-    assert array(path=saved(tmp_path / "b", x=x, y=y[:, None]), labels=None).classes == 3
-    assert array(path=saved(tmp_path / "c", points=x), labels=None).classes is None
+    assert array(path=saved(tmp_path / "a", only=x), labels=saved(tmp_path / "l", only=y)).num_classes == 3
+    assert array(path=saved(tmp_path / "b", x=x, y=y[:, None]), labels=None).num_classes == 3
+    assert array(path=saved(tmp_path / "c", points=x), labels=None).num_classes is None
     raw = array(path=saved(tmp_path / "d", x_train=x, y_train=y, x_test=x[:2], y_test=y[:2]), labels=None)
     assert raw.test is not None
-    assert (len(raw.train), len(raw.test), raw.classes) == (6, 2, 3)
+    assert (len(raw.train), len(raw.test), raw.num_classes) == (6, 2, 3)
     assert raw.test.y is not None
     assert raw.test.y.tolist() == [0, 1]
 

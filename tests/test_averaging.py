@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from genlab.models.ema import Copied, RunningAverage
+from genlab.models.ema import EMA, FrozenCopy
 
 
 def test_an_average_reaches_over_all_updates_or_a_share_of_them() -> None:
     """Of theta = n after n updates the mean of all is (n + 1)/2; over a tenth of them it lags behind by about n/11."""
     network = nn.Linear(1, 1, bias=False)
-    whole, tenth = RunningAverage(network, 0.9999), RunningAverage(network, 0.9999, reach=0.1)
+    whole, tenth = EMA(network, 0.9999), EMA(network, 0.9999, reach=0.1)
     for n in range(1, 501):
         nn.init.constant_(network.weight, n)
         whole.follow(network)
@@ -22,7 +22,7 @@ def test_an_average_reaches_over_all_updates_or_a_share_of_them() -> None:
 def test_an_average_forgets_at_its_decay() -> None:
     """A step from 0 to 1 is followed as 1 - d^n, once the average reaches over more than 1/(1 - d) updates."""
     network = nn.Linear(1, 1, bias=False)
-    average = RunningAverage(network, 0.9)
+    average = EMA(network, 0.9)
     nn.init.zeros_(network.weight)
     for _ in range(100):
         average.follow(network)
@@ -34,7 +34,7 @@ def test_an_average_forgets_at_its_decay() -> None:
 
 def test_a_copy_has_no_dropout_even_where_the_model_is_trained() -> None:
     network = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5))
-    both = nn.ModuleList([network, copy := Copied(network)]).train()
+    both = nn.ModuleList([network, copy := FrozenCopy(network)]).train()
     x = torch.randn(8, 4)
     assert both[0].training
     assert torch.equal(copy(x), copy(x))
@@ -42,7 +42,7 @@ def test_a_copy_has_no_dropout_even_where_the_model_is_trained() -> None:
 
 def test_a_copy_takes_the_state_of_a_network_or_of_its_average_and_learns_nothing() -> None:
     network = nn.Linear(2, 1)
-    copy, average = Copied(network), RunningAverage(network, 0.5)
+    copy, average = FrozenCopy(network), EMA(network, 0.5)
     nn.init.ones_(network.weight)
     x = torch.ones(1, 2, requires_grad=True)
     assert not torch.equal(copy(x), network(x))

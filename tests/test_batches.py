@@ -96,7 +96,7 @@ def test_dequantisation_fills_each_grey_level_uniformly() -> None:
 def identified(n: int, test: bool = False) -> Raw:
     """Examples that are known by their label."""
     whole = Examples(torch.arange(n, dtype=torch.uint8).expand(1, 2, 2, n).permute(3, 0, 1, 2), torch.arange(n))
-    return Raw("toy", whole, whole.subset(torch.arange(3)) if test else None, levels=256, classes=n)
+    return Raw("toy", whole, whole.subset(torch.arange(3)) if test else None, levels=256, num_classes=n)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_prepare_mistakes_are_named(options: dict[str, Any], message: str) -> No
 def test_the_specification_has_the_moments_that_models_see(binarize: Any, dequantize: bool) -> None:
     data = prepare(digits(), binarize=binarize, dequantize=dequantize, validation=0, test=0.2)
     support = "unit" if binarize == "none" else "binary"
-    assert (data.spec.support, data.spec.shape, data.spec.classes) == (support, (1, 8, 8), 10)
+    assert (data.spec.support, data.spec.shape, data.spec.num_classes) == (support, (1, 8, 8), 10)
     assert data.spec.levels == (17 if binarize == "none" and not dequantize else None)
     torch.manual_seed(0)
     n, repeats = len(data.train), 50
@@ -164,7 +164,7 @@ def test_the_specification_of_vectors_and_bits() -> None:
     spec = prepare(
         Raw("points", Examples(x, None), None, None, None), binarize="none", dequantize=False, validation=0, test=2
     ).spec
-    assert (spec.support, spec.levels, spec.classes, spec.shape) == ("real", None, None, (2,))
+    assert (spec.support, spec.levels, spec.num_classes, spec.shape) == ("real", None, None, (2,))
     assert spec.std.tolist() == pytest.approx([0.01, 0.01], rel=0.2)
     bits = Examples((torch.rand(500, 4, generator=torch.Generator().manual_seed(0)) < 0.5).to(torch.uint8), None)
     spec = prepare(Raw("bits", bits, None, 2, None), binarize="none", dequantize=False, validation=0, test=2).spec

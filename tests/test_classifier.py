@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from genlab.data.batches import Batch, in_order
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import make_model
-from genlab.models.abilities import Classifies
+from genlab.models.abilities import classifies
 from genlab.models.base import GenerativeModel
 from genlab.models.discriminative.classifier import Classifier, shifted
 from tests.support import adam_recipe, configure, dataset_of, small_data, spec_of, start
@@ -38,7 +38,7 @@ def test_every_backbone_gives_probabilities_for_every_kind_of_image(network: str
 
 def test_predicting_and_sampling_are_capabilities() -> None:
     model = classifier()
-    assert isinstance(model, Classifies)
+    assert classifies(model)
     assert not isinstance(model, GenerativeModel)
 
 

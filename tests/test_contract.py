@@ -41,7 +41,7 @@ def accepts(name: str, kind: str) -> bool:
 def test_models_what_it_supports_and_refuses_the_rest_with_a_remedy(name: str, kind: str) -> None:
     dataset = small_data(kind)
     family = build_class(name)
-    if dataset.spec.support in family.supports and (dataset.spec.classes or not family.needs_labels):
+    if dataset.spec.support in family.supports and (dataset.spec.num_classes or not family.needs_labels):
         model = build(name, kind)
         stream = Batches(
             dataset.train, dataset.represent, batch_size=16, examples=48, seed=0, device=torch.device("cpu")

@@ -140,7 +140,7 @@ def test_a_set_is_found_wherever_it_usually_lies(
 ) -> None:
     write_set(tmp_path / place, zipped=zipped)
     raw = LOADERS[name](root=str(tmp_path / root))
-    assert (raw.name, raw.levels, raw.classes) == (name, 256, 10)
+    assert (raw.name, raw.levels, raw.num_classes) == (name, 256, 10)
     assert raw.test is not None
     assert tensor(raw.train).shape == (4, 1, 28, 28)
     assert tensor(raw.test)[0, 0, 3, 20] == 200
@@ -191,7 +191,7 @@ def test_emnist_is_upright_and_counts_from_zero(tmp_path: Path, split: Any, clas
         raw = emnist(root=str(tmp_path / place.replace("/", "-")), split=split)
         assert tensor(raw.train)[0, 0, 20, 3] == 200
         assert tensor(raw.train)[0, 0, 3, 20] == 7
-        assert raw.classes == classes
+        assert raw.num_classes == classes
         assert raw.train.y is not None
         assert raw.train.y.tolist() == [first, first + 1, first + 2, first + 3]
 
@@ -244,7 +244,7 @@ def test_cifar10_through_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert tensor(raw.train).flatten(1).tolist() == pixels.tolist()
         assert raw.train.y is not None
         assert raw.train.y.tolist() == [3, 9]
-        assert (tensor(raw.train).shape[1:], raw.levels, raw.classes) == ((3, 32, 32), 256, 10)
+        assert (tensor(raw.train).shape[1:], raw.levels, raw.num_classes) == ((3, 32, 32), 256, 10)
     (tmp_path / "a/cifar-10-batches-py/test_batch").write_bytes(b"nonsense")
     with pytest.raises(GenlabError, match=r"damaged or unreadable.*delete it"):
         cifar10(root=str(tmp_path / "a"))
@@ -277,7 +277,7 @@ def test_digits_without_and_with_scikit_learn(monkeypatch: pytest.MonkeyPatch) -
         without.setitem(sys.modules, "sklearn.datasets", None)
         raw = digits()
     x = tensor(raw.train)
-    assert (x.shape, x.dtype, int(x.max()), raw.levels, raw.classes) == ((1797, 1, 8, 8), torch.uint8, 16, 17, 10)
+    assert (x.shape, x.dtype, int(x.max()), raw.levels, raw.num_classes) == ((1797, 1, 8, 8), torch.uint8, 16, 17, 10)
     monkeypatch.setattr("genlab.data.sources.digits.COLUMNS", 0)  # no table has so few
     fallback = digits()
     assert torch.equal(tensor(fallback.train), x)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from genlab.evaluation import diagnoses
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.metrics.memorisation import memorisation, nearest
 from genlab.models.energy.ebm import EBM
 from genlab.models.latent.hvae import HVAE
@@ -84,8 +84,8 @@ def test_missing_classes_are_named_with_their_shares() -> None:
 
 
 def test_poor_coverage() -> None:
-    assert diagnoses.poor_coverage(Measure(0.6, 0.01), Measure(0.97, 0.01)) is None
-    assert diagnoses.poor_coverage(Measure(0.05, 0.01), Measure(0.97, 0.01)) is not None
+    assert diagnoses.poor_coverage(Estimate(0.6, 0.01), Estimate(0.97, 0.01)) is None
+    assert diagnoses.poor_coverage(Estimate(0.05, 0.01), Estimate(0.97, 0.01)) is not None
 
 
 def test_memorisation_of_copies_and_of_near_copies() -> None:
@@ -93,7 +93,7 @@ def test_memorisation_of_copies_and_of_near_copies() -> None:
 
     def of(samples: Tensor) -> diagnoses.Diagnosis | None:
         found = memorisation(nearest(samples, train), nearest(samples, test), len(train), len(test))
-        return diagnoses.memorisation(found, Measure(0.0, 0.0), len(samples))
+        return diagnoses.memorisation(found, Estimate(0.0, 0.0), len(samples))
 
     assert of(fresh) is None
     for samples in (train[:400], train[:400] + 0.1 * normal(400, 8, 3)):

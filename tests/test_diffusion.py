@@ -13,7 +13,7 @@ from genlab.models.diffusion.bound import log_nearest_level
 from genlab.models.diffusion.consistency import consistency_terms
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.flow_matching import FlowMatching
-from genlab.models.diffusion.schedules import Monotone, Table, alphas_bar, level, schedule_of
+from genlab.models.diffusion.schedules import LearnedSchedule, TabulatedSchedule, alphas_bar, level, schedule_of
 from genlab.networks.noise_embedding import with_waves
 from genlab.numerics import rng
 from tests.gaussians import COVARIANCE, exact_diffusion, log_gaussian
@@ -52,13 +52,13 @@ def test_a_schedule_is_monotone_and_its_slope_is_its_derivative(name: str) -> No
 
 
 def test_a_table_meets_its_levels_from_times_in_single_precision() -> None:
-    table = Table(alphas_bar("cosine", 1000))
+    table = TabulatedSchedule(alphas_bar("cosine", 1000))
     t = torch.arange(1000) / 999
     assert torch.equal(table.gamma(t), table.gammas)
 
 
 def test_levels_drawn_evenly_in_gamma_have_the_stated_density() -> None:
-    table = Table(alphas_bar("linear", 50))
+    table = TabulatedSchedule(alphas_bar("linear", 50))
     u = (torch.arange(200_000) + 0.5) / 200_000
     t, density = table.evenly(u, whole=True)
     counts = torch.bincount((t * 49).round().long(), minlength=50)[1:] / len(u)
@@ -129,7 +129,7 @@ def test_the_bound_tends_to_the_entropy_as_levels_grow_finer() -> None:
 def test_in_continuous_time_the_bound_does_not_depend_on_the_schedule_between_its_ends() -> None:
     model = exact_diffusion(COVARIANCE, "model.schedule=learned", "model.objective=elbo", "model.steps=null")
     monotone = model.schedule
-    assert isinstance(monotone, Monotone)
+    assert isinstance(monotone, LearnedSchedule)
     values = []
     for bend in (0.0, 1.5):
         with torch.no_grad():
@@ -222,7 +222,7 @@ def test_with_hardly_any_noise_left_pictures_are_told_exactly(kind: str) -> None
     assert isinstance(model, Diffusion)
     with rng.seeded(0, "x", device=CPU), torch.no_grad():
         x = dataset.represent(dataset.test.take(torch.arange(20)))
-        found = model.reconstruction(model.units.inner(x), x)
+        found = model.reconstruction(model.scaling.inner(x), x)
     if kind == "dequantized":
         # log N(eps; 0, 1) - D log(sigma/alpha) + D log 2, the last from [-1, 1] to [0, 1]
         at = level(model.schedule.ends()[0].detach())
@@ -278,7 +278,7 @@ def test_grey_levels_are_cells_of_the_density() -> None:
     assert found is not None
     with rng.seeded(0, "flow", device=CPU), torch.no_grad():
         u = torch.rand_like(x)
-        density = model.log_density(model.units.inner(x) + 2 / 255 * (u - 0.5))
+        density = model.log_density(model.scaling.inner(x) + 2 / 255 * (u - 0.5))
     torch.testing.assert_close(found, density + 64 * math.log(2 / 255))
     binary = make_model(configure("model=diffusion"), small_data("binary").spec)
     assert isinstance(binary, Diffusion)

@@ -322,7 +322,7 @@ def plane_log_z(model: EBM, reach: float = 8.0, cells: int = 400) -> float:
 def test_annealing_from_the_reference_agrees_with_the_sum_over_the_plane() -> None:
     model = model_of(spec("real", 2, mean=1.0, std=2.0), hidden=[16]).eval()
     with torch.no_grad():
-        for parameter in [*model.network.parameters(), *(model.averaged or nn.Module()).parameters()]:
+        for parameter in [*model.network.parameters(), *(model.ema or nn.Module()).parameters()]:
             parameter.mul_(2)
         model.transition.step.fill_(0.3)
         torch.manual_seed(0)
@@ -351,7 +351,7 @@ def test_binary_data_are_enumerated_and_learned() -> None:
     assert p_value(drawn.double(), states(4), log_p.exp()) > RARE
     # Each component given the others, to first order: exact where the energy is linear in it.
     with torch.no_grad():
-        for network in (model.network, model.averaged):
+        for network in (model.network, model.ema):
             assert network is not None
             for parameter in network.parameters():
                 parameter.zero_()
@@ -429,10 +429,10 @@ def test_spectral_norms_bound_the_slope_and_survive_averaging() -> None:
     data = spec("unit", 1, 16, 16, mean=0.4, std=0.3)
     model = model_of(data, spectral_norm=True, hidden=[4, 4], k=2, buffer=20, average=0.9)
     fitted(model, torch.rand(40, 1, 16, 16), 12, size=8)
-    assert model.averaged is not None
+    assert model.ema is not None
     weight = model.network.head.weight
     assert isinstance(weight, Tensor)
-    for now, mean in zip(model.network.buffers(), model.averaged.network.buffers(), strict=True):
+    for now, mean in zip(model.network.buffers(), model.ema.network.buffers(), strict=True):
         assert torch.equal(now, mean)
     assert float(torch.linalg.matrix_norm(weight.detach(), 2)) == pytest.approx(1, abs=1e-4)
 

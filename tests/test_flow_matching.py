@@ -11,7 +11,7 @@ from genlab.data.batches import Batches
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import make_model
 from genlab.models.diffusion.flow_matching import FlowMatching, nearest_partners
-from genlab.models.diffusion.ode import carried, divergence, integrate
+from genlab.models.diffusion.ode import divergence, integrate, integrate_with_divergence
 from genlab.numerics import rng
 from tests.gaussians import exact_flow, log_gaussian
 from tests.support import configure, dataset_of, small_data
@@ -69,7 +69,7 @@ def test_divergence_exactly_and_by_probes() -> None:
 
 def test_a_density_carried_by_a_linear_flow() -> None:
     times = torch.linspace(0, 1, 101)
-    x, gathered = carried(lambda z, t: -0.7 * z, torch.ones(3, 2), times)
+    x, gathered = integrate_with_divergence(lambda z, t: -0.7 * z, torch.ones(3, 2), times)
     torch.testing.assert_close(x, torch.full((3, 2), math.exp(-0.7)), rtol=1e-4, atol=0)
     torch.testing.assert_close(gathered, torch.full((3,), -1.4), rtol=1e-5, atol=0)
 

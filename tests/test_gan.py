@@ -262,7 +262,7 @@ def test_spectral_norm_bounds_every_layer() -> None:
 
 def test_average_weighs_all_alike_at_first_and_then_forgets() -> None:
     gan = build(line(), average=0.75)
-    assert gan.averaged is not None
+    assert gan.ema is not None
     name = "layers.0.weight"
     states: list[Tensor] = []
     expected = torch.zeros(())
@@ -271,9 +271,9 @@ def test_average_weighs_all_alike_at_first_and_then_forgets() -> None:
         weight = max(1 / t, 0.25)
         expected = states[-1] if t == 1 else expected + weight * (states[-1] - expected)
         if t == 4:
-            torch.testing.assert_close(gan.averaged.network.state_dict()[name], torch.stack(states).mean(0))
-    torch.testing.assert_close(gan.averaged.network.state_dict()[name], expected)
-    assert not any(p.requires_grad for p in gan.averaged.parameters())
+            torch.testing.assert_close(gan.ema.network.state_dict()[name], torch.stack(states).mean(0))
+    torch.testing.assert_close(gan.ema.network.state_dict()[name], expected)
+    assert not any(p.requires_grad for p in gan.ema.parameters())
 
 
 # The noise
@@ -400,7 +400,7 @@ def test_pictures_of_a_conditional_model_keep_the_class_of_where_they_start() ->
 
 def test_a_projection_says_nothing_at_first() -> None:
     torch.manual_seed(0)
-    judge = discriminator(line(2, classes=3), "mlp", [8], classes=3)
+    judge = discriminator(line(2, classes=3), "mlp", [8], num_classes=3)
     x, y = torch.randn(6, 2), torch.eye(3).repeat(2, 1)
     assert torch.equal(judge(x, y), judge(x))
     planes = joined(torch.zeros(6, 1, 16, 16), y, discriminator(small_image(), "conv", [4], channels=3))

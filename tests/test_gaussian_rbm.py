@@ -114,7 +114,7 @@ def expected_gradients(machine: GaussianRBM, v: Tensor) -> dict[str, Tensor]:
 
     Given h, the two points mean +- sigma have the moments of p(x|h); each class weighs as p(y|h).
     """
-    d, k = machine.data.dim, machine.label_units
+    d, k = machine.data.dim, machine.num_classes
     total: dict[str, Tensor] = {}
     for h, w in zip(states(machine.hidden), log_weights(machine, states(machine.hidden)).softmax(0), strict=True):
         mean, sigma = (machine.a + machine.W @ h).detach(), (machine.log_var / 2).exp().detach()

@@ -43,7 +43,7 @@ def test_sub_folders_are_classes_in_a_fixed_order(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     raw = load(tmp_path)
     assert raw.train.y is not None
-    assert (raw.train.y.tolist(), raw.classes, raw.levels, raw.test) == ([0, 0, 1, 1, 2], 3, 256, None)
+    assert (raw.train.y.tolist(), raw.num_classes, raw.levels, raw.test) == ([0, 0, 1, 1, 2], 3, 256, None)
     assert isinstance(raw.train.x, Tensor)
     assert raw.train.x.dtype == torch.uint8
     reds = tensor(raw.train)[:, 0, 4, 4].tolist()
@@ -55,7 +55,7 @@ def test_pictures_without_classes(tmp_path: Path) -> None:
     paint(tmp_path / "one" / "only" / "1.png")
     for name in ("flat", "one"):
         raw = load(tmp_path / name, channels=1)
-        assert (raw.train.y, raw.classes, tensor(raw.train).shape) == (None, None, (1, 1, 8, 8))
+        assert (raw.train.y, raw.num_classes, tensor(raw.train).shape) == (None, None, (1, 1, 8, 8))
 
 
 def test_train_and_test_folders_are_the_splits(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_train_and_test_folders_are_the_splits(tmp_path: Path) -> None:
     assert raw.train.y is not None
     assert raw.test is not None
     assert raw.test.y is not None
-    assert (raw.train.y.tolist(), raw.test.y.tolist(), raw.classes) == ([0, 1, 1], [1], 2)
+    assert (raw.train.y.tolist(), raw.test.y.tolist(), raw.num_classes) == ([0, 1, 1], [1], 2)
     paint(tmp_path / "test/cow/1.png")
     with pytest.raises(GenlabError, match="lacks: cow"):
         load(tmp_path)

@@ -10,7 +10,7 @@ from genlab.data.batches import in_order
 from genlab.evaluation.baseline import independent_components, independent_log_likelihood
 from genlab.experiment.experiment import make_model
 from genlab.inference.likelihood import bits_per_dimension, describe, importance_weighted, log_likelihoods
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.models.latent.vae import VAE
 from tests.support import FEW_CHAINS, configure, dataset_of, small_data
 
@@ -127,9 +127,9 @@ def test_what_a_likelihood_is_of() -> None:
 def test_bits_per_dimension_of_uniform_data_are_the_bits_of_a_level() -> None:
     """A uniform density over [0, 1] gives every one of 256 levels the probability 1/256: 8 bits."""
     data = small_data("dequantized")
-    assert bits_per_dimension(Measure(0.0, 0.0), data.spec, data.represent).value == pytest.approx(8)
+    assert bits_per_dimension(Estimate(0.0, 0.0), data.spec, data.represent).value == pytest.approx(8)
     binary = small_data("binary")
-    nats = Measure(-binary.spec.dim * math.log(2), 1.0)
+    nats = Estimate(-binary.spec.dim * math.log(2), 1.0)
     found = bits_per_dimension(nats, binary.spec, binary.represent)
     assert found.value == pytest.approx(1)
     assert found.stderr == pytest.approx(1 / (binary.spec.dim * math.log(2)))

@@ -20,7 +20,7 @@ from genlab.metrics.classes import (
     histogram,
     total_variation,
 )
-from genlab.metrics.estimate import Measure, bootstrap, mean
+from genlab.metrics.estimate import Estimate, bootstrap, mean
 from genlab.metrics.frechet import _Given, fid, frechet_distance
 from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import manifold, quality
@@ -39,7 +39,7 @@ def gaussian_frechet_distance(mu1: Tensor, cov1: Tensor, mu2: Tensor, cov2: Tens
     return float((mu1 - mu2).double().square().sum() + cov1.double().trace() + cov2.double().trace() - 2 * cross)
 
 
-def everything(real: Tensor, generated: Tensor) -> dict[str, Measure]:
+def everything(real: Tensor, generated: Tensor) -> dict[str, Estimate]:
     kernel = gaussian(median_distance(real))
     return {
         "fid": fid(real, generated, replicates=30),

@@ -202,7 +202,7 @@ def test_features_before_training_are_those_of_the_run(name: str, runs: Path) ->
     assert float(expected.detach().std(0).mean()) > 1e-3, "they tell examples apart"
     if isinstance(lender, BoltzmannMachine):  # the same sums in another order
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-        if not lender.label_units:
+        if not lender.num_classes:
             torch.testing.assert_close(found, lender.encode(x), rtol=1e-5, atol=1e-5)
     else:
         assert torch.equal(found, expected)

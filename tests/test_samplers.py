@@ -10,7 +10,7 @@ from torch import Tensor
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import make_model
 from genlab.models.diffusion.diffusion import Diffusion
-from genlab.models.diffusion.samplers import ddim_step, descent, leaping_gammas, multistep, posterior_step
+from genlab.models.diffusion.samplers import ddim_step, leaping_gammas, multistep, posterior_step, sample_steps
 from genlab.models.diffusion.schedules import level
 from genlab.numerics import rng
 from tests.gaussians import COVARIANCE, exact_diffusion
@@ -39,7 +39,7 @@ def end_error(sampler: str, steps: int) -> float:
 
     start = torch.tensor([[1.0], [-0.7]], dtype=torch.float64)
     x = start
-    for state, gamma in descent(start, gammas, denoise, sampler, 0.0):  # type: ignore[arg-type]
+    for state, gamma in sample_steps(start, gammas, denoise, sampler, 0.0):  # type: ignore[arg-type]
         if gamma is not None:
             x = state
     first, last = level(gammas[0]), level(gammas[-1])
@@ -83,7 +83,7 @@ def test_the_multistep_solver_keeps_the_marginals_whatever_its_noise(eta: float)
     torch.manual_seed(0)
     first = level(gammas[0])
     start = first.alpha * x_0 + first.sigma * torch.randn_like(x_0)
-    for state, gamma in descent(start, gammas, lambda x, _: x_0, "dpm_solver", eta):
+    for state, gamma in sample_steps(start, gammas, lambda x, _: x_0, "dpm_solver", eta):
         if gamma is not None:
             at = level(gamma)
             z = (state - at.alpha * x_0) / at.sigma
@@ -116,7 +116,7 @@ def test_a_guided_sample_leans_away_from_what_is_told_of_no_class() -> None:
     model = make_model(configure("model=diffusion", "model.conditional=true"), dataset.spec)
     assert isinstance(model, Diffusion)
     model.eval()
-    for parameter in model.judged.parameters():
+    for parameter in model.ema_network.parameters():
         parameter.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(parameter.numel()))
     x, u = torch.randn(6, 3), torch.rand(6)
     y = model.wanted([0, 1], 6)

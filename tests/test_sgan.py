@@ -11,7 +11,7 @@ from genlab.data.batches import Batch, Batches
 from genlab.data.dataset import Examples, Raw, prepare
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.abilities import Classifies
+from genlab.models.abilities import classifies
 from genlab.models.adversarial.sgan import SGAN
 from genlab.numerics.softplus import softplus
 from genlab.optimizers.recipe import set_rate
@@ -145,11 +145,11 @@ def test_labelled_examples_come_beside_the_others_balanced_and_in_full_batches()
 
 def test_three_contexts() -> None:
     labelled = build(line(2, classes=3))
-    assert isinstance(labelled, Classifies)
+    assert classifies(labelled)
     unlabelled = build(line(2))
-    assert not isinstance(unlabelled, Classifies)
+    assert not classifies(unlabelled)
     ignoring = build(line(2, classes=3), labelled_weight=0.0)
-    assert not isinstance(ignoring, Classifies)
+    assert not classifies(ignoring)
     for sgan, y in ((unlabelled, None), (ignoring, torch.zeros(16, dtype=torch.int64))):
         found = list(sgan.train_loop(Batch(torch.randn(16, 2), y, 0.0) for _ in range(3)))
         assert "supervised" not in found[-1]
@@ -173,7 +173,7 @@ def test_noise_is_measured_in_units_of_the_data() -> None:
     assert (configured["noise"], configured["layer_noise"]) == (0.3, 0.5)
     sgan = build(small_data("grey").spec, noise=0.3)
     blurred = sgan.discriminator.train().features[0](torch.zeros(100, 1, 8, 8))
-    assert float(blurred.std() * sgan.units.scale) == pytest.approx(0.3, rel=0.05)
+    assert float(blurred.std() * sgan.scaling.scale) == pytest.approx(0.3, rel=0.05)
     assert not sgan.discriminator.eval().features[0](torch.zeros(1, 1, 8, 8)).any()
 
 

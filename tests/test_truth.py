@@ -108,7 +108,7 @@ def test_classes_are_the_parts_of_a_shape_and_seeds_move_the_points() -> None:
     assert isinstance(other, Tensor)
     assert torch.equal(again, x)
     assert not torch.equal(other, x)
-    assert toy2d(shape="swiss_roll", size=1000, noise=None, seed=0).classes is None
+    assert toy2d(shape="swiss_roll", size=1000, noise=None, seed=0).num_classes is None
 
 
 @pytest.mark.parametrize("dim", [1, 2, 7])

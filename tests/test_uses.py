@@ -19,7 +19,7 @@ from genlab.evaluation.denoising import Noise, denoise, noise_of, psnr
 from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import HeldOut
 from genlab.evaluation.uses import bits_of, compression, put_to_use
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.metrics.neighbours import (
     linear_accuracy,
     nearest_neighbours_accuracy,
@@ -127,7 +127,7 @@ def test_the_best_linear_denoiser_reaches_the_error_of_wiener() -> None:
 
 
 def test_the_peak_signal_to_noise_ratio_and_its_error() -> None:
-    found = psnr(Measure(0.64, 0.0064), 64)
+    found = psnr(Estimate(0.64, 0.0064), 64)
     assert found.value == pytest.approx(20)
     assert found.stderr == pytest.approx(-10 * math.log10(0.64) + 10 * math.log10(0.6464), rel=0.01)
 
@@ -173,7 +173,7 @@ def test_trustworthiness_is_that_of_scikit_learn() -> None:
             expected = reference_trustworthiness(x.numpy(), codes.numpy(), n_neighbors=k)
             assert trustworthiness(ranks_of_distances(x), codes, k).value == pytest.approx(expected, abs=1e-9)
     same = trustworthiness(ranks_of_distances(x), 3 * x + 1)
-    assert same == Measure(1.0, same.stderr), "an isometry keeps every neighbour"
+    assert same == Estimate(1.0, same.stderr), "an isometry keeps every neighbour"
 
 
 def test_ranks_of_points_on_a_line() -> None:
@@ -226,7 +226,7 @@ def test_codes_that_never_move_or_are_not_finite_break_nothing() -> None:
 # -------------------------------------------------------------------------------------------------------- compression
 
 
-def held_out(codes: int, **entries: Measure) -> HeldOut:
+def held_out(codes: int, **entries: Estimate) -> HeldOut:
     family: Entries = {name: entry("family", measure, "") for name, measure in entries.items()}
     return HeldOut(entries=family, codes=torch.zeros(5, codes))
 
@@ -234,19 +234,19 @@ def held_out(codes: int, **entries: Measure) -> HeldOut:
 def test_rates_and_ratios_are_counts_of_bits() -> None:
     grey, binary, real = small_data("grey"), small_data("binary"), points()
     assert (bits_of(grey), bits_of(binary), bits_of(real)) == (8, 1, 32)
-    plain = compression(Map(grey), grey, held_out(4, reconstruction_mse=Measure(6.4, 0.64)), 0)
+    plain = compression(Map(grey), grey, held_out(4, reconstruction_mse=Estimate(6.4, 0.64)), 0)
     assert plain["code_numbers"].value == 4
     assert plain["compression_ratio"].value == 64 * 8 / (4 * 32)
     assert plain["distortion"].value == pytest.approx(0.1)
     assert plain["distortion"].stderr == pytest.approx(0.01)
     assert "rate" not in plain, "no rate is known of plain numbers"
-    bits_back = compression(Map(binary), binary, held_out(4, kl=Measure(8 * math.log(2), math.log(2))), 0)
+    bits_back = compression(Map(binary), binary, held_out(4, kl=Estimate(8 * math.log(2), math.log(2))), 0)
     assert bits_back["rate"].value == pytest.approx(8)
     assert bits_back["rate"].stderr == pytest.approx(1)
     assert bits_back["compression_ratio"].value == 64 / (4 * 32)
     assert bits_back["compression_ratio_rate"].value == pytest.approx(64 / 8)
     assert bits_back["compression_ratio_rate"].stderr == pytest.approx(1)
-    discrete = compression(Coded(grey), grey, held_out(4, kl=Measure(8.0, 1.0)), 0)
+    discrete = compression(Coded(grey), grey, held_out(4, kl=Estimate(8.0, 1.0)), 0)
     assert discrete["rate"].value == 3, "what a family says of its discrete codes goes first"
     assert discrete["compression_ratio_rate"].value == pytest.approx(64 * 8 / 3)
     assert discrete["compression_ratio"].value == 64 * 8 / 4

@@ -18,6 +18,7 @@ from genlab.benchmark.hardware import PeakMemory, Yardstick, rate
 from genlab.benchmark.profiling import breakdown
 from genlab.benchmark.stepping import Updates, count_flops
 from genlab.benchmark.trainer_cost import runner_cost
+from genlab.config.types import Count
 from genlab.data.dataset import Dataset
 from genlab.experiment.experiment import Parts
 from genlab.models.base import GenerativeModel, Model
@@ -34,7 +35,7 @@ class Plan:
     """Repeats of every measurement."""
     seconds: Annotated[int | float, Field(gt=0)]
     """Of one repeat of the training or the sampling; at least one update or block of samples."""
-    warmup: Annotated[int, Field(gt=0)]
+    warmup: Count
     """Updates before anything is timed."""
     n: Annotated[int, Field(gt=0, le=1_000_000)]
     """Samples drawn at a time."""

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from genlab.commands.job import discard_if_empty, in_sweep, run_job
 from genlab.commands.sample import SAMPLING, refuse_options
+from genlab.config.types import Count, NonNegative, Positive
 from genlab.errors import GenlabError
 
 
@@ -23,18 +24,18 @@ def keys(
     run: str | int,
     n: Annotated[int, Field(ge=20, le=1_000_000)] | None,
     seed: Annotated[int, Field(ge=0)],
-    k: Annotated[int, Field(gt=0)],
+    k: Count,
     ais: dict[str, Any],
     checkpoint: Literal["last", "best"],
     samples: str | None,
     latent: Literal["pca", "tsne", "umap"],
     anomaly: str | None,
-    noise: Annotated[float, Field(ge=0)] | None,
+    noise: NonNegative | None,
     sampler: str | None,
-    steps: Annotated[int, Field(gt=0)] | None,
+    steps: Count | None,
     labels: list[Annotated[int, Field(ge=0)]] | int | None,
-    truncation: Annotated[float, Field(gt=0)] | None,
-    guidance: Annotated[float, Field(ge=0)] | None,
+    truncation: Positive | None,
+    guidance: NonNegative | None,
     eta: Annotated[float, Field(ge=0, le=1)] | None,
     efforts: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] | None,
     device: dict[str, Any],

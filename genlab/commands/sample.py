@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from pydantic import Field
 
 from genlab.commands.job import run_job
+from genlab.config.types import Count, NonNegative, Positive
 from genlab.errors import GenlabError
 
 SAMPLING = ("sampler", "steps", "labels", "truncation", "guidance", "eta")
@@ -28,10 +29,10 @@ def keys(
     seed: Annotated[int, Field(ge=0)],
     checkpoint: Literal["last", "best"],
     sampler: str | None,
-    steps: Annotated[int, Field(gt=0)] | None,
+    steps: Count | None,
     labels: list[Annotated[int, Field(ge=0)]] | int | None,
-    truncation: Annotated[float, Field(gt=0)] | None,
-    guidance: Annotated[float, Field(ge=0)] | None,
+    truncation: Positive | None,
+    guidance: NonNegative | None,
     eta: Annotated[float, Field(ge=0, le=1)] | None,
     device: dict[str, Any],
 ) -> None:

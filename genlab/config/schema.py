@@ -26,7 +26,7 @@ def check(values: Mapping[str, Any], key: str, *targets: Callable[..., Any]) -> 
     Types are strict (no '3' for 3, no true for 1). Raises GenlabError naming `key`.<name> (<name> where `key` is empty: the
     keys of a command itself), the value and what is allowed.
     """
-    parameters = [_schema(target) for target in targets]
+    parameters = [keys_of(target) for target in targets]
     known = {name for schema in parameters for name in schema}
     for name in values:
         if name not in known and name != "_target_":
@@ -48,16 +48,27 @@ def check(values: Mapping[str, Any], key: str, *targets: Callable[..., Any]) -> 
     return sorted_out
 
 
-def _schema(target: Callable[..., Any]) -> dict[str, Any]:
-    signature = inspect.signature(target)
+def keys_of(target: Callable[..., Any]) -> dict[str, Any]:
+    """Key -> (type, default) of everything that a configuration may give `target`; PydanticUndefined for no default.
+
+    Arguments that several targets share are stated once, in a typed dictionary (`**shared: Unpack[...]`), and count as its own.
+    """
     hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    schema: dict[str, Any] = {}
-    for name, parameter in signature.parameters.items():
+    found: dict[str, Any] = {}
+    for name, parameter in inspect.signature(target).parameters.items():
         if name in INJECTED:
             continue
-        default = PydanticUndefined if parameter.default is inspect.Parameter.empty else parameter.default
-        schema[name] = (hints.get(name, Any), default)
-    return schema
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            (shared,) = typing.get_args(hints[name])
+            for key, hint in typing.get_type_hints(shared, include_extras=True).items():
+                if key in shared.__required_keys__:
+                    found[key] = (hint, PydanticUndefined)
+                else:  # of NotRequired[type] the type
+                    found[key] = (typing.get_args(hint)[0], None)
+        else:
+            default = PydanticUndefined if parameter.default is inspect.Parameter.empty else parameter.default
+            found[name] = (hints.get(name, Any), default)
+    return found
 
 
 def _describe(error: ValidationError, key: str, target: Callable[..., Any]) -> str:

@@ -1,8 +1,9 @@
 """Where `_target_` of a configuration is found: what may be built, and the names under which older runs know it."""
 
 import importlib
+import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from genlab.errors import GenlabError
@@ -33,6 +34,33 @@ MOVED_TARGETS: dict[str, str] = {
     },
 }
 """Target in the configuration of an older run -> where it is now."""
+
+
+MOVED_PARAMETERS: dict[str, dict[str, str]] = {
+    "Diffusion": {"averaged.": "ema.", "units.": "scaling."},
+    "EBM": {"averaged.": "ema.", "units.": "scaling."},
+    "FlowMatching": {"averaged.": "ema.", "units.": "scaling."},
+    "GAN": {"averaged.": "ema.", "units.": "scaling."},
+    "SGAN": {"averaged.": "ema.", "units.": "scaling."},
+    "WGAN": {"averaged.": "ema.", "units.": "scaling."},
+}
+"""Class of a model -> beginnings of the names that parameters and buffers have in older checkpoints, and what they are now."""
+
+_CLASS_EMBEDDING = re.compile(r"\bembedding\.told\.")
+
+
+def moved_parameters(family: str, names: Iterable[str]) -> dict[str, str]:
+    """Old name -> new name of those of `names` that have moved since an older checkpoint of the class `family` was written."""
+    found = {}
+    for old in names:
+        new = _CLASS_EMBEDDING.sub("embedding.class_embedding.", old)
+        for before, after in MOVED_PARAMETERS.get(family, {}).items():
+            if new.startswith(before):
+                new = after + new.removeprefix(before)
+                break
+        if new != old:
+            found[old] = new
+    return found
 
 
 def locate(target: object, key: str) -> Callable[..., Any]:

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from genlab.config.types import Count
 from genlab.data.labels import UNLABELLED, keep_labels
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
@@ -93,7 +94,7 @@ class Raw:
     """The official test split; None where the source has none and one must be set aside."""
     levels: int | None
     """Number of integer grey levels of uint8 data; None for float data."""
-    classes: int | None
+    num_classes: int | None
     truth: object | None = None
     """The distribution that the examples are draws of, with whatever is known of it (truth.py); None where nothing is."""
 
@@ -162,7 +163,7 @@ def prepare(
     dequantize: bool,
     validation: Share,
     test: Share | None = None,
-    labelled: Annotated[int, Field(gt=0)] | None = None,
+    labelled: Count | None = None,
     exclude: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None,
 ) -> Dataset:
     """Set validation (and, where the source has no test split, test) examples aside and fix the representation.
@@ -170,8 +171,8 @@ def prepare(
     `validation` and `test` are a number of examples (at least 1), or a share of those at hand (below 1). Of the training
     split `labelled` examples keep their labels (labels.py); None for all.
 
-    The classes `exclude` are in none of the splits, and the others keep their numbers: `spec.classes` counts all of them. What is
-    left out of the test split (of all examples, where the source has no test split of its own) becomes the anomalies.
+    The classes `exclude` are in none of the splits, and the others keep their numbers: `spec.num_classes` counts all of them. The
+    anomalies are what is left out of the test split (of all examples, where the source has no test split of its own).
     """
     anomalies = None
     if exclude is not None:
@@ -214,12 +215,12 @@ def leave_out(raw: Raw, classes: list[int]) -> tuple[Raw, Examples]:
     Raises GenlabError where there are no such classes, or no others.
     """
     key = f"dataset.exclude={classes}".replace(" ", "")
-    if raw.train.y is None or raw.classes is None:
+    if raw.train.y is None or raw.num_classes is None:
         raise GenlabError(f"{key}: {raw.name} has no labels; set dataset.exclude=null")
     known = set(raw.train.y.unique().tolist()) - {UNLABELLED}
     for number in classes:
         if number not in known:
-            raise GenlabError(f"{key}: {raw.name} has no class {number}; its classes are 0 to {raw.classes - 1}")
+            raise GenlabError(f"{key}: {raw.name} has no class {number}; its classes are 0 to {raw.num_classes - 1}")
     if known <= set(classes):
         raise GenlabError(f"{key}: these are all classes of {raw.name}; leave some to train on")
 
@@ -279,7 +280,7 @@ def _specify(raw: Raw, train: Examples, represent: Representation) -> DataSpec:
         shape=tuple(mean.shape),
         support=support,
         levels=raw.levels if support == "unit" and not represent.dequantize else None,
-        classes=raw.classes,
+        num_classes=raw.num_classes,
         low=low,
         high=high,
         mean=mean.float(),

@@ -24,7 +24,7 @@ class DataSpec:
     """Values that a component takes: {0, 1}, [0, 1] or the real line."""
     levels: int | None
     """Number of equally spaced grey values v/(levels - 1) in [0, 1]; None where the data are continuous or binary."""
-    classes: int | None
+    num_classes: int | None
     """Number of classes; None for unlabelled data."""
     low: float
     """Smallest value in the training split."""
@@ -50,7 +50,9 @@ class DataSpec:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "DataSpec":
-        return cls(**{**state, "shape": tuple(state["shape"])})
+        """From what `state_dict` gave. Older runs call the number of classes `classes`."""
+        named = {"num_classes" if name == "classes" else name: value for name, value in state.items()}
+        return cls(**{**named, "shape": tuple(state["shape"])})
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):

@@ -31,7 +31,16 @@ from genlab.evaluation.held_out import evenly, held_out_batches
 from genlab.inference.likelihood import importance_weighted
 from genlab.inference.pictures import COLUMNS
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, roc
-from genlab.models.abilities import Classifies, HasFreeEnergy, HasLogBound, HasLogProb, HasLogWeights, Reconstructs
+from genlab.models.abilities import (
+    Classifies,
+    HasFreeEnergy,
+    HasLogBound,
+    HasLogProb,
+    HasLogWeights,
+    Reconstructs,
+    able,
+    classifies,
+)
 from genlab.models.base import Model
 from genlab.numerics.rng import seeded
 from genlab.plots.charts import labelled
@@ -53,31 +62,31 @@ def odds_against(log_p: Tensor) -> Tensor:
 
 
 class Scored(NamedTuple):
-    capability: type
+    applies: Callable[[object], bool]
     score: Score
     label: str
 
 
 SCORES: dict[str, Scored] = {
     "bound": Scored(
-        HasLogWeights,
+        able(HasLogWeights),
         lambda model, x, k: -importance_weighted(cast(HasLogWeights, model), x, k)[1],
         "bound on −log p(x)",
     ),
     "log_bound": Scored(
-        HasLogBound, lambda model, x, _: -cast(HasLogBound, model).log_bound(x), "the family's bound on −log p(x)"
+        able(HasLogBound), lambda model, x, _: -cast(HasLogBound, model).log_bound(x), "the family's bound on −log p(x)"
     ),
-    "likelihood": Scored(HasLogProb, lambda model, x, _: -cast(HasLogProb, model).log_prob(x), "−log p(x)"),
+    "likelihood": Scored(able(HasLogProb), lambda model, x, _: -cast(HasLogProb, model).log_prob(x), "−log p(x)"),
     "free_energy": Scored(
-        HasFreeEnergy, lambda model, x, _: cast(HasFreeEnergy, model).free_energy(x), "free energy F(x)"
+        able(HasFreeEnergy), lambda model, x, _: cast(HasFreeEnergy, model).free_energy(x), "free energy F(x)"
     ),
     "reconstruction": Scored(
-        Reconstructs,
+        able(Reconstructs),
         lambda model, x, _: (x - cast(Reconstructs, model).reconstruct(x)).square().flatten(1).sum(1),
         "reconstruction error",
     ),
     "max_probability": Scored(
-        Classifies,
+        classifies,
         lambda model, x, _: odds_against(cast(Classifies, model).classify(x)),
         "log odds against the likeliest class",
     ),
@@ -147,7 +156,7 @@ def detect(model: Model, dataset: Dataset, anomalies: Anomalies, seed: int, k: i
     strange = _represented(anomalies, dataset).to(model.device)
     found = Detection()
     found.facts = {"against": anomalies.name, "normal": len(normal.test), "anomalous": len(strange.test), "scores": {}}
-    names = [name for name, scored in SCORES.items() if isinstance(model, scored.capability)]
+    names = [name for name, scored in SCORES.items() if scored.applies(model)]
     if not names:
         return found
     ours, theirs = _scores(model, normal, names, seed, k), _scores(model, strange, names, seed, k)

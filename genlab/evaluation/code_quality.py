@@ -15,7 +15,7 @@ from torch import Tensor
 from genlab.data.dataset import Dataset
 from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import evenly, held_out_batches
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.metrics.neighbours import (
     linear_accuracy,
     nearest_neighbours_accuracy,
@@ -40,7 +40,7 @@ def judge_codes(model: Model, dataset: Dataset, seed: int) -> Entries:
     if not bool(h_train.isfinite().all() and h_test.isfinite().all()):
         return {}
     linear = principal_components(x_train, x_test, h_test.shape[1])
-    found: dict[str, list[Measure]] = {}
+    found: dict[str, list[Estimate]] = {}
     for train, test in ((h_train, h_test), linear):
         if y_train is not None and y_test is not None and len(y_train) >= K and len(y_train.unique()) > 1:
             near = nearest_neighbours_accuracy(train, y_train, test, y_test, K)

@@ -15,7 +15,7 @@ from genlab.data.truth import HasObservables
 from genlab.evaluation.entries import Entries, Entry
 from genlab.lattice.observables import ALLOWED
 from genlab.lattice.statistics import correlations, thermodynamics
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.plots.images import Picture
 from genlab.plots.temperature_curves import AgainstTemperature, Distribution, against_temperature, distributions
 
@@ -100,7 +100,7 @@ def _between(samples: Tensor) -> float:
     return float(((samples != 0) & (samples != 1)).float().mean())
 
 
-def _entry(name: str, measure: Measure, real: Measure, exact: float | None) -> Entry:
+def _entry(name: str, measure: Estimate, real: Estimate, exact: float | None) -> Entry:
     return Entry("observables", measure.value, measure.stderr, UNITS.get(name, ""), "statistic", real=real, exact=exact)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from genlab.evaluation.entries import Entries, Entry, entry
 from genlab.inference.sampling import block_size, draw, film
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.models.base import GenerativeModel, Model
 
 
@@ -41,7 +41,7 @@ def network_evaluations(model: GenerativeModel, seed: int, **options: Any) -> in
     return max(calls.values(), default=0) or states
 
 
-def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Tensor, Measure]:
+def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Tensor, Estimate]:
     """n samples and the number drawn per second: median over blocks of samples, with its standard error."""
     seconds: list[float] = []
     last = time.perf_counter()
@@ -55,7 +55,7 @@ def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tup
     samples = draw(model, n, seed, after_block=lap, **options)
     rates = block_size(model) / torch.tensor(seconds, dtype=torch.float64)
     scatter = 1.2533 * float(rates.std()) / len(rates) ** 0.5 if len(rates) > 1 else float("nan")  # of a median
-    return samples, Measure(float(rates.median()), scatter)
+    return samples, Estimate(float(rates.median()), scatter)
 
 
 def costs(model: Model, noted: dict[str, Any]) -> Entries:
@@ -72,7 +72,7 @@ def costs(model: Model, noted: dict[str, Any]) -> Entries:
     return found
 
 
-def sampling_costs(rate: Measure, evaluations: int) -> Entries:
+def sampling_costs(rate: Estimate, evaluations: int) -> Entries:
     return {
         "network_evaluations": Entry("cost", evaluations, None, "evaluations/sample", "cost", "lower"),
         "sampling_images_per_s": entry("cost", rate, "images/s", "higher", "cost"),

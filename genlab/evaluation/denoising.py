@@ -16,7 +16,7 @@ from genlab.errors import GenlabError
 from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import held_out_batches
 from genlab.inference.pictures import COLUMNS
-from genlab.metrics.estimate import Measure, mean
+from genlab.metrics.estimate import Estimate, mean
 from genlab.models.abilities import Reconstructs
 from genlab.models.base import Model
 from genlab.numerics.rng import seeded
@@ -86,7 +86,7 @@ def denoise(model: Model, dataset: Dataset, noise: Noise, seed: int) -> tuple[En
     return entries, pictures
 
 
-def psnr(error: Measure, dim: int) -> Measure:
+def psnr(error: Estimate, dim: int) -> Estimate:
     """-10 log10 of the mean squared error of a component with values in [0, 1], in dB, from that of an example."""
     value = max(error.value, 1e-12)
-    return Measure(-10 * math.log10(value / dim), 10 / math.log(10) * error.stderr / value)
+    return Estimate(-10 * math.log10(value / dim), 10 / math.log(10) * error.stderr / value)

@@ -8,7 +8,6 @@ model trains and prints a warning. A family takes part by logging scalars under 
     energy_data, energy_samples          mean energies
 """
 
-import inspect
 import math
 import re
 from collections.abc import Mapping
@@ -18,14 +17,15 @@ import torch
 from scipy.stats import binom
 from torch import Tensor
 
+from genlab.config.schema import keys_of
 from genlab.data.dataset import Dataset
 from genlab.data.spec import DataSpec
 from genlab.inference.pictures import held_out
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.metrics.kernels import median_distance
 from genlab.metrics.memorisation import Memorisation
 from genlab.models.abilities import Encodes, HasLogWeights, Reconstructs
-from genlab.models.base import Model
+from genlab.models.base import Model, evaluation_mode
 
 INACTIVE_VARIANCE = 0.01  # of the mean of q(h_j|x) over x, below which a latent unit is inactive (Burda et al. 2016)
 FEW_PAIRS = 500
@@ -65,7 +65,7 @@ def posterior_collapse(codes: Tensor, has_prior: bool, family: type[Model] | Non
     if 2 * inactive < len(variance):
         return None
     what = "the mean of q(h_j|x) hardly moves with x" if has_prior else "the code h_j is the same for all x"
-    has = set() if family is None else set(inspect.signature(family).parameters)
+    has = set() if family is None else set(keys_of(family))
     remedy = "train for longer, or set " + ", ".join(
         text for key, text in COLLAPSE_REMEDIES.items() if key in has or family is None
     )
@@ -115,7 +115,7 @@ def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None
     return Diagnosis("missing classes", f"hardly ever generated: class {lost}", MODES_REMEDY)
 
 
-def poor_coverage(coverage: Measure, floor: Measure) -> Diagnosis | None:
+def poor_coverage(coverage: Estimate, floor: Estimate) -> Diagnosis | None:
     """Coverage far below what real data have: a part of the data only is generated."""
     if coverage.value + 3 * coverage.stderr >= 0.1 * floor.value:
         return None
@@ -126,7 +126,7 @@ def poor_coverage(coverage: Measure, floor: Measure) -> Diagnosis | None:
     )
 
 
-def memorisation(found: Memorisation, real_copies: Measure, n: int) -> Diagnosis | None:
+def memorisation(found: Memorisation, real_copies: Estimate, n: int) -> Diagnosis | None:
     """Samples that lie nearer to training examples than chance allows, or repeat more of them than real ones do, as spins may."""
     chance = math.sqrt(found.expected * (1 - found.expected) / n)
     excess = found.nearest_is_train.value - found.expected
@@ -156,9 +156,7 @@ def range_misfit(
     width, true_width = high - low, true_high - true_low
     if width > 0.5 * true_width and low > spec.low - 0.5 * span and high < spec.high + 0.5 * span:
         return None
-    keys = [
-        f"model.{key}" for key in ("output", "likelihood") if family and key in inspect.signature(family).parameters
-    ]
+    keys = [f"model.{key}" for key in ("output", "likelihood") if family and key in keys_of(family)]
     return Diagnosis(
         "range of the decoder" if keys else "range of the values",
         f"99.8 % of the values of {what} lie in [{low:.3g}, {high:.3g}], and of the data in [{true_low:.3g}, {true_high:.3g}]",
@@ -209,13 +207,11 @@ def while_training(
     if samples is not None:
         bad = not_finite(samples, "the samples")
         found += [bad] if bad else [lack_of_variety(samples.to(x.device), x)]
-    training = model.training
-    model.eval()
-    if isinstance(model, Encodes):
-        found.append(posterior_collapse(model.encode(x), isinstance(model, HasLogWeights), type(model)))
-    if isinstance(model, Reconstructs):
-        found.append(range_misfit(model.reconstruct(x), x, dataset.spec, "the reconstructions", type(model)))
-    model.train(training)
+    with evaluation_mode(model):
+        if isinstance(model, Encodes):
+            found.append(posterior_collapse(model.encode(x), isinstance(model, HasLogWeights), type(model)))
+        if isinstance(model, Reconstructs):
+            found.append(range_misfit(model.reconstruct(x), x, dataset.spec, "the reconstructions", type(model)))
     return [diagnosis for diagnosis in found if diagnosis is not None]
 
 

@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
+from genlab.models.base import Better
 
 Kind = Literal["exact", "lower bound", "upper bound", "estimate", "statistic", "cost"]
 """Of a likelihood, or a divergence that follows from one: exact, a bound or an estimate. Else a statistic of finite samples, or a
@@ -26,7 +27,6 @@ Group = Literal[
 ]
 GROUPS: tuple[Group, ...] = get_args(Group)
 """In the order in which tables show them."""
-Better = Literal["lower", "higher"] | None
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Entry:
     unit: str
     kind: Kind
     better: Better = None
-    real: Measure | None = None
+    real: Estimate | None = None
     """The same of real examples in the place of the generated: the floor, or the ceiling, that no model passes."""
-    baseline: Measure | None = None
+    baseline: Estimate | None = None
     """What a model must surpass to have learned anything: the same of the model whose components are independent; of denoising,
     of the noisy examples themselves; of codes, of as many principal components."""
     exact: float | None = None
@@ -49,7 +49,7 @@ class Entry:
     @property
     def deviation(self) -> float | None:
         """From the exact value, or else from that of real examples, in standard errors; None without either."""
-        other = self.real if self.exact is None else Measure(self.exact, 0.0)
+        other = self.real if self.exact is None else Estimate(self.exact, 0.0)
         if self.stderr is None or other is None:
             return None
         error = math.hypot(self.stderr, other.stderr)
@@ -83,11 +83,11 @@ def _finite(value: float) -> float | None:
 
 def entry(
     group: Group,
-    measure: Measure,
+    measure: Estimate,
     unit: str,
     better: Better = None,
     kind: Kind = "statistic",
-    real: Measure | None = None,
-    baseline: Measure | None = None,
+    real: Estimate | None = None,
+    baseline: Estimate | None = None,
 ) -> Entry:
     return Entry(group, measure.value, measure.stderr, unit, kind, better, real, baseline)

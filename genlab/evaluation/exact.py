@@ -23,7 +23,7 @@ from genlab.evaluation.entries import Entry, Kind, entry
 from genlab.evaluation.held_out import HeldOut, held_out_batches
 from genlab.inference.likelihood import LogLikelihood, bits_per_dimension, log_likelihoods
 from genlab.inference.partition import Annealing
-from genlab.metrics.estimate import Measure, mean
+from genlab.metrics.estimate import Estimate, mean
 from genlab.models.base import Model
 from genlab.numerics.rng import seeded
 
@@ -58,7 +58,7 @@ def compare_with_truth(found: HeldOut, model: Model, dataset: Dataset, seed: int
         return
     for likelihood in found.likelihoods:
         excess = mean(log_p[: len(likelihood.values)] - likelihood.values)
-        divergence = Measure(excess.value, math.hypot(excess.stderr, likelihood.common_stderr))
+        divergence = Estimate(excess.value, math.hypot(excess.stderr, likelihood.common_stderr))
         kind = KINDS[likelihood.kind]
         found.entries[f"kl_divergence_{likelihood.name}"] = entry("likelihood", divergence, "nats", "lower", kind)
 

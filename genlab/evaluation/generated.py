@@ -15,15 +15,16 @@ from genlab.data.truth import HasObservables
 from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_components, training_examples
 from genlab.evaluation.diagnoses import Diagnosis
-from genlab.evaluation.entries import Better, Entries, Group, entry
+from genlab.evaluation.entries import Entries, Group, entry
 from genlab.evaluation.features import FeatureSpace
 from genlab.evaluation.features.fit import grey
 from genlab.metrics.classes import classes_reached, entropy, histogram, total_variation
-from genlab.metrics.estimate import Measure, mean
+from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.frechet import fid
 from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import Manifold, manifold, quality
 from genlab.metrics.memorisation import memorisation, nearest
+from genlab.models.base import Better
 from genlab.numerics.rng import seeded
 
 MOST_REFERENCE = 10_000  # test examples that take part: the cost of comparing all pairs grows with the square
@@ -54,16 +55,18 @@ class Reference:
     n: int
     """Number of examples in the floor and the baseline, as many as are generated."""
     seed: int
-    classes: int | None = field(init=False)
+    num_classes: int | None = field(init=False)
 
     def __post_init__(self) -> None:
-        self.classes = self.dataset.spec.classes
+        self.num_classes = self.dataset.spec.num_classes
         test = self.dataset.test
         index = self._chosen(len(test), min(MOST_REFERENCE, len(test)), "test")
         truth = self.dataset.truth
         if isinstance(truth, HasObservables) and len(truth.temperatures) > 1:
-            self.classes = None  # temperatures, of which a configuration alone does not tell: observables judge them
-        self.labels = None if test.y is None or self.classes is None else test.y.cpu()[index]
+            self.num_classes = (
+                None  # temperatures, of which a configuration alone does not tell: observables judge them
+            )
+        self.labels = None if test.y is None or self.num_classes is None else test.y.cpu()[index]
         represent, device = grey(self.dataset), torch.device("cpu")
         self.train = training_examples(self.dataset.train)
         with seeded(self.seed, "reference", device=device):
@@ -95,17 +98,17 @@ class Reference:
     @cached_property
     def class_shares(self) -> Tensor:
         assert self.labels is not None
-        assert self.classes is not None
-        return histogram(self.labels, self.classes)
+        assert self.num_classes is not None
+        return histogram(self.labels, self.num_classes)
 
     @cached_property
-    def classified(self) -> Measure:
+    def classified(self) -> Estimate:
         """Share of the test examples in which the feature network sees the class that they have."""
         assert self.labels is not None
         return mean((self.space.classes(self.features) == self.labels).double())
 
     @cached_property
-    def judged(self) -> tuple[dict[str, Measure], dict[str, Measure]]:
+    def judged(self) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
         """All measures of the floor and of the baseline."""
         return measures(self, self.real_x)[0], measures(self, self.baseline_x)[0]
 
@@ -115,17 +118,17 @@ class Reference:
             return grey(self.dataset)(self.train)
 
 
-def measures(reference: Reference, x: Tensor) -> tuple[dict[str, Measure], Tensor | None]:
+def measures(reference: Reference, x: Tensor) -> tuple[dict[str, Estimate], Tensor | None]:
     """Everything that features tell of examples x, and the share of each class (None without classes)."""
     features = reference.space.features(x).double()
-    found: dict[str, Measure] = {"fid": fid(reference.features, features)}
+    found: dict[str, Estimate] = {"fid": fid(reference.features, features)}
     for name, (kernel, real_within) in reference.kernels.items():
         found[name] = mmd(reference.features, features, kernel, real_within)
     found |= quality(reference.manifold, manifold(features, NEIGHBOURS))
-    if reference.labels is None or reference.classes is None:
+    if reference.labels is None or reference.num_classes is None:
         return found, None
     labels = _classes_of(reference, features)
-    shares = histogram(labels, reference.classes)
+    shares = histogram(labels, reference.num_classes)
     n, m = len(labels), len(reference.labels)
     found["class_entropy"] = entropy(shares, n)
     found["classes_reached"] = classes_reached(shares, reference.class_shares, n)
@@ -179,9 +182,9 @@ def judge(reference: Reference, samples: Tensor, asked: Tensor | None = None) ->
     fresh = reference.x[: min(2000, len(reference.x) // 2)]
     usual, others = nearest(fresh, train), nearest(fresh, reference.x[len(fresh) :])
     real_copies = memorisation(usual, others, len(train), len(reference.x) - len(fresh)).copies
-    usual_distance = Measure(float(usual.distance.mean()), float(usual.distance.std()) / len(usual.distance) ** 0.5)
+    usual_distance = Estimate(float(usual.distance.mean()), float(usual.distance.std()) / len(usual.distance) ** 0.5)
     entries["nearest_is_train"] = entry(
-        "memorisation", memory.nearest_is_train, "share", real=Measure(memory.expected, 0.0)
+        "memorisation", memory.nearest_is_train, "share", real=Estimate(memory.expected, 0.0)
     )
     entries["nearest_train_distance"] = entry("memorisation", memory.train_distance, "distance", real=usual_distance)
     entries["nearest_test_distance"] = entry("memorisation", memory.test_distance, "distance")

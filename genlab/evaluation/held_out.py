@@ -13,44 +13,19 @@ from genlab.data.dataset import Dataset, Examples
 from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
 from genlab.evaluation.diagnoses import Diagnosis
-from genlab.evaluation.entries import Better, Entries, Entry, Group, entry
+from genlab.evaluation.entries import Entries, Entry, Group, entry
 from genlab.inference.likelihood import LogLikelihood, bits_per_dimension, describe, log_likelihoods
 from genlab.inference.mixing import mixing
 from genlab.inference.partition import Annealing, Progress
 from genlab.metrics.classes import accuracy_by_class, calibration_error
-from genlab.metrics.estimate import Measure, bootstrap, mean
-from genlab.models.abilities import Classifies, Encodes, HasLogBound, HasLogWeights, Reconstructs, Walks
-from genlab.models.base import Model
+from genlab.metrics.estimate import Estimate, bootstrap, mean
+from genlab.models.abilities import Classifies, Encodes, HasLogBound, HasLogWeights, Reconstructs, Walks, classifies
+from genlab.models.base import Model, Quantity
 from genlab.numerics.rng import seeded
 
 BATCH = 500
 CODES = 5_000  # test examples whose codes are kept
 MOST_BASELINE = 10_000  # test examples for the likelihood of independent components
-
-FAMILY: dict[str, tuple[str, Better, bool]] = {
-    "elbo": ("nats", "higher", True),
-    "elbo_given_class": ("nats", "higher", False),
-    "reconstruction": ("nats", None, False),
-    "kl": ("nats", None, False),
-    "iw_bound": ("nats", "higher", True),
-    "bound": ("nats", "higher", True),
-    "bound_given_class": ("nats", "higher", False),
-    "denoising": ("nats", None, False),
-    "noise_mse": ("squared error/component", None, False),
-    "velocity_error": ("squared error", None, False),
-    "prior": ("nats", None, False),
-    "nll": ("nats", "lower", False),
-    "free_energy": ("nats", None, False),
-    "pseudo_log_likelihood": ("nats", "higher", False),
-    "value": ("nats", None, False),
-    "js": ("nats", None, False),
-    "d_real": ("probability", None, False),
-    "d_fake": ("probability", None, False),
-    "wasserstein": ("distance", None, False),
-    "accuracy": ("share", "higher", False),
-    "brier": ("squared error", "lower", False),
-}
-"""Of a family's measure: unit, which way is better, and whether it is a lower bound on a likelihood."""
 
 
 @dataclass
@@ -83,7 +58,7 @@ def examine(
         found.diagnoses += diagnoses.from_scalars({name: measure.value for name, measure in measures.items()})
     if isinstance(model, Reconstructs):
         _reconstruction(found, model, dataset, seed)
-    if isinstance(model, Classifies):
+    if classifies(model):
         _classification(found, model, dataset, seed)
     if isinstance(model, Encodes):
         batches = list(held_out_batches(dataset, model, seed, limit=CODES))
@@ -124,13 +99,15 @@ def _family(found: HeldOut, model: Model, dataset: Dataset, seed: int) -> None:
     for name, parts in collected.items():
         if name in ("loss", "mse"):  # the first is another's negative, the second is the reconstruction error below
             continue
-        unit, better, bound = FAMILY.get(name.rstrip("0123456789").rstrip("_"), ("", None, False))
-        group: Group = "classification" if isinstance(model, Classifies) else "family"
+        stated = model.quantities.get(name.rstrip("0123456789").rstrip("_"), Quantity(""))
+        group: Group = "classification" if classifies(model) else "family"
         values = torch.cat(parts)
         bad = diagnoses.not_finite(values, f"{name} over the test split")
         if bad is not None:
             found.diagnoses.append(bad)
-        found.entries[name] = entry(group, mean(values), unit, better, "lower bound" if bound else "statistic")
+        found.entries[name] = entry(
+            group, mean(values), stated.unit, stated.better, "lower bound" if stated.lower_bound else "statistic"
+        )
     if isinstance(model, HasLogBound):
         _terms_in_bits(found, dataset)
     found.diagnoses += diagnoses.from_scalars({name: entry.value for name, entry in found.entries.items()})
@@ -143,7 +120,7 @@ def _terms_in_bits(found: HeldOut, dataset: Dataset) -> None:
         if name in found.entries:
             nats = found.entries[name]
             assert nats.stderr is not None, "a mean has an error"
-            bits = Measure(nats.value * per_dim, nats.stderr * per_dim)
+            bits = Estimate(nats.value * per_dim, nats.stderr * per_dim)
             found.entries[f"{name}_bits_per_dim"] = entry("family", bits, "bits/dimension")
 
 
@@ -221,13 +198,13 @@ def _classification(found: HeldOut, model: Model, dataset: Dataset, seed: int) -
     top, predictions = log_p.exp().max(1)
     right = predictions == labels
     found.log_p, found.classes = log_p, labels
-    for k, measure in enumerate(accuracy_by_class(labels, predictions, model.classes)):
+    for k, measure in enumerate(accuracy_by_class(labels, predictions, dataset.spec.num_classes or 0)):
         if math.isnan(measure.value):  # dataset.exclude: there are no examples of this class
             continue
         found.entries[f"accuracy_class_{k}"] = entry("classification", measure, "share", "higher")
     found.entries["calibration_error"] = entry("classification", _calibration(top, right), "share", "lower")
 
 
-def _calibration(confidence: Tensor, right: Tensor) -> Measure:
+def _calibration(confidence: Tensor, right: Tensor) -> Estimate:
     pairs = torch.stack([confidence.double(), right.double()], dim=1)
     return bootstrap(lambda both: calibration_error(both[:, 0], both[:, 1]), pairs)[0]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from genlab.evaluation.entries import GROUPS, Entry
 from genlab.evaluation.findings import Evaluation, codes_for_projector, record
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.metrics.rounding import plain, rounded
 from genlab.plots.images import png, save_png
 from genlab.tracking.console import console
@@ -77,7 +77,7 @@ def _text(value: float, stderr: float | None) -> str:
     return plain(rounded(value, stderr)) if stderr else plain(rounded(value))
 
 
-def _cell(measure: Measure | None) -> str:
+def _cell(measure: Estimate | None) -> str:
     return "" if measure is None else _text(measure.value, measure.stderr)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from genlab.evaluation.cost import network_evaluations
 from genlab.evaluation.generated import Reference
 from genlab.inference.sampling import draw
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.metrics.frechet import fid
 from genlab.models.abilities import HasSamplers
 from genlab.models.base import GenerativeModel
@@ -18,7 +18,7 @@ class Effort:
     steps: int
     evaluations: int
     """Of the network, for one sample."""
-    fid: Measure
+    fid: Estimate
 
     def as_dict(self) -> dict[str, Any]:
         return {

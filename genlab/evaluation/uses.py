@@ -24,8 +24,8 @@ from genlab.evaluation.denoising import denoise, noise_of
 from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Entries, Entry, entry
 from genlab.evaluation.held_out import HeldOut, held_out_batches
-from genlab.metrics.estimate import Measure, mean
-from genlab.models.abilities import Conditional, Encodes, HasRate, Reconstructs
+from genlab.metrics.estimate import Estimate, mean
+from genlab.models.abilities import DecodesByClass, Encodes, HasRate, Reconstructs
 from genlab.models.base import Model
 from genlab.numerics.rng import seeded
 from genlab.plots.images import Picture
@@ -91,14 +91,14 @@ def compression(model: Model, dataset: Dataset, held_out: HeldOut, seed: int) ->
     if rate is not None:
         ratio = stored / max(rate.value, 1e-12)
         entries["rate"] = entry("compression", rate, "bits/example")
-        size = Measure(ratio, ratio * rate.stderr / max(rate.value, 1e-12))
+        size = Estimate(ratio, ratio * rate.stderr / max(rate.value, 1e-12))
         entries["compression_ratio_rate"] = entry("compression", size, "ratio")
     if "reconstruction_mse" in held_out.entries:
         lost = held_out.entries["reconstruction_mse"]
         assert lost.stderr is not None, "a mean has an error"
         dim = dataset.spec.dim
-        base = None if lost.baseline is None else Measure(lost.baseline.value / dim, lost.baseline.stderr / dim)
-        distortion = Measure(lost.value / dim, lost.stderr / dim)
+        base = None if lost.baseline is None else Estimate(lost.baseline.value / dim, lost.baseline.stderr / dim)
+        distortion = Estimate(lost.value / dim, lost.stderr / dim)
         entries["distortion"] = entry("compression", distortion, "squared error/component", baseline=base)
     return entries
 
@@ -111,7 +111,7 @@ def bits_of(dataset: Dataset) -> int:
 
 
 @torch.no_grad()
-def _rate(model: Model, dataset: Dataset, held_out: HeldOut, seed: int) -> Measure | None:
+def _rate(model: Model, dataset: Dataset, held_out: HeldOut, seed: int) -> Estimate | None:
     """Mean length of a code in bits: of a discrete one, or of one with bits back; None where neither is known."""
     if isinstance(model, HasRate):
         with seeded(seed, "rate", device=model.device):
@@ -121,5 +121,5 @@ def _rate(model: Model, dataset: Dataset, held_out: HeldOut, seed: int) -> Measu
     if known is None or known.stderr is None:
         return None
     # A conditional model needs the class to decode: log2 of their number, where nothing is known of it.
-    told = model.told if isinstance(model, Conditional) else 0
-    return Measure((known.value + math.log(max(told, 1))) / math.log(2), known.stderr / math.log(2))
+    told = model.num_classes if isinstance(model, DecodesByClass) else 0
+    return Estimate((known.value + math.log(max(told, 1))) / math.log(2), known.stderr / math.log(2))

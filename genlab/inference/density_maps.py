@@ -17,7 +17,7 @@ from genlab.data.truth import KnowsEntropy, KnowsPlane
 from genlab.inference.likelihood import importance_weighted
 from genlab.inference.plane_grid import grid_log_z, in_blocks, is_plane
 from genlab.models.abilities import HasFlow, HasFreeEnergy, HasLogProb, HasLogWeights, HasScore
-from genlab.models.base import Model
+from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
 from genlab.plots.images import Picture
 from genlab.plots.plane_panels import Panel, panels
@@ -48,18 +48,13 @@ def landscape(
         return {}
     truth = dataset.truth if isinstance(dataset.truth, KnowsPlane) else None
     box = _around(x.cpu().double())
-    training = model.training
-    model.eval()
-    try:
-        with rng.seeded(seed, "landscape", device=model.device):
-            if isinstance(model, HasFlow):
-                learned = flow_density(model, lattice_over(box, SIDE_OF_FLOW, SIDE_OF_FLOW)[0]) if carry else None
-            else:
-                learned = log_density(model, lattice_over(box, side, side)[0], draws)
-            places = lattice_over(box, ARROWS, ARROWS)[0]
-            slopes = score(model, places)
-    finally:
-        model.train(training)
+    with evaluation_mode(model), rng.seeded(seed, "landscape", device=model.device):
+        if isinstance(model, HasFlow):
+            learned = flow_density(model, lattice_over(box, SIDE_OF_FLOW, SIDE_OF_FLOW)[0]) if carry else None
+        else:
+            learned = log_density(model, lattice_over(box, side, side)[0], draws)
+        places = lattice_over(box, ARROWS, ARROWS)[0]
+        slopes = score(model, places)
     known = None if truth is None else _true_density(dataset.truth, box, side)
     found = {"density": _densities(dataset.truth, known, learned, box, x.cpu()[:MOST_POINTS], samples)}
     if slopes is not None:

@@ -23,7 +23,7 @@ from genlab.data.dataset import Representation
 from genlab.data.spec import DataSpec
 from genlab.inference.partition import Annealing, LogZ, Progress, ais, exact_log_z, reverse_ais
 from genlab.inference.plane_grid import grid_log_z, is_plane
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import (
     Anneals,
     Enumerates,
@@ -61,9 +61,9 @@ class LogLikelihood:
     """What else there is to report: log Z, its error, the effective number of chains."""
 
     @property
-    def mean(self) -> Measure:
+    def mean(self) -> Estimate:
         own = float(self.values.std()) / len(self.values) ** 0.5
-        return Measure(float(self.values.mean()), math.hypot(own, self.common_stderr))
+        return Estimate(float(self.values.mean()), math.hypot(own, self.common_stderr))
 
 
 @torch.no_grad()
@@ -196,13 +196,13 @@ def importance_weighted(
     return elbo, bound
 
 
-def bits_per_dimension(nats: Measure, data: DataSpec, represent: Representation) -> Measure:
+def bits_per_dimension(nats: Estimate, data: DataSpec, represent: Representation) -> Estimate:
     """-log2 p(x) for each of the D components. For dequantised grey values it bounds that of the integer levels themselves."""
     per_dim = 1 / (data.dim * math.log(2))
     value = -nats.value * per_dim
     if represent.dequantize and represent.levels is not None:
         value += math.log2(represent.levels)
-    return Measure(value, nats.stderr * per_dim)
+    return Estimate(value, nats.stderr * per_dim)
 
 
 def representation(data: DataSpec, represent: Representation) -> str:

@@ -6,9 +6,9 @@ from torch import Tensor
 from genlab.data.batches import in_order
 from genlab.data.dataset import Dataset
 from genlab.metrics.convergence import autocorrelation_time, r_hat
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import Walks
-from genlab.models.base import Model
+from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
 
 CHAINS = 10  # of each kind
@@ -16,23 +16,20 @@ STEPS = 100  # the first half of them is thrown away
 
 
 @torch.no_grad()
-def mixing(model: Walks, dataset: Dataset, seed: int) -> dict[str, Measure]:
+def mixing(model: Walks, dataset: Dataset, seed: int) -> dict[str, Estimate]:
     """`r_hat` between the chains and `autocorrelation_time` in steps, of the slower of two observables.
 
     These are the free energy F(x) and the mean component of x (magnetisation, ink).
     """
     assert isinstance(model, Model)
-    training = model.training
-    model.eval()
-    with rng.seeded(seed, "mixing", device=model.device):
+    with evaluation_mode(model), rng.seeded(seed, "mixing", device=model.device):
         x = next(in_order(dataset.train, dataset.represent, batch_size=CHAINS, device=model.device)).x
         chains = [_observed(model, start) for start in (x, len(x))]
-    model.train(training)
     both = torch.cat(chains, dim=1)[:, :, STEPS // 2 :]
     rows = range(len(both))
     return {
-        "r_hat": Measure(max(r_hat(both[i]) for i in rows), float("nan")),
-        "autocorrelation_time": Measure(max(autocorrelation_time(both[i]) for i in rows), float("nan")),
+        "r_hat": Estimate(max(r_hat(both[i]) for i in rows), float("nan")),
+        "autocorrelation_time": Estimate(max(autocorrelation_time(both[i]) for i in rows), float("nan")),
     }
 
 

@@ -17,8 +17,8 @@ from genlab.inference.sampling import BLOCK, draw, film, sampling_options
 from genlab.metrics.classes import calibration_error, confusion_matrix, reliability
 from genlab.models.abilities import (
     Classifies,
-    Conditional,
     Decodes,
+    DecodesByClass,
     Discriminates,
     DrawsCodes,
     Encodes,
@@ -30,8 +30,9 @@ from genlab.models.abilities import (
     Inpaints,
     Reconstructs,
     Walks,
+    classifies,
 )
-from genlab.models.base import GenerativeModel, Model
+from genlab.models.base import GenerativeModel, Model, evaluation_mode
 from genlab.models.latent.priors import StandardNormal
 from genlab.numerics import rng
 from genlab.plots.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum
@@ -70,35 +71,33 @@ def pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor | None) 
             found["samples"] = scatter({"data": test, "samples": samples}, data)
     if isinstance(model, Reconstructs):
         found["reconstructions"] = reconstructions(model, dataset, seed)
-    if isinstance(model, Classifies):
+    if classifies(model):
         found |= classification(model, dataset, seed)
     if isinstance(model, Discriminates) and samples is not None and data.dim <= 2:
         found["discriminator"] = discriminator(model, held_out(dataset, POINTS, seed, model.device).x, samples)
     if data.dim == 2:
         found |= landscape(model, dataset, seed, held_out(dataset, POINTS, seed, model.device).x, samples)
-    return found | inner_life(model, dataset, seed)
+    return found | internals(model, dataset, seed)
 
 
 @torch.no_grad()
-def inner_life(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
+def internals(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
     """Chains that the training keeps, what the hidden units look for, and which of them test examples switch on."""
     found: dict[str, Picture] = {}
     data = dataset.spec
-    training = model.training
-    model.eval()
-    if isinstance(model, HasFantasies) and (x := model.fantasies()) is not None:
-        if data.is_image:
-            found["fantasies"] = grid(x[: COLUMNS**2], COLUMNS, data)
-        else:
-            test = held_out(dataset, len(x), seed, model.device).x
-            found["fantasies"] = scatter({"data": test, "fantasies": x}, data)
-    if isinstance(model, HasFilters) and data.is_image:
-        found["filters"] = filters(model.filters()[: COLUMNS**2], COLUMNS, data)
-    if isinstance(model, HasActivations):
-        found["activations"] = matrix(model.activations(held_out(dataset, COLUMNS**2, seed, model.device).x))
-    if isinstance(model, HasSpectrum):
-        found |= principal_axes(model, dataset, seed)
-    model.train(training)
+    with evaluation_mode(model):
+        if isinstance(model, HasFantasies) and (x := model.fantasies()) is not None:
+            if data.is_image:
+                found["fantasies"] = grid(x[: COLUMNS**2], COLUMNS, data)
+            else:
+                test = held_out(dataset, len(x), seed, model.device).x
+                found["fantasies"] = scatter({"data": test, "fantasies": x}, data)
+        if isinstance(model, HasFilters) and data.is_image:
+            found["filters"] = filters(model.filters()[: COLUMNS**2], COLUMNS, data)
+        if isinstance(model, HasActivations):
+            found["activations"] = matrix(model.activations(held_out(dataset, COLUMNS**2, seed, model.device).x))
+        if isinstance(model, HasSpectrum):
+            found |= principal_axes(model, dataset, seed)
     return found
 
 
@@ -120,27 +119,22 @@ def principal_axes(model: Model, dataset: Dataset | None, seed: int) -> dict[str
 def discriminator(model: Discriminates, x: Tensor, samples: Tensor) -> Picture:
     """D over the line or plane of the data, beside the best answer D* to the samples, with densities estimated by kernels."""
     assert isinstance(model, Model)
-    training = model.training
-    model.eval()
-    picture = optimal_discriminator(
-        lambda points: model.discriminate(points.to(x.device)).cpu(), x.cpu(), samples.cpu()
-    )
-    model.train(training)
-    return picture
+    with evaluation_mode(model):
+        return optimal_discriminator(
+            lambda points: model.discriminate(points.to(x.device)).cpu(), x.cpu(), samples.cpu()
+        )
 
 
 @torch.no_grad()
 def classification(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
     """Confusion matrix and reliability diagram on the validation split (the test split, where there is none)."""
     assert isinstance(model, Classifies)
-    training = model.training
-    model.eval()
     split = dataset.validation or dataset.test
     with rng.seeded(seed, "held out", device=model.device):
         batches = list(in_order(split, dataset.represent, batch_size=500, device=model.device, limit=10_000))
-    log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
+    with evaluation_mode(model):
+        log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
     labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
-    model.train(training)
     return classification_charts(log_p, labels)
 
 
@@ -162,10 +156,8 @@ def reconstructions(model: Model, dataset: Dataset, seed: int) -> Picture:
     """Rows of test examples, each above the row of their reconstructions."""
     assert isinstance(model, Reconstructs)
     x = held_out(dataset, 4 * COLUMNS if dataset.spec.is_image else POINTS, seed, model.device).x
-    training = model.training
-    model.eval()
-    restored = model.reconstruct(x)
-    model.train(training)
+    with evaluation_mode(model):
+        restored = model.reconstruct(x)
     if dataset.spec.is_image:
         return pairs(x, restored, COLUMNS, dataset.spec)
     return scatter({"data": x, "reconstructions": restored}, dataset.spec)
@@ -184,14 +176,14 @@ def interpolation(model: Decodes, start: Tensor, end: Tensor, steps: int = 10, y
 
 
 def decoded(model: Decodes, codes: Tensor, y: Tensor | None) -> Tensor:
-    return model.decode(codes, y) if isinstance(model, Conditional) and y is not None else model.decode(codes)
+    return model.decode(codes, y) if isinstance(model, DecodesByClass) and y is not None else model.decode(codes)
 
 
 def told_classes(model: Model, x: Tensor) -> Tensor | None:
     """One-hot classes (n, told) that a conditional model takes examples x for; None for any other."""
-    if not isinstance(model, Conditional) or not model.told or not isinstance(model, Classifies):
+    if not isinstance(model, DecodesByClass) or not isinstance(model, Classifies) or not model.num_classes:
         return None
-    return F.one_hot(model.classify(x).argmax(1), model.told).float()
+    return F.one_hot(model.classify(x).argmax(1), model.num_classes).float()
 
 
 @torch.no_grad()
@@ -200,7 +192,7 @@ def interpolation_of_draws(model: DrawsCodes, seed: int, rows: int = 8) -> Tenso
     assert isinstance(model, Model)
     with rng.seeded(seed, "codes", device=model.device):
         codes = model.draw_codes(2 * rows)
-    told = model.told if isinstance(model, Conditional) else 0
+    told = model.num_classes if isinstance(model, DecodesByClass) else 0
     y = F.one_hot(torch.arange(rows) % told, told).float().to(codes) if told else None
     return interpolation(model, codes[:rows], codes[rows:], COLUMNS, y)
 
@@ -321,7 +313,7 @@ def portfolio(
         if len(states) > 1 and data.is_image:
             pictures["chain"] = grid(states.transpose(0, 1).flatten(0, 1), len(states), data)
             arrays["chain"] = states.numpy()
-    if isinstance(model, Classifies) and dataset is not None:
+    if classifies(model) and dataset is not None:
         pictures |= classification(model, dataset, seed)
     if isinstance(model, Reconstructs) and dataset is not None:
         pictures["reconstructions"] = reconstructions(model, dataset, seed)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from genlab.data.dataset import Dataset
 from genlab.data.truth import HasObservables
-from genlab.models.abilities import Told
-from genlab.models.base import GenerativeModel
+from genlab.models.abilities import Conditional
+from genlab.models.base import GenerativeModel, evaluation_mode
 from genlab.numerics import rng
 
 BLOCK = 64
@@ -53,7 +53,7 @@ def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str
     if dataset.spec.support == "binary" and dataset.represent.binarize == "none" and "mean" in takes:
         found["mean"] = False
     if isinstance(dataset.truth, HasObservables) and "labels" in takes and "labels" not in options:
-        told = model.told if isinstance(model, Told) else getattr(model, "label_units", 0)
+        told = model.num_classes if isinstance(model, Conditional) else getattr(model, "label_units", 0)
         if told == len(dataset.truth.temperatures) > 1:
             found["labels"] = list(range(told))
     return found
@@ -74,7 +74,7 @@ def classes_asked(model: GenerativeModel, n: int, labels: list[int] | int | None
 
 def _turns(model: GenerativeModel, labels: list[int] | int | None) -> list[int]:
     if labels is None:
-        return list(range(model.told)) if isinstance(model, Told) else []
+        return list(range(model.num_classes)) if isinstance(model, Conditional) else []
     return [labels] if isinstance(labels, int) else list(labels)
 
 
@@ -87,12 +87,7 @@ def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any)
 
 def _chain(model: GenerativeModel, block: int, seed: int, options: dict[str, Any]) -> Iterator[Tensor]:
     """States of the chains of one block. To be drained: the training's random stream is put back at the end."""
-    training = model.training
     options = options | in_turns(model, block, options.get("labels"))
-    model.eval()
-    try:
-        with rng.seeded(seed, "sample", block, device=model.device):
-            for state in model.sample_loop(block_size(model), **options):
-                yield state.detach().float()  # of whatever precision the networks are
-    finally:
-        model.train(training)
+    with evaluation_mode(model), rng.seeded(seed, "sample", block, device=model.device):
+        for state in model.sample_loop(block_size(model), **options):
+            yield state.detach().float()  # of whatever precision the networks are

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from genlab.lattice.observables import ALLOWED
 from genlab.metrics.convergence import autocorrelation_time
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 
 BLOCK = 5.0  # integrated autocorrelation times
 FEWEST = 10  # blocks, however long the correlations
@@ -60,7 +60,7 @@ def derived(means: Means, sites: int, temperature: float | None) -> Means:
     return found
 
 
-def thermodynamics(s: Tensor, names: Sequence[str], temperature: float | None) -> dict[str, Measure]:
+def thermodynamics(s: Tensor, names: Sequence[str], temperature: float | None) -> dict[str, Estimate]:
     """Every quantity that follows from the observables `names` of configurations s (n, H, W), in their order."""
     values = primitives(s, names)
     sites = s.shape[-1] * s.shape[-2]
@@ -87,13 +87,13 @@ def block_length(values: Means) -> int:
     return max(1, min(length, n // FEWEST))
 
 
-def jackknife(statistics: Callable[[Means], Means], values: Means, block: int) -> dict[str, Measure]:
+def jackknife(statistics: Callable[[Means], Means], values: Means, block: int) -> dict[str, Estimate]:
     """`statistics` of the means of `values` (n, ...), with errors from leaving out one block of `block` rows at a time."""
     whole = statistics({name: one.mean(0) for name, one in values.items()})
     n = len(next(iter(values.values())))
     blocks = n // block
     if blocks < 2:
-        return {name: Measure(float(value), math.nan) for name, value in whole.items()}
+        return {name: Estimate(float(value), math.nan) for name, value in whole.items()}
     left_out = {}
     for name, one in values.items():
         parts = one[: blocks * block].unflatten(0, (blocks, block)).mean(1)
@@ -103,5 +103,5 @@ def jackknife(statistics: Callable[[Means], Means], values: Means, block: int) -
     for name, value in whole.items():
         scatter = replicates[name] - replicates[name].mean(0)
         error = math.sqrt((blocks - 1) / blocks * float(scatter.square().sum()))
-        found[name] = Measure(float(value), error)
+        found[name] = Estimate(float(value), error)
     return found

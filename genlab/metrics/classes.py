@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.metrics.estimate import Measure, mean
+from genlab.metrics.estimate import Estimate, mean
 
 
 def histogram(labels: Tensor, classes: int) -> Tensor:
@@ -14,7 +14,7 @@ def histogram(labels: Tensor, classes: int) -> Tensor:
     return torch.bincount(labels.cpu(), minlength=classes).double() / max(1, len(labels))
 
 
-def entropy(shares: Tensor, n: int) -> Measure:
+def entropy(shares: Tensor, n: int) -> Estimate:
     """H = -sum_k p_k log p_k in nats of shares estimated from n examples.
 
     The standard error is that of the linear terms, sqrt(Var(log p)/n), less what noise adds to this variance, (K - 1)/n; and that
@@ -24,10 +24,10 @@ def entropy(shares: Tensor, n: int) -> Measure:
     value = float(-(p * p.log()).sum())
     linear = float((p * p.log().square()).sum()) - value**2 - (len(p) - 1) / n
     quadratic = (len(p) - 1) / (2 * n**2)
-    return Measure(value, math.sqrt(max(0.0, linear) / n + quadratic))
+    return Estimate(value, math.sqrt(max(0.0, linear) / n + quadratic))
 
 
-def classes_reached(shares: Tensor, real: Tensor, n: int, fraction: float = 0.1) -> Measure:
+def classes_reached(shares: Tensor, real: Tensor, n: int, fraction: float = 0.1) -> Estimate:
     """Share of the real classes that are generated at no less than `fraction` of their real frequency.
 
     The standard error adds up the chances p(1 - p) that a class would be on the other side of that line in another sample of n.
@@ -39,17 +39,17 @@ def classes_reached(shares: Tensor, real: Tensor, n: int, fraction: float = 0.1)
     z = (shares[present] - line) / scatter.clamp_min(1e-12)
     chance = 0.5 * torch.erfc(-z / math.sqrt(2))
     variance = (chance * (1 - chance)).sum() / int(present.sum()) ** 2
-    return Measure(float(reached.double().mean()), float(variance.sqrt()))
+    return Estimate(float(reached.double().mean()), float(variance.sqrt()))
 
 
-def total_variation(shares: Tensor, real: Tensor, n: int, m: int) -> Measure:
+def total_variation(shares: Tensor, real: Tensor, n: int, m: int) -> Estimate:
     """1/2 sum_k |p_k - q_k| between class frequencies estimated from n and from m examples; 0 is best, 1 is worst."""
     difference = shares - real
     sign = difference.sign()
     variance = sum(
         float((p * sign.square()).sum() - (p * sign).sum() ** 2) / size for p, size in ((shares, n), (real, m))
     )
-    return Measure(float(0.5 * difference.abs().sum()), 0.5 * math.sqrt(max(0.0, variance)))
+    return Estimate(float(0.5 * difference.abs().sum()), 0.5 * math.sqrt(max(0.0, variance)))
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
@@ -84,7 +84,7 @@ def calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> floa
     return float((gap * found.count).sum() / found.count.sum())
 
 
-def accuracy_by_class(labels: Tensor, predictions: Tensor, classes: int) -> list[Measure]:
+def accuracy_by_class(labels: Tensor, predictions: Tensor, classes: int) -> list[Estimate]:
     """Share of right predictions among the examples of each class; nan for a class without examples."""
     right = (labels == predictions).double()
     return [mean(right[labels == k]) for k in range(classes)]

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 
-class Measure(NamedTuple):
+class Estimate(NamedTuple):
     value: float
     stderr: float
     """Standard error from the finite number of examples; nan where it is unknown."""
 
 
-def mean(values: Tensor) -> Measure:
+def mean(values: Tensor) -> Estimate:
     """Mean of `values` (n,) and its standard error, s/sqrt(n).
 
     Where they are all 0 or 1, the error is that of a share with half a success and half a failure added (Jeffreys' prior): 31 of
@@ -21,16 +21,16 @@ def mean(values: Tensor) -> Measure:
     """
     values, n = values.double(), len(values)
     if n < 2:
-        return Measure(float(values.mean()), float("nan"))
+        return Estimate(float(values.mean()), float("nan"))
     if bool(((values == 0) | (values == 1)).all()):
         p = (float(values.sum()) + 0.5) / (n + 1)
-        return Measure(float(values.mean()), (p * (1 - p) / (n + 1)) ** 0.5)
-    return Measure(float(values.mean()), float(values.std()) / n**0.5)
+        return Estimate(float(values.mean()), (p * (1 - p) / (n + 1)) ** 0.5)
+    return Estimate(float(values.mean()), float(values.std()) / n**0.5)
 
 
 def bootstrap(
     statistic: Callable[..., float], *samples: Tensor, replicates: int = 100, seed: int = 0
-) -> tuple[Measure, Tensor]:
+) -> tuple[Estimate, Tensor]:
     """statistic(*samples) with its standard error over resampled data (Efron 1979), and the replicates themselves.
 
     Every one of `samples` (n_i, ...) is drawn from anew, n_i examples with replacement, independently of the others.
@@ -44,4 +44,4 @@ def bootstrap(
             drawn.append(x.index_select(0, index))
         found.append(statistic(*drawn))
     values = torch.tensor(found, dtype=torch.float64)
-    return Measure(statistic(*samples), float(values.std())), values
+    return Estimate(statistic(*samples), float(values.std())), values

@@ -7,7 +7,7 @@ more so the fewer examples there are: compare only at equal numbers, and with th
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from genlab.metrics.estimate import Measure, bootstrap
+from genlab.metrics.estimate import Estimate, bootstrap
 
 
 class _Given(nn.Module):
@@ -30,6 +30,6 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     return max(0.0, float(metric.compute()))
 
 
-def fid(real: Tensor, generated: Tensor, replicates: int = 100) -> Measure:
+def fid(real: Tensor, generated: Tensor, replicates: int = 100) -> Estimate:
     """FID with its bootstrap standard error over both sets."""
     return bootstrap(frechet_distance, real.cpu(), generated.cpu(), replicates=replicates)[0]

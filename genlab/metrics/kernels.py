@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 
 BLOCK_ELEMENTS = 2**19  # larger blocks leave the cache: their passes then take twice as long
 
@@ -97,7 +97,7 @@ def within(x: Tensor, kernel: Kernel) -> Tensor:
     return (rows - own) / (len(x) - 1)
 
 
-def mmd(real: Tensor, generated: Tensor, kernel: Kernel, real_within: Tensor | None = None) -> Measure:
+def mmd(real: Tensor, generated: Tensor, kernel: Kernel, real_within: Tensor | None = None) -> Estimate:
     """MMD^2 of features (n, d) and (m, d), n, m >= 2; `real_within` may hold within(real, kernel) for use with several sets.
 
     The standard error is that of the linear terms of the statistic, with the scatter of the means in them left in: near
@@ -110,4 +110,4 @@ def mmd(real: Tensor, generated: Tensor, kernel: Kernel, real_within: Tensor | N
     xy, yx = xy_rows / len(y), xy_columns / len(x)
     value = xx.mean() + yy.mean() - 2 * xy.mean()
     variance = 4 * (xx - xy).var() / len(x) + 4 * (yy - yx).var() / len(y)
-    return Measure(float(value), float(variance.sqrt()))
+    return Estimate(float(value), float(variance.sqrt()))

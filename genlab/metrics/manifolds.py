@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from genlab.metrics.estimate import Measure, mean
+from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.kernels import distance_blocks
 
 GROUPS = 20
@@ -42,7 +42,7 @@ def manifold(points: Tensor, k: int = 5) -> Manifold:
     return Manifold(x, torch.cat(found), k)
 
 
-def quality(real: Manifold, generated: Manifold) -> dict[str, Measure]:
+def quality(real: Manifold, generated: Manifold) -> dict[str, Estimate]:
     """precision, recall, density, coverage of generated features, with standard errors from the finite number of both sets.
 
     Each is a mean over one of the sets, whose scatter gives one part of the error; the other part, from the balls that the
@@ -72,11 +72,11 @@ def _groups(n: int, like: Tensor) -> Tensor:
     return torch.eye(GROUPS, device=like.device)[torch.arange(n, device=like.device) % GROUPS]
 
 
-def _with_jackknife(counts: Tensor, statistic: Callable[[Tensor, float], Tensor]) -> Measure:
+def _with_jackknife(counts: Tensor, statistic: Callable[[Tensor, float], Tensor]) -> Estimate:
     """Mean over examples of statistic(number of balls, share of the groups left in), from counts (n, GROUPS)."""
     counts = counts.double()
     total = counts.sum(1)
     own = mean(statistic(total, 1.0))
     left = torch.stack([statistic(total - counts[:, g], 1 - 1 / GROUPS).mean() for g in range(GROUPS)])
     others = (GROUPS - 1) / GROUPS * float((left - left.mean()).square().sum())
-    return Measure(own.value, math.sqrt(own.stderr**2 + others))
+    return Estimate(own.value, math.sqrt(own.stderr**2 + others))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.metrics.estimate import Measure, mean
+from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.kernels import distance_blocks
 
 COLUMNS = 4096  # known examples at a time
@@ -52,15 +52,15 @@ def nearest(x: Tensor, others: Tensor) -> Nearest:
 
 @dataclass(frozen=True)
 class Memorisation:
-    nearest_is_train: Measure
+    nearest_is_train: Estimate
     """Share of generated examples whose nearest neighbour is a training example."""
     expected: float
     """That share for a model that has memorised nothing, N_train/(N_train + N_test)."""
-    train_distance: Measure
+    train_distance: Estimate
     """Mean distance to the nearest training example."""
-    test_distance: Measure
+    test_distance: Estimate
     """Mean distance to the nearest test example."""
-    copies: Measure
+    copies: Estimate
     """Share of generated examples that lie a hundred times nearer to a training example than to any test example."""
 
 

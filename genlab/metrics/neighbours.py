@@ -13,7 +13,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from genlab.metrics.estimate import Measure, mean
+from genlab.metrics.estimate import Estimate, mean
 
 
 def ranks_of_distances(x: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def ranks_of_distances(x: Tensor) -> Tensor:
     return torch.empty_like(order).scatter_(1, order, places)
 
 
-def trustworthiness(ranks: Tensor, codes: Tensor, k: int = 5) -> Measure:
+def trustworthiness(ranks: Tensor, codes: Tensor, k: int = 5) -> Estimate:
     """T of `codes` (n, q), n > 2k, of examples with ranks_of_distances `ranks`; the error is from the scatter over i."""
     n = len(codes)
     assert n > 2 * k, "ranks beyond k must exist"
@@ -35,7 +35,7 @@ def trustworthiness(ranks: Tensor, codes: Tensor, k: int = 5) -> Measure:
     return mean(1 - 2 * excess / (k * (2 * n - 3 * k - 1)))
 
 
-def nearest_neighbours_accuracy(train: Tensor, y: Tensor, test: Tensor, labels: Tensor, k: int = 5) -> Measure:
+def nearest_neighbours_accuracy(train: Tensor, y: Tensor, test: Tensor, labels: Tensor, k: int = 5) -> Estimate:
     """Share of `test` (m, q) whose k nearest among `train` (n, q), n >= k, vote for the right class (of equals the first)."""
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -43,7 +43,7 @@ def nearest_neighbours_accuracy(train: Tensor, y: Tensor, test: Tensor, labels: 
     return mean(torch.from_numpy(model.predict(test.double().numpy())) == labels)
 
 
-def linear_accuracy(train: Tensor, y: Tensor, test: Tensor, labels: Tensor) -> Measure:
+def linear_accuracy(train: Tensor, y: Tensor, test: Tensor, labels: Tensor) -> Estimate:
     """Share of `test` (m, q) that a logistic regression on `train` (n, q), components in units of their scatter, gets right."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression

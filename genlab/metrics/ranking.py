@@ -17,7 +17,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 
 
 def midranks(x: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def midranks(x: Tensor) -> Tensor:
     return ranks[inverse]
 
 
-def auroc(positive: Tensor, negative: Tensor) -> Measure:
+def auroc(positive: Tensor, negative: Tensor) -> Estimate:
     """Area under the ROC curve of scores (n,) and (m,), n, m >= 2, with DeLong's standard error.
 
     That error is 0 where every pair is in the right order (or every one in the wrong): then it is that of a share of min(n, m)
@@ -43,11 +43,11 @@ def auroc(positive: Tensor, negative: Tensor) -> Measure:
     if value in (0.0, 1.0):
         few = min(n, m)
         p = 0.5 / (few + 1)
-        return Measure(value, math.sqrt(p * (1 - p) / (few + 1)))
-    return Measure(value, math.sqrt(float(above.var()) / n + float(below.var()) / m))
+        return Estimate(value, math.sqrt(p * (1 - p) / (few + 1)))
+    return Estimate(value, math.sqrt(float(above.var()) / n + float(below.var()) / m))
 
 
-def interval(area: Measure, level: float = 0.95) -> tuple[float, float]:
+def interval(area: Estimate, level: float = 0.95) -> tuple[float, float]:
     """Confidence interval of an AUROC, symmetric in its logit so that it stays within [0, 1]."""
     z = NormalDist().inv_cdf(0.5 + level / 2)
     value, stderr = area

@@ -59,17 +59,21 @@ class Decodes(Protocol):
 
 
 @runtime_checkable
-class Told(Protocol):
-    """It may be told the class of what it makes: its sample_loop has an argument `labels`."""
+class Conditional(Protocol):
+    """A model of p(x|y), where it is conditional: its sample_loop has an argument `labels`."""
 
-    told: int
-    """Number of classes; 0 where it is not told."""
+    num_classes: int
+    """Number of classes; 0 for an unconditional model."""
+
+    def one_hot(self, y: Tensor | None) -> Tensor | None:
+        """Classes y (n,) as the network takes them, (n, num_classes); None for an unconditional model."""
+        ...
 
 
 @runtime_checkable
-class Conditional(Told, Protocol):
+class DecodesByClass(Conditional, Protocol):
     def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
-        """Example of the one-hot classes y (n, told) that belongs to the code h, shape (n, *data.shape)."""
+        """Example of the one-hot classes y (n, num_classes) that belongs to the code h, shape (n, *data.shape)."""
         ...
 
 
@@ -300,8 +304,19 @@ class Monitors(Protocol):
 
 @runtime_checkable
 class Classifies(Protocol):
-    classes: int
+    classifies: bool
+    """Whether this model does so: some families classify only where they are conditional."""
 
     def classify(self, x: Tensor) -> Tensor:
         """log p(y|x) in nats, shape (n, classes)."""
         ...
+
+
+def able(ability: type) -> Callable[[object], bool]:
+    """Whether a model has an ability."""
+    return lambda model: isinstance(model, ability)
+
+
+def classifies(model: object) -> bool:
+    """Whether `model` gives p(y|x)."""
+    return isinstance(model, Classifies) and model.classifies

@@ -1,21 +1,38 @@
 """The contract between a model and everything that runs it: a training loop and a sampling loop, both as generators."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar, final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from genlab.config.schema import family_of
+from genlab.config.targets import moved_parameters
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
-from genlab.models.ema import Copied
+from genlab.models.ema import FrozenCopy
 from genlab.optimizers.recipe import Recipe
 
 Metrics = dict[str, Tensor]
+Better = Literal["lower", "higher"] | None
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a family says of one of its own measures."""
+
+    unit: str
+    better: Better = None
+    """In which direction models improve; None where neither is better."""
+    lower_bound: bool = False
+    """Whether it is a lower bound on a log-likelihood."""
+
+
 Charts = dict[str, list[str]]
 """Title of a chart -> names of the scalars that belong into one picture."""
 
@@ -40,6 +57,8 @@ class Model(nn.Module, ABC):
     uses_unlabelled: ClassVar[bool] = False
     """Whether a family that is told classes also trains on examples without, y = -1 (dataset.labelled)."""
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {}
+    """Of what `evaluate` returns; a name without its number stands for all levels, as kl for kl_1, kl_2, ..."""
     charts: ClassVar[Charts] = {}
     """What people of the field look at side by side; the log lays it out so."""
     labelled_beside: ClassVar[bool] = False
@@ -57,7 +76,7 @@ class Model(nn.Module, ABC):
                 f"model={family} cannot model {data.support} data (dataset={data.name}), only "
                 f"{' or '.join(sorted(self.supports))}; {REMEDY[data.support]}"
             )
-        if self.needs_labels and data.classes is None:
+        if self.needs_labels and data.num_classes is None:
             raise GenlabError(
                 f"model={family} needs labels, and dataset={data.name} has none; "
                 "add labels (dataset.labels=FILE, or sub-folders of pictures), or use a family without, such as model=vae"
@@ -70,6 +89,7 @@ class Model(nn.Module, ABC):
         self.data = data
         self.optimizers = {}
         self.gradient_norms: Metrics = {}
+        self.register_load_state_dict_pre_hook(_rename_moved)
 
     @abstractmethod
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
@@ -97,7 +117,7 @@ class Model(nn.Module, ABC):
     @property
     def size(self) -> int:
         """Number of parameters, those of copies and running averages not counted again."""
-        copied = {id(p) for part in self.modules() if isinstance(part, Copied) for p in part.parameters()}
+        copied = {id(p) for part in self.modules() if isinstance(part, FrozenCopy) for p in part.parameters()}
         return sum(p.numel() for p in self.parameters() if id(p) not in copied)
 
     @final
@@ -139,6 +159,26 @@ class Model(nn.Module, ABC):
 
     def _name_of(self, optimizer: Optimizer) -> str:
         return next(name for name, known in self.optimizers.items() if known is optimizer)
+
+
+def _rename_moved(model: nn.Module, state: dict[str, Any], *_: object) -> None:
+    """Before parameters are loaded: those of an older checkpoint get the names that they have now, in the order that they had."""
+    moved = moved_parameters(type(model).__name__, state)
+    if moved:
+        named = {moved.get(name, name): value for name, value in state.items()}
+        state.clear()
+        state.update(named)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Within the block the model is evaluated (no dropout, averaged parameters); after it, it is as it was before."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 class GenerativeModel(Model):

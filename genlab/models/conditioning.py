@@ -8,13 +8,13 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 
 
-def classes_of(data: DataSpec, conditional: bool) -> int:
+def num_classes_of(data: DataSpec, conditional: bool) -> int:
     """Number of classes that a model is told of: 0 unless conditional. Raises GenlabError where the data have none."""
-    if conditional and data.classes is None:
+    if conditional and data.num_classes is None:
         raise GenlabError(
             f"model.conditional=true needs labels, and dataset={data.name} has none; set model.conditional=false"
         )
-    return (data.classes or 0) if conditional else 0
+    return (data.num_classes or 0) if conditional else 0
 
 
 def wanted_classes(labels: list[int] | int, n: int, classes: int) -> Tensor:

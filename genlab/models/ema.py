@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Copied(nn.Module):
+class FrozenCopy(nn.Module):
     """Another state of a network that is trained elsewhere, with gradients of its input only."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -30,10 +30,10 @@ class Copied(nn.Module):
 
     def take(self, now: nn.Module) -> None:
         """Become a copy of the network as it is now, or of a copy of it."""
-        self.network.load_state_dict((now.network if isinstance(now, Copied) else now).state_dict())
+        self.network.load_state_dict((now.network if isinstance(now, FrozenCopy) else now).state_dict())
 
 
-class RunningAverage(Copied):
+class EMA(FrozenCopy):
     """`decay` is d. At first it reaches over a share `reach` of the updates so far: with 1 it weighs all of them alike."""
 
     updates: Tensor

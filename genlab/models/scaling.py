@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from genlab.data.spec import DataSpec
 
 
-class Units(nn.Module):
+class Scaling(nn.Module):
     shift: Tensor
     scale: Tensor
 

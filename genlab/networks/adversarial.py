@@ -127,7 +127,7 @@ class Discriminator(nn.Module):
         widths: Sequence[int],
         *,
         outputs: int,
-        classes: int,
+        num_classes: int,
         bound: Bound,
         noise: tuple[float, float],
         slope: float,
@@ -146,7 +146,7 @@ class Discriminator(nn.Module):
         self.flat = network == "mlp"
         self.features = nn.Sequential(*layers)
         self.head = bounded(nn.Linear(n, outputs), bound, last=True)
-        self.embedding = nn.Linear(classes, n, bias=False) if classes else None
+        self.embedding = nn.Linear(num_classes, n, bias=False) if num_classes else None
         if self.embedding is not None:
             nn.init.zeros_(self.embedding.weight)
 
@@ -229,7 +229,7 @@ def discriminator(
     *,
     channels: int = 0,
     outputs: int = 1,
-    classes: int = 0,
+    num_classes: int = 0,
     bound: Bound = "none",
     noise: tuple[float, float] = (0.0, 0.0),
     slope: float = SLOPE,
@@ -243,7 +243,9 @@ def discriminator(
         shape = (data.dim + channels,)
     else:
         _refuse_deep(data, widths, "critic_hidden")
-    return Discriminator(shape, kind, widths, outputs=outputs, classes=classes, bound=bound, noise=noise, slope=slope)
+    return Discriminator(
+        shape, kind, widths, outputs=outputs, num_classes=num_classes, bound=bound, noise=noise, slope=slope
+    )
 
 
 def _default(data: DataSpec, kind: str, large: dict[str, list[int]], small: list[int]) -> list[int]:

@@ -48,7 +48,7 @@ def encoder_and_decoder(
     latent_dim: int,
     outputs: int,
     activation: Activation,
-    classes: int = 0,
+    num_classes: int = 0,
 ) -> tuple[nn.Module, Decoder]:
     """An encoder (n, *shape) -> (n, code) and the mirrored decoder (n, latent_dim) -> (n, outputs*C, ...).
 
@@ -67,20 +67,22 @@ def encoder_and_decoder(
         if min(data.shape[1:]) < 2 ** (len(widths) - 1):
             raise GenlabError(f"model.hidden={widths}: each entry halves the sides of {data.shape[1:]}; name fewer")
         output_shape = (outputs * data.shape[0], *data.shape[1:])
-        input_shape = (data.shape[0] + classes, *data.shape[1:])
+        input_shape = (data.shape[0] + num_classes, *data.shape[1:])
         if network == "resnet":
             return (
                 ResEncoder(input_shape, widths, code, activation),
-                ResDecoder(latent_dim + classes, widths, output_shape, activation),
+                ResDecoder(latent_dim + num_classes, widths, output_shape, activation),
             )
         return (
             ConvEncoder(input_shape, widths, code, activation),
-            ConvDecoder(latent_dim + classes, widths, output_shape, activation),
+            ConvDecoder(latent_dim + num_classes, widths, output_shape, activation),
         )
     widths = list(default_hidden if hidden is None else hidden)
     return (
-        MLP([data.dim + classes, *widths, code], activation),
-        VectorDecoder([latent_dim + classes, *reversed(widths), outputs * data.dim], outputs, data.shape, activation),
+        MLP([data.dim + num_classes, *widths, code], activation),
+        VectorDecoder(
+            [latent_dim + num_classes, *reversed(widths), outputs * data.dim], outputs, data.shape, activation
+        ),
     )
 
 

@@ -24,19 +24,19 @@ class LevelEmbedding(nn.Module):
 
     frequencies: Tensor
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
         spaced = torch.linspace(math.log(LOWEST), math.log(HIGHEST), FREQUENCIES).exp()
         self.register_buffer("frequencies", spaced, persistent=False)
         self.first = nn.Linear(2 * FREQUENCIES, width)
-        self.told = nn.Linear(classes, width, bias=False) if classes else None
+        self.class_embedding = nn.Linear(num_classes, width, bias=False) if num_classes else None
         self.second = nn.Linear(width, width)
 
     def forward(self, u: Tensor, y: Tensor | None) -> Tensor:
         angles = u[:, None] * self.frequencies
         h = self.first(torch.cat([angles.sin(), angles.cos()], 1))
-        if self.told is not None and y is not None:
-            h = h + self.told(y)
+        if self.class_embedding is not None and y is not None:
+            h = h + self.class_embedding(y)
         out: Tensor = F.silu(self.second(F.silu(h)))
         return out
 

@@ -24,14 +24,14 @@ FEW = (
 )
 
 
-class TimedMLP(nn.Module):
+class TimeConditionedMLP(nn.Module):
     """Residual layers of one width: x + affine(act(norm(x) scaled and shifted by the level)), of vectors or of flattened
     pictures."""
 
-    def __init__(self, shape: tuple[int, ...], width: int, *, layers: int, classes: int, dropout: float) -> None:
+    def __init__(self, shape: tuple[int, ...], width: int, *, layers: int, num_classes: int, dropout: float) -> None:
         super().__init__()
         dim = prod(shape)
-        self.embedding = LevelEmbedding(EMBEDDING, classes)
+        self.embedding = LevelEmbedding(EMBEDDING, num_classes)
         self.waves = [1.0, 2.0, 4.0] if dim <= FEW else []
         self.first = nn.Linear(dim * (1 + 2 * len(self.waves)), width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
@@ -52,14 +52,14 @@ class TimedMLP(nn.Module):
         return out.view(x.shape)
 
 
-def timed_network(
+def time_conditioned_network(
     data: DataSpec,
     network: Backbone,
     hidden: Sequence[int] | None,
     *,
     patch: int | None,
     depth: int | None,
-    classes: int,
+    num_classes: int,
     dropout: float,
     fourier: Sequence[int] = (),
 ) -> nn.Module:
@@ -78,7 +78,7 @@ def timed_network(
                 "model.network=unet"
             )
         width = _single(hidden, 128 if data.dim <= 32 else 512, "mlp")
-        return TimedMLP(data.shape, width, layers=depth or 4, classes=classes, dropout=dropout)
+        return TimeConditionedMLP(data.shape, width, layers=depth or 4, num_classes=num_classes, dropout=dropout)
     side = min(data.shape[1:])
     if kind == "transformer":
         width = _single(hidden, 160, "transformer")
@@ -86,7 +86,7 @@ def timed_network(
             raise GenlabError(f"model.hidden=[{width}]: a transformer's width is a multiple of {PER_HEAD}")
         patch = patch or (4 if side >= LARGE else 2)
         return Transformer(
-            data.shape, width, patch=patch, layers=depth or 6, classes=classes, dropout=dropout, fourier=fourier
+            data.shape, width, patch=patch, layers=depth or 6, num_classes=num_classes, dropout=dropout, fourier=fourier
         )
     widths = list(hidden or ([64, 128] if side >= LARGE else [32, 64]))
     unit = max(GROUPS, HEADS)
@@ -98,7 +98,9 @@ def timed_network(
             f"model.hidden={widths}: each entry after the first halves the sides of {data.shape[1:]}, and model.patch={patch} "
             "divides them first; name fewer"
         )
-    return UNet(data.shape, widths, patch=patch, blocks=depth or 1, classes=classes, dropout=dropout, fourier=fourier)
+    return UNet(
+        data.shape, widths, patch=patch, blocks=depth or 1, num_classes=num_classes, dropout=dropout, fourier=fourier
+    )
 
 
 def _single(hidden: Sequence[int] | None, default: int, network: str) -> int:

@@ -49,7 +49,7 @@ class Transformer(nn.Module):
         *,
         patch: int,
         layers: int,
-        classes: int,
+        num_classes: int,
         dropout: float,
         fourier: Sequence[int] = (),
     ) -> None:
@@ -58,7 +58,7 @@ class Transformer(nn.Module):
         channels, *self.sides = shape
         self.patch = patch
         self.grid = [-(-side // patch) for side in self.sides]
-        self.embedding = LevelEmbedding(EMBEDDING, classes)
+        self.embedding = LevelEmbedding(EMBEDDING, num_classes)
         self.first = nn.Linear(channels * (1 + 2 * len(self.fourier)) * patch**2, width)
         self.place = nn.Parameter(0.02 * torch.randn(self.grid[0] * self.grid[1], width))
         self.layers = nn.ModuleList(Layer(width, dropout) for _ in range(layers))

@@ -97,7 +97,7 @@ def rebuild(described: Mapping[str, Any], optimizer: Recipe, dropout: float) -> 
     """The trunk of a model of this description, its parameters random, with dropout at its end; needs no run."""
     facts = described["data"]
     shape = tuple(facts["shape"])
-    data = DataSpec(**{**facts, "shape": shape}, mean=torch.full(shape, 0.5), std=torch.ones(shape))
+    data = DataSpec.from_state_dict({**facts, "mean": torch.full(shape, 0.5), "std": torch.ones(shape)})
     trunk = trunk_of(build(described["model"], "model.trunk.model", data=data, optimizer=optimizer))
     assert trunk is not None, "it was one when it was described"
     trunk.draw_afresh()

@@ -70,7 +70,7 @@ class UNet(nn.Module):
         *,
         patch: int,
         blocks: int,
-        classes: int,
+        num_classes: int,
         dropout: float,
         fourier: Sequence[int] = (),
     ) -> None:
@@ -78,7 +78,7 @@ class UNet(nn.Module):
         channels, *self.sides = shape
         self.fourier = tuple(fourier)
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
-        self.embedding = LevelEmbedding(EMBEDDING, classes)
+        self.embedding = LevelEmbedding(EMBEDDING, num_classes)
         self.first = nn.Conv2d(channels * (1 + 2 * len(self.fourier)) * patch**2, widths[0], 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow, self.join = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()

@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from genlab.config.types import Positive, Share
 from genlab.errors import GenlabError
 from genlab.optimizers.algorithms import Create
 
@@ -27,9 +27,9 @@ class Recipe:
     create: Create
     schedule: Schedule
     """Course of the rate after the warm-up: constant, or falling to 0 at the end along a line or half a cosine."""
-    warmup: Annotated[float, Field(ge=0, lt=1)]
+    warmup: Share
     """Share of the training over which the rate rises linearly from 0."""
-    clip: Annotated[float, Field(gt=0)] | None
+    clip: Positive | None
     """Largest norm of the gradient over all parameters of one optimizer; null for no clipping."""
 
     def __post_init__(self) -> None:

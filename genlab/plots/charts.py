@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.plots.images import Picture
 
 
@@ -142,7 +142,7 @@ def spectrum(variances: Tensor, total: float, components: int) -> Picture:
         return drawn(paint, (4.2, 4.6), dpi=150)
 
 
-def quality_against_cost(efforts: Sequence["Costed"], floor: Measure) -> Picture:
+def quality_against_cost(efforts: Sequence["Costed"], floor: Estimate) -> Picture:
     """FID against evaluations of the network for one sample, a line for each sampler, above that of real examples."""
 
     def paint(figure: Any) -> None:
@@ -179,7 +179,7 @@ class Costed(Protocol):
     def evaluations(self) -> int: ...
 
     @property
-    def fid(self) -> Measure: ...
+    def fid(self) -> Estimate: ...
 
 
 def labelled(picture: Picture, labels: list[str]) -> Picture:

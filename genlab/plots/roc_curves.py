@@ -8,7 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from torch import Tensor
 
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.metrics.ranking import Curve, interval
 from genlab.plots.charts import drawn
 from genlab.plots.images import Picture
@@ -24,12 +24,12 @@ class Ranking:
 
     label: str
     curve: Curve
-    area: Measure
+    area: Estimate
     normal: Tensor
     anomalous: Tensor
     baseline_label: str
     baseline: Curve
-    baseline_area: Measure
+    baseline_area: Estimate
 
 
 def rankings(found: list[Ranking], normal: str, anomalous: str) -> Picture:
@@ -96,6 +96,6 @@ def _histogram(axes: Any, one: Ranking, number: int, normal: str, anomalous: str
     axes.legend(fontsize=7)
 
 
-def _digits(area: Measure) -> int:
+def _digits(area: Estimate) -> int:
     """Decimals down to the first digit of the standard error, three at least."""
     return 3 if area.stderr == 0 else max(3, -math.floor(math.log10(area.stderr)))

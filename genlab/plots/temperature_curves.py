@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
-from genlab.metrics.estimate import Measure
+from genlab.metrics.estimate import Estimate
 from genlab.plots.charts import drawn
 from genlab.plots.images import Picture
 
@@ -37,8 +37,8 @@ class AgainstTemperature:
     """A quantity at one temperature: of samples, of Monte Carlo, and exactly where that is known."""
 
     temperature: float
-    ours: Measure
-    theirs: Measure
+    ours: Estimate
+    theirs: Estimate
     exact: float | None
 
 

@@ -2,12 +2,12 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 
+from genlab.config.types import Count
 from genlab.errors import GenlabError
 
 Precision = Literal["fp32", "tf32", "bf16"]
@@ -28,9 +28,9 @@ class Device:
     """fp32; tf32 (matrix products on CUDA with a 10-bit mantissa); bf16 (autocast; parameters and losses stay fp32)."""
     compile: bool
     """Compile the networks with torch.compile."""
-    threads: Annotated[int, Field(gt=0)] | None
+    threads: Count | None
     """Threads for one operation on the CPU; null for one a core."""
-    processes: Annotated[int, Field(gt=0)]
+    processes: Count
     """Processes that share the training; one for now."""
     replay: bool = True
     """On CUDA, record one update and replay it, where the family allows it (replay.py). Runs older than this key have none."""

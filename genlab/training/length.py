@@ -1,29 +1,25 @@
 """The `train` section of the configuration: how long, in batches of what size, and what happens how often."""
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from pydantic import Field
-
+from genlab.config.types import Count
 from genlab.data.dataset import Binarize
 from genlab.errors import GenlabError
 from genlab.optimizers.algorithms import Betas
 from genlab.optimizers.recipe import Schedule
-
-Positive = Annotated[int, Field(gt=0)]
 
 
 @dataclass(frozen=True)
 class Preferred:
     """The `preferred` section, where a model's file says what suits it; data sets and optimizers look it up."""
 
-    examples: Positive
+    examples: Count
     binarize: Binarize
     schedule: Schedule
     lr: dict[str, float]
     betas: Betas | None = None
     """Of Adam and AdamW. Runs older than this key have none."""
-    epochs: Positive | None = None
+    epochs: Count | None = None
     """In the place of `examples`: passes over the training split. Runs older than this key have none."""
 
 
@@ -31,18 +27,18 @@ class Preferred:
 class Training:
     """The `train` section: length, and cadence in examples seen."""
 
-    epochs: Positive | None
+    epochs: Count | None
     """Length in passes over the training split ..."""
-    examples: Positive | None
+    examples: Count | None
     """... or in examples; where both are null, the model's own default."""
-    batch_size: Positive
-    log_every: Positive | None
+    batch_size: Count
+    log_every: Count | None
     """Examples between two records of training losses; null for 200 records a run."""
-    eval_every: Positive | None
+    eval_every: Count | None
     """Examples between two evaluations on the validation split; null for once an epoch, 20 times a run at most."""
-    sample_every: Positive | None
+    sample_every: Count | None
     """Examples between two sets of pictures; null for 10 a run, once an epoch at most."""
-    checkpoint_every: Positive | None
+    checkpoint_every: Count | None
     """Examples between two checkpoints; null for as often as evaluations."""
 
     def __post_init__(self) -> None:

@@ -19,7 +19,7 @@ from genlab.evaluation import diagnoses
 from genlab.inference import pictures
 from genlab.inference.mixing import mixing
 from genlab.models.abilities import Monitors, Walks
-from genlab.models.base import Metrics, Model
+from genlab.models.base import Metrics, Model, evaluation_mode
 from genlab.numerics import rng
 from genlab.optimizers.recipe import set_rate
 from genlab.tracking.console import ProgressReport, console
@@ -200,11 +200,9 @@ class Loop:
         def first(split: Examples) -> Tensor:
             return next(in_order(split, self.dataset.represent, batch_size=MONITORED, device=self.where)).x
 
-        self.model.eval()
-        with rng.seeded(self.seed, "monitor", device=self.where):
+        with evaluation_mode(self.model), rng.seeded(self.seed, "monitor", device=self.where):
             held_out = None if self.dataset.validation is None else first(self.dataset.validation)
             found = self.model.monitor(first(self.dataset.train), held_out)
-        self.model.train()
         values = {f"monitor/{name}": float(value) for name, value in found.items()}
         self._refuse_nonfinite(values)
         return values
@@ -241,12 +239,10 @@ class Loop:
     def evaluate(self, split: Examples) -> dict[str, tuple[float, float]]:
         """Mean and standard error over the examples of `split` of everything that the family measures."""
         collected: dict[str, list[Tensor]] = {}
-        self.model.eval()
-        with rng.seeded(self.seed, "evaluate", device=self.where):
+        with evaluation_mode(self.model), rng.seeded(self.seed, "evaluate", device=self.where):
             for batch in in_order(split, self.dataset.represent, batch_size=EVALUATION_BATCH, device=self.where):
                 for name, values in self.model.evaluate(batch).items():
                     collected.setdefault(name, []).append(values.detach())
-        self.model.train()
         results = {}
         for name, parts in collected.items():
             values = torch.cat(parts).double() if self.where.type != "mps" else torch.cat(parts).cpu().double()

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from genlab.config.types import Positive
 from genlab.data.dataset import Examples, Raw
 from genlab.errors import GenlabError, did_you_mean
 from genlab.lattice.observables import ALLOWED
@@ -62,7 +63,7 @@ def array(
     path: str | None,
     labels: str | None,
     observables: Annotated[list[str], Field(min_length=1)] | None,
-    temperature: Annotated[float, Field(gt=0)] | None,
+    temperature: Positive | None,
 ) -> Raw:
     """The examples in the .npy or .npz file `path`; `labels` names a file of labels, where `path` holds none.
 

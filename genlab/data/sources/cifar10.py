@@ -36,7 +36,7 @@ def cifar10(*, root: str | None) -> Raw:
             f"dataset=cifar10: {place / batches} is damaged or unreadable ({error}); "
             "delete it so that it is fetched again, or copy it anew"
         ) from error
-    return Raw("cifar10", _examples(train), _examples(test), levels=256, classes=10)
+    return Raw("cifar10", _examples(train), _examples(test), levels=256, num_classes=10)
 
 
 def _examples(published: Any) -> Examples:

@@ -21,7 +21,7 @@ def digits() -> Raw:
     """Images (1797, 1, 8, 8) of 17 grey levels, in ten classes; no official test split."""
     table = _table()
     images = table[:, :-1].to(torch.uint8).reshape(-1, 1, 8, 8)
-    return Raw("digits", Examples(images, table[:, -1].contiguous()), None, levels=17, classes=10)
+    return Raw("digits", Examples(images, table[:, -1].contiguous()), None, levels=17, num_classes=10)
 
 
 def _table() -> Tensor:

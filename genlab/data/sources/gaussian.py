@@ -11,11 +11,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from genlab.config.types import NonNegative, Positive
 from genlab.data.dataset import Examples, Raw
 from genlab.errors import GenlabError
 from genlab.numerics.rng import derive
-
-Positive = Annotated[float, Field(gt=0)]
 
 
 class Normal:
@@ -44,7 +43,7 @@ def gaussian(
     dim: Annotated[int, Field(ge=1)],
     size: Annotated[int, Field(ge=10)],
     spectrum: Annotated[list[Positive], Field(min_length=1)] | None,
-    decay: Annotated[float, Field(ge=0)],
+    decay: NonNegative,
     seed: Annotated[int, Field(ge=0)],
 ) -> Raw:
     """`size` draws (size, dim) with the variances `spectrum` along the principal axes; None for l_i = i^-decay.
@@ -60,4 +59,4 @@ def gaussian(
     q, r = torch.linalg.qr(torch.randn(dim, dim, generator=generator, dtype=torch.float64))
     truth = Normal(given, q * r.diagonal().sign())
     z = torch.randn(size, dim, generator=generator, dtype=torch.float64) * given.sqrt()
-    return Raw("gaussian", Examples((z @ truth.axes.T).float(), None), None, levels=None, classes=None, truth=truth)
+    return Raw("gaussian", Examples((z @ truth.axes.T).float(), None), None, levels=None, num_classes=None, truth=truth)

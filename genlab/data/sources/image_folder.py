@@ -13,17 +13,17 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from pydantic import Field
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from genlab.config.types import Count, NonNegative
 from genlab.data.dataset import Examples, Raw, Store
 from genlab.errors import GenlabError
 
@@ -36,9 +36,9 @@ THREADS = min(16, os.cpu_count() or 1)
 def image_folder(
     *,
     path: str | None,
-    size: Annotated[int, Field(gt=0)],
+    size: Count,
     channels: Literal[1, 3],
-    memory_limit_gb: Annotated[float, Field(ge=0)],
+    memory_limit_gb: NonNegative,
 ) -> Raw:
     """The pictures under `path` as (channels, size, size), 1 channel for grey and 3 for red, green and blue."""
     if not path:
@@ -71,7 +71,7 @@ def image_folder(
         x: Store = pictures.in_memory() if in_memory else pictures
         parts.append(Examples(x, y))
     train, test = parts if has_splits else (parts[0], None)
-    return Raw("image_folder", train, test, levels=256, classes=len(classes) if len(classes) > 1 else None)
+    return Raw("image_folder", train, test, levels=256, num_classes=len(classes) if len(classes) > 1 else None)
 
 
 class Pictures:

@@ -113,7 +113,7 @@ def ising(
     y = torch.arange(len(listed)).repeat_interleave(examples) if len(listed) > 1 else None
     x = torch.from_numpy(np.concatenate(parts)).unsqueeze(1)
     truth = Ising(size, tuple(float(T) for T in listed))
-    return Raw("ising", Examples(x, y), None, levels=2, classes=len(listed) if y is not None else None, truth=truth)
+    return Raw("ising", Examples(x, y), None, levels=2, num_classes=len(listed) if y is not None else None, truth=truth)
 
 
 def _path(root: str | None, name: str) -> Path:

@@ -60,7 +60,7 @@ def emnist(*, root: str | None, split: Literal["balanced", "byclass", "bymerge",
     train, test = (
         _read(*pair, classes=EMNIST_CLASSES[split], first=first, transposed=True) for pair in (paths[:2], paths[2:])
     )
-    return Raw("emnist", train, test, levels=256, classes=EMNIST_CLASSES[split])
+    return Raw("emnist", train, test, levels=256, num_classes=EMNIST_CLASSES[split])
 
 
 def _load(name: str, published: str, root: str | None, *elsewhere: Path) -> Raw:
@@ -80,7 +80,7 @@ def _load(name: str, published: str, root: str | None, *elsewhere: Path) -> Raw:
     places = [place / inside for place in own for inside in ("", "raw")]
     paths = _locate(name, FILES, [*places, *elsewhere], target, download)
     train, test = (_read(*pair, classes=10, first=0, transposed=False) for pair in (paths[:2], paths[2:]))
-    return Raw(name, train, test, levels=256, classes=10)
+    return Raw(name, train, test, levels=256, num_classes=10)
 
 
 def _raw_of(folder: Path, name: str) -> bool:

@@ -33,7 +33,7 @@ def svhn(*, root: str | None) -> Raw:
             f"dataset=svhn: a file in {place} is damaged or unreadable ({error}); "
             "delete it so that it is fetched again, or copy it anew"
         ) from error
-    return Raw("svhn", _examples(train), _examples(test), levels=256, classes=10)
+    return Raw("svhn", _examples(train), _examples(test), levels=256, num_classes=10)
 
 
 def _examples(published: Any) -> Examples:

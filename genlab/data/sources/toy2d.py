@@ -19,6 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from genlab.config.types import NonNegative
 from genlab.data.dataset import Examples, Raw
 from genlab.data.densities import Checkerboard, Density, Pinwheel, curves, gaussians
 from genlab.errors import GenlabError
@@ -49,14 +50,14 @@ def toy2d(
     *,
     shape: Shape,
     size: Annotated[int, Field(ge=10)],
-    noise: Annotated[float, Field(ge=0)] | None,
+    noise: NonNegative | None,
     seed: Annotated[int, Field(ge=0)],
 ) -> Raw:
     """`size` points (size, 2) of a shape with Gaussian noise of standard deviation `noise` (None: what suits the shape)."""
     density = density_of(shape, noise)
     generator = torch.Generator().manual_seed(derive(seed, "toy2d", shape))
     points, part = density.draw(size, generator)
-    return Raw("toy2d", Examples(points.float(), part), None, levels=None, classes=PARTS[shape], truth=density)
+    return Raw("toy2d", Examples(points.float(), part), None, levels=None, num_classes=PARTS[shape], truth=density)
 
 
 def density_of(shape: Shape, noise: float | None) -> Density:

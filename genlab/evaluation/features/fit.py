@@ -35,7 +35,7 @@ def blank(data: DataSpec) -> Classifier:
     create = adamw(lr=RATE, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.01)
     recipe = Recipe(create, schedule="cosine", warmup=0.0, clip=None)
     return Classifier(
-        replace(data, classes=data.classes or PRETEXT_CLASSES),
+        replace(data, num_classes=data.num_classes or PRETEXT_CLASSES),
         recipe,
         network="cnn",
         hidden=HIDDEN,
@@ -58,7 +58,7 @@ def fit(dataset: Dataset, device: torch.device) -> Classifier:
         batches = Batches(
             dataset.train, grey(dataset), batch_size=BATCH_SIZE, examples=EXAMPLES, seed=SEED, device=device
         )
-        stream = iter(batches) if dataset.spec.classes is not None else pretext(batches)
+        stream = iter(batches) if dataset.spec.num_classes is not None else pretext(batches)
         (optimizer,) = network.optimizers.values()
         with ProgressReport(f"features of {dataset.spec.name}", EXAMPLES, 0) as progress:
             for number, metrics in enumerate(network.train_loop(stream)):

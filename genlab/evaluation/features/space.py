@@ -81,7 +81,7 @@ def feature_space(dataset: Dataset, device: torch.device) -> FeatureSpace:
         scale = torch.stack([data.mean, data.std]).flatten().contiguous()
         return FeatureSpace("components", _hash(scale.numpy().tobytes()), data.dim, data, None, 1.0, False)
     shipped = FOLDER / f"{data.name}.safetensors"
-    if data.name in SHIPPED and shipped.exists() and data.classes == 10:
+    if data.name in SHIPPED and shipped.exists() and data.num_classes == 10:
         content = shipped.read_bytes()
     else:
         content = _cached(dataset, device)
@@ -98,7 +98,7 @@ def feature_space(dataset: Dataset, device: torch.device) -> FeatureSpace:
             f"remove its file under {cache_folder()}, and it will be trained again"
         ) from None
     network.to(device).eval()
-    name, labelled = f"cnn-{data.name}", data.classes is not None
+    name, labelled = f"cnn-{data.name}", data.num_classes is not None
     return FeatureSpace(name, _hash(content), network.backbone.width, data, network, feature_scale, labelled)
 
 

@@ -19,28 +19,34 @@ log(1 - D) = -softplus(a).
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from genlab.config.types import Count, NonNegative, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.models.adversarial.generator import Count, ImplicitModel, Latent, Share, Widths, frozen
-from genlab.models.base import Charts, Metrics
+from genlab.models.adversarial.generator import ImplicitModel, Latent, frozen
+from genlab.models.base import Charts, Metrics, Quantity
 from genlab.networks.adversarial import Architecture, Conditioning, discriminator, joined
 from genlab.numerics.softplus import logsigmoid, softplus
 from genlab.optimizers.recipe import Recipe
 
 EQUILIBRIUM = -2 * math.log(2)
-NonNegative = Annotated[float, Field(ge=0)]
 
 
 class GAN(ImplicitModel):
     """D sees data and samples of one size in turns with G."""
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "value": Quantity("nats"),
+        "js": Quantity("nats"),
+        "d_real": Quantity("probability"),
+        "d_fake": Quantity("probability"),
+    }
     charts: ClassVar[Charts] = {
         "L(D, G) and its equilibrium": ["train/value", "eval/value", "train/equilibrium"],
         "D on data and on samples": [
@@ -62,8 +68,8 @@ class GAN(ImplicitModel):
         latent_dim: Count,
         latent: Latent,
         network: Architecture,
-        hidden: Widths,
-        critic_hidden: Widths,
+        hidden: Widths | None,
+        critic_hidden: Widths | None,
         game: Literal["nonsaturating", "minimax"],
         critic_steps: Count,
         label_smoothing: Annotated[float, Field(ge=0, lt=0.5)],
@@ -91,8 +97,8 @@ class GAN(ImplicitModel):
             data,
             network,
             critic_hidden,
-            channels=self.told if self.joins else 0,
-            classes=0 if self.joins else self.told,
+            channels=self.num_classes if self.joins else 0,
+            num_classes=0 if self.joins else self.num_classes,
             bound="spectral" if spectral_norm else "none",
         )
         self.discriminator.needs_second_derivatives = r1 > 0
@@ -105,7 +111,7 @@ class GAN(ImplicitModel):
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for step, batch in enumerate(batches, 1):
             answered = step % self.critic_steps == 0  # it is G's turn after this one of D
-            x, y = self.units.inner(batch.x), self.one_hot(batch.y)
+            x, y = self.scaling.inner(batch.x), self.one_hot(batch.y)
             with torch.set_grad_enabled(answered):
                 x_g = self.generate(self.noise(len(x)), y)
             sigma = self.instance_noise * (1 - batch.progress) if self.instance_noise else None
@@ -160,7 +166,7 @@ class GAN(ImplicitModel):
     def evaluate(self, batch: Batch) -> Metrics:
         """Each example beside one sample: D of both, their share of L(D, G), and the Jensen-Shannon estimate that it gives."""
         y = self.one_hot(batch.y)
-        real = self.logit(self.units.inner(batch.x), y)
+        real = self.logit(self.scaling.inner(batch.x), y)
         fake = self.logit(self.generate(self.noise(len(batch.x)), y), y)
         value = logsigmoid(real) + logsigmoid(-fake)
         return {"value": value, "js": (math.log(4) + value) / 2, "d_real": real.sigmoid(), "d_fake": fake.sigmoid()}
@@ -173,7 +179,7 @@ class GAN(ImplicitModel):
         """
         found = {"diversity": self.diversity(train)}
         for name, x in (("d_train", train), ("d_held_out", held_out)):
-            if x is not None and not self.told:
+            if x is not None and not self.num_classes:
                 found[name] = self.score(x).sigmoid().mean()
         return found
 
@@ -185,7 +191,7 @@ class GAN(ImplicitModel):
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
         """a(x); of a conditional model, with the classes in turns."""
-        return self.logit(self.units.inner(x), self._turns(len(x)))
+        return self.logit(self.scaling.inner(x), self._turns(len(x)))
 
 
 def blurred(x: Tensor, sigma: float | Tensor | None) -> Tensor:

@@ -13,25 +13,22 @@ would tell anything between 0 and 1 at a glance.
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
+from genlab.config.types import Count, Share, Widths
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel
-from genlab.models.conditioning import classes_of, wanted_classes
-from genlab.models.ema import RunningAverage
-from genlab.models.scaling import Units
+from genlab.models.conditioning import num_classes_of, wanted_classes
+from genlab.models.ema import EMA
+from genlab.models.scaling import Scaling
 from genlab.networks.adversarial import Architecture, generator
 from genlab.optimizers.recipe import Recipe
 
-Count = Annotated[int, Field(gt=0)]
-Widths = Annotated[list[Count], Field(min_length=1)] | None
-Share = Annotated[float, Field(ge=0, lt=1)]
 Latent = Literal["normal", "uniform"]
 
 
@@ -49,7 +46,7 @@ class ImplicitModel(GenerativeModel):
         latent_dim: Count,
         latent: Latent,
         network: Architecture,
-        hidden: Widths,
+        hidden: Widths | None,
         average: Share,
         conditional: bool = False,
         activation: Literal["leaky_relu", "softplus"] = "leaky_relu",
@@ -57,15 +54,15 @@ class ImplicitModel(GenerativeModel):
     ) -> None:
         super().__init__(data, optimizer)
         self.latent_dim, self.latent = latent_dim, latent
-        self.told = classes_of(data, conditional)
-        self.generator = generator(data, network, hidden, latent_dim + self.told, activation, weight_norm)
-        self.averaged = RunningAverage(self.generator, average) if average else None
-        self.units = Units(data)
+        self.num_classes = num_classes_of(data, conditional)
+        self.generator = generator(data, network, hidden, latent_dim + self.num_classes, activation, weight_norm)
+        self.ema = EMA(self.generator, average) if average else None
+        self.scaling = Scaling(data)
         self.optimizers["generator"] = optimizer(self.generator.parameters())
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:
         """Classes as a conditional model is told them, (n, told); None for any other."""
-        return F.one_hot(y, self.told).float() if self.told and y is not None else None
+        return F.one_hot(y, self.num_classes).float() if self.num_classes and y is not None else None
 
     def noise(self, n: int) -> Tensor:
         """h ~ p(h), (n, latent_dim)."""
@@ -85,8 +82,8 @@ class ImplicitModel(GenerativeModel):
 
     def follow(self) -> None:
         """Take the generator's new parameters and statistics into its average."""
-        if self.averaged is not None:
-            self.averaged.follow(self.generator)
+        if self.ema is not None:
+            self.ema.follow(self.generator)
 
     @torch.no_grad()
     def sample_loop(
@@ -99,8 +96,10 @@ class ImplicitModel(GenerativeModel):
         within that distance of 0: less variety for better samples (Brock et al. 2019). Raises GenlabError for what is not there.
         """
         y = None
-        if self.told or labels is not None:
-            y = wanted_classes(list(range(self.told)) if labels is None else labels, n, self.told).to(self.device)
+        if self.num_classes or labels is not None:
+            y = wanted_classes(list(range(self.num_classes)) if labels is None else labels, n, self.num_classes).to(
+                self.device
+            )
         h = self.noise(n) if truncation is None else self.truncated(n, truncation)
         show_mean = self.data.is_image if mean is None else mean
         x = self.render(h, y)
@@ -118,17 +117,17 @@ class ImplicitModel(GenerativeModel):
 
     def render(self, h: Tensor, y: Tensor | None) -> Tensor:
         """What samples are made of: G(h) in the data's units; of binary data the probabilities sigmoid(u)."""
-        network = self.generator if self.averaged is None else self.averaged
+        network = self.generator if self.ema is None else self.ema
         u: Tensor = network(h if y is None else torch.cat([h, y], 1)).float()
         if self.data.support == "real":
-            return self.units.restore(u)
+            return self.scaling.restore(u)
         return (u.tanh() + 1) / 2 if self.data.support == "unit" else u.sigmoid()
 
     @torch.no_grad()
     def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
         """G(h), or G(h, y), in the data's units, (n, *shape); of a conditional model without `y`, G(h, y = 0)."""
-        if self.told and y is None:
-            y = wanted_classes(0, len(h), self.told).to(h.device)
+        if self.num_classes and y is None:
+            y = wanted_classes(0, len(h), self.num_classes).to(h.device)
         return self.render(h, y)
 
     def draw_codes(self, n: int) -> Tensor:
@@ -159,7 +158,11 @@ class ImplicitModel(GenerativeModel):
         return torch.where(real > 0, torch.pdist(ours).mean() / real, torch.zeros_like(real))
 
     def _turns(self, n: int) -> Tensor | None:
-        return wanted_classes(list(range(self.told)), n, self.told).to(self.device) if self.told else None
+        return (
+            wanted_classes(list(range(self.num_classes)), n, self.num_classes).to(self.device)
+            if self.num_classes
+            else None
+        )
 
     @abstractmethod
     def score(self, x: Tensor) -> Tensor:

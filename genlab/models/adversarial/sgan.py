@@ -25,27 +25,25 @@ them (`weight_norm`, networks/directions.py), and what is learned are directions
 0.003 (1 - beta_2)^(1/2)/(1 - beta_1) = 0.0002 of it.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 from torch.nn.utils import parametrize
 
+from genlab.config.types import Count, NonNegative, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.labels import UNLABELLED
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.adversarial.generator import Count, ImplicitModel, Latent, Share, Widths, frozen
-from genlab.models.base import Charts, Metrics
-from genlab.models.ema import RunningAverage
+from genlab.models.adversarial.generator import ImplicitModel, Latent, frozen
+from genlab.models.base import Charts, Metrics, Quantity
+from genlab.models.ema import EMA
 from genlab.networks.adversarial import Architecture, architecture, discriminator
 from genlab.numerics.softplus import softplus
 from genlab.optimizers.recipe import Recipe
-
-NonNegative = Annotated[float, Field(ge=0)]
 
 
 class SGAN(ImplicitModel):
@@ -53,6 +51,12 @@ class SGAN(ImplicitModel):
 
     started: Tensor
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "d_real": Quantity("probability"),
+        "d_fake": Quantity("probability"),
+        "nll": Quantity("nats", "lower"),
+        "accuracy": Quantity("share", "higher"),
+    }
     charts: ClassVar[Charts] = {
         "D on data and on samples": ["train/d_real", "train/d_fake", "eval/d_real"],
         "accuracy": ["train/accuracy_labelled", "eval/accuracy"],
@@ -69,8 +73,8 @@ class SGAN(ImplicitModel):
         latent_dim: Count,
         latent: Latent,
         network: Architecture,
-        hidden: Widths,
-        critic_hidden: Widths,
+        hidden: Widths | None,
+        critic_hidden: Widths | None,
         noise: NonNegative,
         layer_noise: NonNegative,
         weight_norm: bool,
@@ -96,25 +100,24 @@ class SGAN(ImplicitModel):
         )
         if not labelled_weight and not unlabelled_weight:
             raise GenlabError("model.labelled_weight=0 and model.unlabelled_weight=0 leave no loss; set one above 0")
-        if data.classes is None and not unlabelled_weight:
+        if data.num_classes is None and not unlabelled_weight:
             raise GenlabError(
                 f"model.unlabelled_weight=0 needs labels, and dataset={data.name} has none; set it above 0"
             )
-        self.labelled_weight = labelled_weight if data.classes is not None else 0.0
+        self.labelled_weight = labelled_weight if data.num_classes is not None else 0.0
         self.unlabelled_weight = unlabelled_weight
-        if data.classes is not None and labelled_weight:
-            self.classes = data.classes
+        self.classifies = data.num_classes is not None and labelled_weight > 0
         self.discriminator = discriminator(
             data,
             network,
             critic_hidden,
-            outputs=data.classes or 1,
+            outputs=data.num_classes or 1,
             bound="weight" if weight_norm else "none",
             # A picture is two units wide in the discriminator's eyes, and one in the data's, in which noise is measured.
             noise=(noise if data.support == "real" else 2 * noise, layer_noise),
             slope=0.0,
         )
-        self.classifier = RunningAverage(self.discriminator, critic_average)
+        self.classifier = EMA(self.discriminator, critic_average)
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
         self.optimizers["discriminator"] = optimizer(self.discriminator.parameters())
 
@@ -125,7 +128,7 @@ class SGAN(ImplicitModel):
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         started = bool(self.started)
         for batch in batches:
-            x = self.units.inner(batch.x)
+            x = self.scaling.inner(batch.x)
             if not started:
                 started = self.start(x)
             with torch.no_grad():
@@ -175,16 +178,16 @@ class SGAN(ImplicitModel):
     def labelled(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Examples of known class in inner units, and their classes: those beside the batch, or else those in it."""
         if not self.labelled_weight:
-            return self.units.inner(batch.x[:0]), torch.zeros(0, dtype=torch.int64, device=batch.x.device)
+            return self.scaling.inner(batch.x[:0]), torch.zeros(0, dtype=torch.int64, device=batch.x.device)
         source = batch.labelled or batch
         assert source.y is not None, "data with classes have labels"
         known = source.y != UNLABELLED if batch.labelled is None else slice(None)
-        return self.units.inner(source.x[known]), source.y[known]
+        return self.scaling.inner(source.x[known]), source.y[known]
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         """D of each example and of one sample, by the averaged classifier; where there are labels, how it classifies them."""
-        logits = self.classifier(self.units.inner(batch.x)).float()
+        logits = self.classifier(self.scaling.inner(batch.x)).float()
         log_z = logits.logsumexp(1)
         fake = self.classifier(self.generate(self.noise(len(batch.x)))).float().logsumexp(1)
         found = {"d_real": log_z.sigmoid(), "d_fake": fake.sigmoid()}
@@ -196,7 +199,7 @@ class SGAN(ImplicitModel):
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
         """log p(y|x, y <= K), (n, K)."""
-        logits: Tensor = self.classifier(self.units.inner(x)).float()
+        logits: Tensor = self.classifier(self.scaling.inner(x)).float()
         return logits.log_softmax(1)
 
     @torch.no_grad()
@@ -207,7 +210,7 @@ class SGAN(ImplicitModel):
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
         """log Z(x), the logit of D."""
-        logits: Tensor = self.classifier(self.units.inner(x)).float()
+        logits: Tensor = self.classifier(self.scaling.inner(x)).float()
         return logits.logsumexp(1)
 
     @torch.no_grad()

@@ -14,26 +14,27 @@ Jensen-Shannon divergence it has a slope where p_r and p_g do not overlap, and t
 Distances are in the units of the critic: pictures in [-1, 1], vectors in standard deviations.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
+from genlab.config.types import Count, Positive, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.models.adversarial.generator import Count, ImplicitModel, Latent, Share, Widths, frozen
-from genlab.models.base import Charts, Metrics
+from genlab.models.adversarial.generator import ImplicitModel, Latent, frozen
+from genlab.models.base import Charts, Metrics, Quantity
 from genlab.networks.adversarial import Architecture, Conditioning, discriminator, joined
 from genlab.optimizers.recipe import Recipe
-
-Positive = Annotated[float, Field(gt=0)]
 
 
 class WGAN(ImplicitModel):
     """The critic f has the architecture of a discriminator and no sigmoid at its end."""
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "wasserstein": Quantity("distance"),
+    }
     charts: ClassVar[Charts] = {
         "Wasserstein estimate": ["train/wasserstein", "eval/wasserstein", "monitor/wasserstein_train"],
         "slope of the critic": ["train/slope"],
@@ -48,8 +49,8 @@ class WGAN(ImplicitModel):
         latent_dim: Count,
         latent: Latent,
         network: Architecture,
-        hidden: Widths,
-        critic_hidden: Widths,
+        hidden: Widths | None,
+        critic_hidden: Widths | None,
         critic_steps: Count,
         penalty: Literal["gradient", "clipping"],
         penalty_weight: Positive,
@@ -75,8 +76,8 @@ class WGAN(ImplicitModel):
             data,
             network,
             critic_hidden,
-            channels=self.told if self.joins else 0,
-            classes=0 if self.joins else self.told,
+            channels=self.num_classes if self.joins else 0,
+            num_classes=0 if self.joins else self.num_classes,
         )
         self.critic.needs_second_derivatives = self.penalised
         self.optimizers["critic"] = optimizer(self.critic.parameters())
@@ -87,7 +88,7 @@ class WGAN(ImplicitModel):
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for step, batch in enumerate(batches, 1):
-            x, y = self.units.inner(batch.x), self.one_hot(batch.y)
+            x, y = self.scaling.inner(batch.x), self.one_hot(batch.y)
             with torch.no_grad():
                 x_g = self.generate(self.noise(len(x)), y)
 
@@ -134,7 +135,7 @@ class WGAN(ImplicitModel):
         """f of each example less f of one sample: their mean is the critic's estimate of the distance on held-out data."""
         y = self.one_hot(batch.y)
         fake = self.f(self.generate(self.noise(len(batch.x)), y), y)
-        return {"wasserstein": self.f(self.units.inner(batch.x), y) - fake}
+        return {"wasserstein": self.f(self.scaling.inner(batch.x), y) - fake}
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
@@ -143,7 +144,7 @@ class WGAN(ImplicitModel):
         Not of a conditional model's f, which asks for classes.
         """
         found = {"diversity": self.diversity(train)}
-        if not self.told:
+        if not self.num_classes:
             fake = self.f(self.generate(self.noise(len(train)))).mean()
             for name, x in (("wasserstein_train", train), ("wasserstein_held_out", held_out)):
                 if x is not None:
@@ -153,4 +154,4 @@ class WGAN(ImplicitModel):
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
         """f(x); of a conditional model, with the classes in turns."""
-        return self.f(self.units.inner(x), self._turns(len(x)))
+        return self.f(self.scaling.inner(x), self._turns(len(x)))

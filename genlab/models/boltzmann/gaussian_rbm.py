@@ -25,9 +25,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from genlab.config.types import Count, Fraction, NonNegative, Positive, Share
 from genlab.data.spec import DataSpec
 from genlab.models.base import Metrics
-from genlab.models.boltzmann.machine import BoltzmannMachine, Count, NonNegative, Share
+from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.optimizers.recipe import Recipe
 
 
@@ -46,9 +47,9 @@ class GaussianRBM(BoltzmannMachine):
         optimizer: Recipe,
         *,
         hidden: Count | None,
-        sigma: Annotated[float, Field(gt=0)],
+        sigma: Positive,
         learn_sigma: bool,
-        least_sigma: Annotated[float, Field(gt=0)],
+        least_sigma: Positive,
         negative: Literal["cd", "pcd", "tempered"],
         k: Count,
         chains: Count,
@@ -57,7 +58,7 @@ class GaussianRBM(BoltzmannMachine):
         centred: bool,
         average: Share,
         sparsity: NonNegative,
-        sparsity_target: Annotated[float, Field(gt=0, lt=1)],
+        sparsity_target: Fraction,
         conditional: bool,
     ) -> None:
         self.sigma, self.learn_sigma, self.least_sigma = sigma, learn_sigma, least_sigma
@@ -78,7 +79,7 @@ class GaussianRBM(BoltzmannMachine):
         )
 
     def _make_visible_layer(self) -> None:
-        d, k = self.data.dim, self.label_units
+        d, k = self.data.dim, self.num_classes
         std = self.data.std.flatten()
         if self.data.is_image:  # pixels that never vary have no scale of their own
             std = std.square().mean().sqrt().expand(d)
@@ -97,7 +98,7 @@ class GaussianRBM(BoltzmannMachine):
         """sigma_i^2 of the components of x, and 1 for each class: (visible,)."""
         name = "log_var" if self.training or not (self.average and self.learn_sigma) else "average_log_var"
         found: Tensor = getattr(self, name).exp()
-        return found if not self.label_units else torch.cat([found, found.new_ones(self.label_units)])
+        return found if not self.num_classes else torch.cat([found, found.new_ones(self.num_classes)])
 
     @property
     def log_volume(self) -> float:
@@ -105,7 +106,7 @@ class GaussianRBM(BoltzmannMachine):
 
     def visible(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = (x.flatten(1) - self.shift) / self.scale
-        return x if not self.label_units else torch.cat([x, self.class_units(x, y)], 1)
+        return x if not self.num_classes else torch.cat([x, self.class_units(x, y)], 1)
 
     def restore(self, v: Tensor) -> Tensor:
         x = v[:, : self.data.dim] * self.scale + self.shift
@@ -118,7 +119,7 @@ class GaussianRBM(BoltzmannMachine):
     def visible_energy(self, v: Tensor) -> Tensor:
         d, a = self.data.dim, self.theta("a")
         energy = ((v[:, :d] - a[:d]).square() / (2 * self.variance[:d])).sum(1)
-        return energy - v[:, d:] @ a[d:] if self.label_units else energy
+        return energy - v[:, d:] @ a[d:] if self.num_classes else energy
 
     def base_energy(self, v: Tensor) -> Tensor:
         """N(0, the variance of the data) for each component, classes with equal probabilities."""
@@ -127,12 +128,12 @@ class GaussianRBM(BoltzmannMachine):
     @property
     def base_log_z(self) -> float:
         return float(0.5 * (2 * math.pi * self.base_var.cpu().double()).log().sum()) + math.log(
-            max(1, self.label_units)
+            max(1, self.num_classes)
         )
 
     def draw_visible(self, y: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         d = self.data.dim
-        if self.label_units:
+        if self.num_classes:
             self.draw_classes(y, beta)
         x, variance = y[:, :d], self.variance[:d]
         if isinstance(beta, Tensor) or beta != 1:  # products of Gaussians: precisions add
@@ -149,7 +150,7 @@ class GaussianRBM(BoltzmannMachine):
         d, a, variance = self.data.dim, self.theta("a"), self.variance
         squares = ((y[:, :d].square() - a[:d].square()) / (2 * variance[:d])).sum(1)
         found = squares + 0.5 * (2 * math.pi * variance[:d]).log().sum()
-        return found + torch.logsumexp(y[:, d:], 1) if self.label_units else found
+        return found + torch.logsumexp(y[:, d:], 1) if self.num_classes else found
 
     def further_gradients(self, product: Tensor, du: Tensor, dh: Tensor, v: Tensor, v_model: Tensor) -> None:
         """Of -log p by log sigma_i^2. sum_j W_ij <u_i h_j> comes from the statistics that the gradient of W has."""

@@ -97,7 +97,7 @@ def sample(
     held = (
         None
         if labels is None
-        else (slice(machine.data.dim, None), wanted_classes(labels, n, machine.label_units).to(machine.W))
+        else (slice(machine.data.dim, None), wanted_classes(labels, n, machine.num_classes).to(machine.W))
     )
     if sampler == "tempered":
         if held is not None:

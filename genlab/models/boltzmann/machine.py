@@ -27,7 +27,7 @@ parameters: what a large rate scatters about, they lie in the middle of.
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -36,24 +36,26 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genlab.config.schema import family_of
+from genlab.config.types import Count, Fraction, NonNegative, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.base import GenerativeModel, Metrics, Quantity
 from genlab.models.boltzmann import gibbs
 from genlab.models.boltzmann.negative_phase import Contrastive, Negative, Persistent, Tempered
-from genlab.models.conditioning import classes_of
+from genlab.models.conditioning import num_classes_of
 from genlab.networks.trunk import Trunk, affine
 from genlab.numerics.softplus import softplus
 from genlab.optimizers.recipe import Recipe
-
-Count = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0)]
 
 
 class BoltzmannMachine(GenerativeModel):
     """W: (visible, hidden); a: (visible,); b: (hidden,). Visible units are the D components of x, then one for each class."""
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "free_energy": Quantity("nats"),
+        "pseudo_log_likelihood": Quantity("nats", "higher"),
+        "accuracy": Quantity("share", "higher"),
+    }
     sees_units: ClassVar[bool]
     """Whether u(v) = v."""
 
@@ -74,18 +76,17 @@ class BoltzmannMachine(GenerativeModel):
         centred: bool,
         average: Share,
         sparsity: NonNegative,
-        sparsity_target: Annotated[float, Field(gt=0, lt=1)],
+        sparsity_target: Fraction,
         conditional: bool,
     ) -> None:
         super().__init__(data, optimizer)
         self.hidden = hidden or min(500, max(16, 2 * data.dim))
         self.latent_dim = self.hidden
-        self.label_units = classes_of(data, conditional)
-        if conditional:
-            self.classes = self.label_units
+        self.num_classes = num_classes_of(data, conditional)
+        self.classifies = conditional
         self.mean_field, self.centred, self.average = mean_field, centred, average
         self.sparsity, self.sparsity_target = sparsity, sparsity_target
-        visible = data.dim + self.label_units
+        visible = data.dim + self.num_classes
         self.W = nn.Parameter(0.01 * torch.randn(visible, self.hidden))
         self.a = nn.Parameter(torch.zeros(visible))
         self.b = nn.Parameter(torch.zeros(self.hidden))
@@ -169,8 +170,8 @@ class BoltzmannMachine(GenerativeModel):
     def class_units(self, x: Tensor, y: Tensor | None) -> Tensor:
         """The last visible units: 1 for the class y, all 0 where it is not given; (n, classes)."""
         if y is None:
-            return x.new_zeros(len(x), self.label_units)
-        return F.one_hot(y, self.label_units).to(x.dtype)
+            return x.new_zeros(len(x), self.num_classes)
+        return F.one_hot(y, self.num_classes).to(x.dtype)
 
     def draw_classes(self, y: Tensor, beta: float | Tensor = 1.0) -> None:
         """Replace the last columns of y, log p(class|h) up to a constant, by draws at beta."""
@@ -200,7 +201,7 @@ class BoltzmannMachine(GenerativeModel):
     def class_free_energies(self, x: Tensor) -> Tensor:
         """F(x, y) for every class y: (n, classes); (n, 1) of F(x) for a machine without classes."""
         v = self.visible(x)
-        if not self.label_units:
+        if not self.num_classes:
             return self.free_energy_of(v).unsqueeze(1)
         z = self.hidden_input(self.inputs(v))  # of a v whose classes are all 0
         to_classes = self.theta("W")[self.data.dim :]
@@ -315,7 +316,7 @@ class BoltzmannMachine(GenerativeModel):
         v = self.visible(batch.x, batch.y)
         mse = (batch.x - self.reconstruct(batch.x)).square().flatten(1).sum(1)
         found = {**self.held_out_loss(v), "free_energy": self.free_energy(batch.x), "mse": mse}
-        if self.label_units and batch.y is not None:
+        if self.num_classes and batch.y is not None:
             found["accuracy"] = (self.classify(batch.x).argmax(1) == batch.y).float()
         return found
 
@@ -326,18 +327,18 @@ class BoltzmannMachine(GenerativeModel):
         found = {"free_energy": free_energy}
         if held_out is not None:
             found["free_energy_gap"] = free_energy - self.free_energy(held_out).mean()
-        judged = self.held_out_loss(self.with_classes(train if held_out is None else held_out), effort=0.1)
-        return found | {name: values.mean() for name, values in judged.items() if name != "loss"}
+        ema_network = self.held_out_loss(self.with_classes(train if held_out is None else held_out), effort=0.1)
+        return found | {name: values.mean() for name, values in ema_network.items() if name != "loss"}
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """p(h = 1|x), (n, hidden)."""
         z = self.hidden_input(self.inputs(self.visible(x)))
-        if not self.label_units:
+        if not self.num_classes:
             return torch.sigmoid(z)
         p = self.classify(x).exp()
         to_classes = self.theta("W")[self.data.dim :]
-        parts = [p[:, k : k + 1] * torch.sigmoid(z + to_classes[k]) for k in range(self.label_units)]
+        parts = [p[:, k : k + 1] * torch.sigmoid(z + to_classes[k]) for k in range(self.num_classes)]
         return torch.stack(parts).sum(0)
 
     @torch.no_grad()
@@ -402,7 +403,7 @@ class BoltzmannMachine(GenerativeModel):
 
     def with_classes(self, x: Tensor) -> Tensor:
         """Visible units of x, with the most probable class where the machine has classes."""
-        return self.visible(x, self.classify(x).argmax(1) if self.label_units else None)
+        return self.visible(x, self.classify(x).argmax(1) if self.num_classes else None)
 
     # The partition function: what genlab/likelihood asks for.
 

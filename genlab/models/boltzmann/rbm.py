@@ -38,11 +38,11 @@ class RBM(BoltzmannMachine):
             self.a[:d] = torch.logit(mean.clamp(1e-3, 1 - 1e-3))
         self.register_buffer("base_bias", self.a.detach().clone())
         self.mu[:d] = mean
-        self.mu[d:] = 1 / max(1, self.label_units)
+        self.mu[d:] = 1 / max(1, self.num_classes)
 
     def visible(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = x.flatten(1)
-        return x if not self.label_units else torch.cat([x, self.class_units(x, y)], 1)
+        return x if not self.num_classes else torch.cat([x, self.class_units(x, y)], 1)
 
     def restore(self, v: Tensor) -> Tensor:
         return v[:, : self.data.dim].reshape(-1, *self.data.shape)
@@ -63,7 +63,7 @@ class RBM(BoltzmannMachine):
     def draw_visible(self, y: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         if isinstance(beta, Tensor) or beta != 1:
             y.mul_(beta).add_((1 - beta) * self.base_bias)
-        if not self.label_units:
+        if not self.num_classes:
             return bernoulli(y.sigmoid_(), out=y)
         x = y[:, : self.data.dim]
         self.draw_classes(y)
@@ -77,7 +77,7 @@ class RBM(BoltzmannMachine):
 
     def log_sum_visible(self, y: Tensor) -> Tensor:
         found = softplus(y[:, : self.data.dim]).sum(1)
-        return found + torch.logsumexp(y[:, self.data.dim :], 1) if self.label_units else found
+        return found + torch.logsumexp(y[:, self.data.dim :], 1) if self.num_classes else found
 
     def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
         return [*super().sides(), (self.data.dim, lambda x: -self.free_energy(x))]

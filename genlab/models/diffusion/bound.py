@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from genlab.models.base import Metrics
 from genlab.models.diffusion.denoiser import GradualModel
 from genlab.models.diffusion.ode import log_standard_normal
-from genlab.models.diffusion.schedules import Level, Monotone, Schedule, Table, level
+from genlab.models.diffusion.schedules import LearnedSchedule, Level, Schedule, TabulatedSchedule, level
 from genlab.numerics.softplus import logsigmoid, softplus
 
 Prediction = Literal["eps", "x0", "v"]
@@ -78,11 +78,11 @@ class BoundedModel(GradualModel):
 
         Drawn evenly in gamma, where the terms are of one size; with a learned schedule, which sees to that, evenly in time.
         """
-        if isinstance(self.schedule, Monotone):
+        if isinstance(self.schedule, LearnedSchedule):
             t = self.times(n)
             return t, self.step_weights(t)
         u = (torch.randperm(n, device=self.device) + torch.rand((), device=self.device)) / n
-        assert isinstance(self.schedule, Table)
+        assert isinstance(self.schedule, TabulatedSchedule)
         t, density = self.schedule.evenly(u, whole=self.steps is not None)
         return t, self.step_weights(t) / density
 
@@ -113,12 +113,12 @@ class BoundedModel(GradualModel):
             return logsigmoid(torch.where(x_0 > 0.5, logit, -logit)).flatten(1).sum(1)
         if self.data.levels is None:
             log_p = log_standard_normal(eps) - self.data.dim * width.log()
-            return log_p - self.units.log_volume
+            return log_p - self.scaling.log_volume
         return log_nearest_level(eps, width, x_0, self.data.levels)
 
     def terms(self, x_0: Tensor, y: Tensor | None, draws: int = 1) -> Metrics:
         """The bound and its three terms, each an unbiased estimate in nats, from so many levels an example: (n,)."""
-        x = self.units.inner(x_0)
+        x = self.scaling.inner(x_0)
         steps = []
         for _ in range(draws):
             t, weights = self.bound_levels(len(x))

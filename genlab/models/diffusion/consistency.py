@@ -46,14 +46,14 @@ def consistency(model: BoundedModel, x: Tensor, y: Tensor | None, network: nn.Mo
 def consistency_terms(model: BoundedModel, x_0: Tensor, y: Tensor | None = None) -> Metrics:
     """The bound by the lecture's first decomposition, each term an unbiased estimate in nats, (n,)."""
     assert model.steps is not None
-    x = model.units.inner(x_0)
+    x = model.scaling.inner(x_0)
     before, last = model.schedule.gamma(
         torch.tensor([model.steps - 2, model.steps - 1], device=x.device) / (model.steps - 1)
     )
     at, added = level(before), added_noise(before, last)
     x_before = at.alpha * x + at.sigma * torch.randn_like(x)
     prior = 0.5 * ((1 - added) * (x_before.square() - 1) - added.log()).flatten(1).sum(1)
-    reconstruction, steps = model.reconstruction(x, x_0), consistency(model, x, y, model.judged)
+    reconstruction, steps = model.reconstruction(x, x_0), consistency(model, x, y, model.ema_network)
     return {
         "bound": reconstruction - prior - steps,
         "reconstruction": reconstruction,

@@ -19,20 +19,17 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from genlab.config.types import Count, Fraction, Share, Widths
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel
-from genlab.models.conditioning import classes_of, wanted_classes
-from genlab.models.ema import RunningAverage
-from genlab.models.scaling import Units
-from genlab.networks.time_conditioned import Backbone, timed_network
+from genlab.models.conditioning import num_classes_of, wanted_classes
+from genlab.models.ema import EMA
+from genlab.models.scaling import Scaling
+from genlab.networks.time_conditioned import Backbone, time_conditioned_network
 from genlab.optimizers.recipe import Recipe
 
-Count = Annotated[int, Field(gt=0)]
-Widths = Annotated[list[Count], Field(min_length=1)] | None
 Waves = Annotated[list[Annotated[int, Field(ge=0, le=12)]], Field(min_length=1)] | None
-Share = Annotated[float, Field(ge=0, lt=1)]
-Part = Annotated[float, Field(gt=0, lt=1)]
 
 
 REACH = 0.1
@@ -55,37 +52,37 @@ class GradualModel(GenerativeModel):
         optimizer: Recipe,
         *,
         network: Backbone,
-        hidden: Widths,
+        hidden: Widths | None,
         patch: Count | None,
         depth: Count | None,
         dropout: Share,
         average: Share,
         conditional: bool,
-        label_dropout: Part,
+        label_dropout: Fraction,
         fourier: Waves = None,
     ) -> None:
         super().__init__(data, optimizer)
         self.label_dropout = label_dropout
-        self.told = classes_of(data, conditional)
-        self.network = timed_network(
+        self.num_classes = num_classes_of(data, conditional)
+        self.network = time_conditioned_network(
             data,
             network,
             hidden,
             patch=patch,
             depth=depth,
-            classes=self.told,
+            num_classes=self.num_classes,
             dropout=dropout,
             fourier=fourier or (),
         )
-        self.averaged = RunningAverage(self.network, average, REACH) if average else None
-        self.units = Units(data)
+        self.ema = EMA(self.network, average, REACH) if average else None
+        self.scaling = Scaling(data)
         self.discrete = data.support == "binary" or data.levels is not None
 
     def finished(self, x: Tensor, mean: bool | None) -> Tensor:
         """Samples of shape (n, *shape) in the data's units; binary ones take the nearer value, which with hardly any noise
         left is the likely one, unless `mean` (pictures are shown so).
         """
-        x = self.units.restore(x)
+        x = self.scaling.restore(x)
         show_mean = self.data.is_image if mean is None else mean
         return x if show_mean or self.data.support != "binary" else (x > 0.5).float()
 
@@ -95,37 +92,39 @@ class GradualModel(GenerativeModel):
 
     def classes_for_training(self, y: Tensor | None) -> Tensor | None:
         """One-hot classes (n, told), some of them withheld; None for a model that is not told."""
-        if not self.told or y is None:
+        if not self.num_classes or y is None:
             return None
         kept = torch.rand(len(y), 1, device=y.device) >= self.label_dropout
-        return F.one_hot(y, self.told) * kept.float()
+        return F.one_hot(y, self.num_classes) * kept.float()
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:
-        return F.one_hot(y, self.told).float() if self.told and y is not None else None
+        return F.one_hot(y, self.num_classes).float() if self.num_classes and y is not None else None
 
     def wanted(self, labels: list[int] | int | None, n: int) -> Tensor | None:
         """Classes of n samples: `labels` in turns, or all in turns of a conditional model. Raises GenlabError for others."""
-        if not self.told and labels is None:
+        if not self.num_classes and labels is None:
             return None
-        return wanted_classes(list(range(self.told)) if labels is None else labels, n, self.told).to(self.device)
+        return wanted_classes(list(range(self.num_classes)) if labels is None else labels, n, self.num_classes).to(
+            self.device
+        )
 
     @property
-    def judged(self) -> nn.Module:
+    def ema_network(self) -> nn.Module:
         """The network that samples and is evaluated: the average, where there is one."""
-        return self.network if self.averaged is None else self.averaged
+        return self.network if self.ema is None else self.ema
 
     def answer(self, x: Tensor, u: Tensor, y: Tensor | None = None, guidance: float = 1.0) -> Tensor:
         """What the averaged network says of x (n, *shape) at levels u (n,), leaning towards classes y with weight `guidance`."""
         if y is None or guidance == 1:
-            out: Tensor = self.judged(x, u, y).float()
+            out: Tensor = self.ema_network(x, u, y).float()
             return out
-        both = self.judged(torch.cat([x, x]), torch.cat([u, u]), torch.cat([y, torch.zeros_like(y)])).float()
+        both = self.ema_network(torch.cat([x, x]), torch.cat([u, u]), torch.cat([y, torch.zeros_like(y)])).float()
         told, untold = both.chunk(2)
         return torch.lerp(untold, told, guidance)
 
     def check_guidance(self, guidance: float | None) -> float:
         """1, where none is given. Raises GenlabError where there is nothing to lean towards."""
-        if guidance is not None and not self.told:
+        if guidance is not None and not self.num_classes:
             raise GenlabError(
                 f"guidance={guidance}: this model was not told of classes; train with model.conditional=true"
             )
@@ -133,8 +132,8 @@ class GradualModel(GenerativeModel):
 
     def follow(self) -> None:
         """Take the network's new parameters into their average."""
-        if self.averaged is not None:
-            self.averaged.follow(self.network)
+        if self.ema is not None:
+            self.ema.follow(self.network)
 
     @abstractmethod
     def log_density(self, x: Tensor) -> Tensor:
@@ -147,8 +146,8 @@ class GradualModel(GenerativeModel):
         """
         if self.data.support == "binary":
             return None
-        volume = -self.units.log_volume
-        inner = self.units.inner(x)
+        volume = -self.scaling.log_volume
+        inner = self.scaling.inner(x)
         if self.data.levels is not None:
             cell = 2 / (self.data.levels - 1)
             inner = inner + cell * (torch.rand_like(inner) - 0.5)

@@ -25,7 +25,7 @@ can take.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
@@ -33,16 +33,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from genlab.config.types import Count, Fraction, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import Charts, Metrics
+from genlab.models.base import Charts, Metrics, Quantity
 from genlab.models.diffusion.bound import BoundedModel, Prediction, added_noise, told_of
 from genlab.models.diffusion.consistency import consistency
-from genlab.models.diffusion.denoiser import Count, Part, Share, Waves, Widths, repeated
-from genlab.models.diffusion.ode import carried, log_standard_normal
-from genlab.models.diffusion.samplers import LOUDEST, Sampler, descent, karras_gammas, leaping_gammas, posterior
-from genlab.models.diffusion.schedules import Monotone, ScheduleName, level, schedule_of
+from genlab.models.diffusion.denoiser import Waves, repeated
+from genlab.models.diffusion.ode import integrate_with_divergence, log_standard_normal
+from genlab.models.diffusion.samplers import LOUDEST, Sampler, karras_gammas, leaping_gammas, posterior, sample_steps
+from genlab.models.diffusion.schedules import LearnedSchedule, ScheduleName, level, schedule_of
 from genlab.networks.time_conditioned import Backbone
 from genlab.optimizers.recipe import Recipe
 
@@ -62,6 +63,14 @@ SCORED = 0.1  # sigma/alpha at which the score is shown: where it is well estima
 class Diffusion(BoundedModel):
     """The network is a U-Net, a transformer or a perceptron (networks/timed.py)."""
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "bound": Quantity("nats", "higher", lower_bound=True),
+        "bound_given_class": Quantity("nats", "higher"),
+        "reconstruction": Quantity("nats"),
+        "prior": Quantity("nats"),
+        "denoising": Quantity("nats"),
+        "noise_mse": Quantity("squared error/component"),
+    }
     samplers = tuple(STEPS)
     charts: ClassVar[Charts] = {
         "the bound and its terms": ["eval/bound", "eval/reconstruction", "eval/prior", "eval/denoising"],
@@ -75,7 +84,7 @@ class Diffusion(BoundedModel):
         optimizer: Recipe,
         *,
         network: Backbone,
-        hidden: Widths,
+        hidden: Widths | None,
         patch: Count | None,
         depth: Count | None,
         dropout: Share,
@@ -85,7 +94,7 @@ class Diffusion(BoundedModel):
         objective: Objective,
         average: Share,
         conditional: bool,
-        label_dropout: Part,
+        label_dropout: Fraction,
         fourier: Waves = None,  # runs older than this key have none
     ) -> None:
         super().__init__(
@@ -117,7 +126,9 @@ class Diffusion(BoundedModel):
 
     def layout(self) -> Charts:
         return {
-            title: names for title, names in self.charts.items() if title != ENDS or isinstance(self.schedule, Monotone)
+            title: names
+            for title, names in self.charts.items()
+            if title != ENDS or isinstance(self.schedule, LearnedSchedule)
         }
 
     @property
@@ -127,8 +138,8 @@ class Diffusion(BoundedModel):
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         optimizer = self.optimizers["diffusion"]
         for batch in batches:
-            x, y = self.units.inner(batch.x), self.classes_for_training(batch.y)
-            if isinstance(self.schedule, Monotone):
+            x, y = self.scaling.inner(batch.x), self.classes_for_training(batch.y)
+            if isinstance(self.schedule, LearnedSchedule):
                 yield self.learn_schedule_too(x, batch.x, y)
                 continue
             found = {name: values.mean() for name, values in self.loss(x, y, self.network).items()}
@@ -140,7 +151,7 @@ class Diffusion(BoundedModel):
         """One update of the network and of the schedule by the bound. In continuous time it is the same whatever the schedule
         between its ends, which then moves so that the loss scatters less: down the gradient of loss^2 (Kingma et al. 2021).
         """
-        assert isinstance(self.schedule, Monotone)
+        assert isinstance(self.schedule, LearnedSchedule)
         optimizer, t = self.optimizers["diffusion"], self.times(len(x))
         denoising = self.denoising(x, t, self.step_weights(t), y, self.network)
         loss = (denoising + self.prior(x) - self.reconstruction(x, x_0)).mean()
@@ -179,8 +190,8 @@ class Diffusion(BoundedModel):
         """Loss, bound and its terms by the averaged network; of a conditional model the bound on log p(x|y)."""
         y = self.one_hot(batch.y)
         found = self.terms(batch.x, y)
-        learned = isinstance(self.schedule, Monotone)
-        loss = {"loss": -found["bound"]} if learned else self.loss(self.units.inner(batch.x), y, self.judged)
+        learned = isinstance(self.schedule, LearnedSchedule)
+        loss = {"loss": -found["bound"]} if learned else self.loss(self.scaling.inner(batch.x), y, self.ema_network)
         if y is not None:
             found["bound_given_class"] = found.pop("bound")
         return loss | found
@@ -188,9 +199,9 @@ class Diffusion(BoundedModel):
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
         """Mean of ||eps - eps_hat||^2 per component, in so many parts of the levels, from the least noise to the most."""
-        x = repeated(self.units.inner(train if held_out is None else held_out), BINS)
+        x = repeated(self.scaling.inner(train if held_out is None else held_out), BINS)
         t = (torch.arange(len(x), device=x.device) + 0.5) / len(x)
-        error = self.noise_error(self.error(x, t, None, self.judged), t) / self.data.dim
+        error = self.noise_error(self.error(x, t, None, self.ema_network), t) / self.data.dim
         return {f"noise_mse_{k}": part.mean() for k, part in enumerate(error.tensor_split(BINS), 1)}
 
     def denoise(self, x: Tensor, gamma: Tensor, y: Tensor | None = None, guidance: float = 1.0) -> Tensor:
@@ -243,9 +254,9 @@ class Diffusion(BoundedModel):
         def denoise(x: Tensor, gamma: Tensor) -> Tensor:
             return self.denoise(x, gamma, y, weight)
 
-        yield self.units.restore(x)
-        for x_s, gamma in descent(x, gammas, denoise, sampler, share):
-            yield self.finished(x_s, mean) if gamma is None else self.units.restore(x_s)
+        yield self.scaling.restore(x)
+        for x_s, gamma in sample_steps(x, gammas, denoise, sampler, share):
+            yield self.finished(x_s, mean) if gamma is None else self.scaling.restore(x_s)
 
     @torch.no_grad()
     def inpaint_loop(
@@ -255,7 +266,7 @@ class Diffusion(BoundedModel):
 
         Each step is taken twice, the second time from where the first one got, noised again (Lugmayr et al. 2022).
         """
-        x_0, y = self.units.inner(x), None if labels is None else self.wanted(labels, len(x))
+        x_0, y = self.scaling.inner(x), None if labels is None else self.wanted(labels, len(x))
         gammas = self.gammas("ancestral", min(steps, self.steps or steps))
         state = torch.randn_like(x_0)
         for t, s in pairwise(gammas):
@@ -268,7 +279,7 @@ class Diffusion(BoundedModel):
                     added = added_noise(s, t)
                     state = (1 - added).sqrt() * drawn + added.sqrt() * torch.randn_like(state)
             state = drawn
-            yield torch.where(known, x, self.units.restore(state))
+            yield torch.where(known, x, self.scaling.restore(state))
         yield torch.where(known, x, self.finished(self.denoise(state, gammas[-1], y), None))
 
     def log_density(self, x: Tensor) -> Tensor:
@@ -285,7 +296,7 @@ class Diffusion(BoundedModel):
             x_hat = self.estimate(at.alpha * z, gamma, self.answer(at.alpha * z, told_of(gamma)))
             return z - x_hat
 
-        z, gathered = carried(velocity, x, times)
+        z, gathered = integrate_with_divergence(velocity, x, times)
         alpha = level(2 * times[-1]).alpha
         return log_standard_normal(alpha * z) + self.data.dim * alpha.log() + gathered
 
@@ -293,7 +304,7 @@ class Diffusion(BoundedModel):
     def score_field(self, x: Tensor) -> Tensor:
         """d log p(x)/dx = -eps_hat/sigma of examples with a little noise, in the data's units: (n, *shape)."""
         gamma = x.new_tensor(2 * math.log(SCORED)).expand(len(x))
-        at, inner = level(gamma, x), self.units.inner(x)
+        at, inner = level(gamma, x), self.scaling.inner(x)
         x_t = at.alpha * inner
         x_hat = self.estimate(x_t, gamma, self.answer(x_t, told_of(gamma)))
-        return (x_hat - inner) / (SCORED**2 * self.units.scale)
+        return (x_hat - inner) / (SCORED**2 * self.scaling.scale)

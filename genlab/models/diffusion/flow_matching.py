@@ -18,7 +18,7 @@ pi/2 sum_i s_i: lines that cross cost what no network can learn.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
@@ -26,13 +26,21 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from genlab.config.types import Count, Fraction, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import Charts, Metrics
-from genlab.models.diffusion.denoiser import Count, GradualModel, Part, Share, Widths, repeated
-from genlab.models.diffusion.ode import EVALUATIONS, Method, Velocity, carried, integrate, log_standard_normal
-from genlab.models.ema import Copied
+from genlab.models.base import Charts, Metrics, Quantity
+from genlab.models.diffusion.denoiser import GradualModel, repeated
+from genlab.models.diffusion.ode import (
+    EVALUATIONS,
+    Method,
+    Velocity,
+    integrate,
+    integrate_with_divergence,
+    log_standard_normal,
+)
+from genlab.models.ema import FrozenCopy
 from genlab.networks.time_conditioned import Backbone
 from genlab.optimizers.recipe import Recipe
 
@@ -48,6 +56,9 @@ class FlowMatching(GradualModel):
 
     taught: Tensor
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "velocity_error": Quantity("squared error"),
+    }
     samplers = tuple(EVALUATIONS)
     charts: ClassVar[Charts] = {
         "squared error of the velocity by time": [rf"monitor/velocity_mse_{k}$" for k in range(1, BINS + 1)],
@@ -60,7 +71,7 @@ class FlowMatching(GradualModel):
         optimizer: Recipe,
         *,
         network: Backbone,
-        hidden: Widths,
+        hidden: Widths | None,
         patch: Count | None,
         depth: Count | None,
         dropout: Share,
@@ -69,7 +80,7 @@ class FlowMatching(GradualModel):
         reflow_steps: Annotated[int, Field(ge=2)],
         average: Share,
         conditional: bool,
-        label_dropout: Part,
+        label_dropout: Fraction,
     ) -> None:
         super().__init__(
             data,
@@ -90,7 +101,7 @@ class FlowMatching(GradualModel):
         if reflow and conditional:
             raise GenlabError(f"model.reflow={reflow}: pairs are drawn without classes; set model.conditional=false")
         self.paired, self.reflow, self.reflow_steps = coupling == "ot", reflow, reflow_steps
-        self.teacher = Copied(self.network) if reflow else None
+        self.teacher = FrozenCopy(self.network) if reflow else None
         self.register_buffer("taught", torch.zeros((), dtype=torch.bool))
         self.optimizers["flow"] = optimizer(self.network.parameters())
 
@@ -100,7 +111,7 @@ class FlowMatching(GradualModel):
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for batch in batches:
-            x, y = self.units.inner(batch.x), self.classes_for_training(batch.y)
+            x, y = self.scaling.inner(batch.x), self.classes_for_training(batch.y)
             z = torch.randn_like(x)
             if self.reflow and float(batch.progress) >= 1 - self.reflow:
                 x = self.arrival(z)
@@ -127,7 +138,7 @@ class FlowMatching(GradualModel):
         """Where the flow, as it was when reflow began, carries z."""
         assert self.teacher is not None
         if not self.taught:
-            self.teacher.take(self.judged)
+            self.teacher.take(self.ema_network)
             self.taught.fill_(True)
         teacher = self.teacher
 
@@ -142,16 +153,16 @@ class FlowMatching(GradualModel):
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         """The loss of the averaged network, with independent pairs, per component and summed: (n,)."""
-        x = self.units.inner(batch.x)
-        error = self.error(x, torch.randn_like(x), self.times(len(x)), self.one_hot(batch.y), self.judged)
+        x = self.scaling.inner(batch.x)
+        error = self.error(x, torch.randn_like(x), self.times(len(x)), self.one_hot(batch.y), self.ema_network)
         return {"loss": error / self.data.dim, "velocity_error": error}
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
         """Squared error of the velocity per component in so many parts of [0, 1], and the curvature of the flow."""
-        x = repeated(self.units.inner(train if held_out is None else held_out), BINS)
+        x = repeated(self.scaling.inner(train if held_out is None else held_out), BINS)
         t = (torch.arange(len(x), device=x.device) + 0.5) / len(x)
-        error = self.error(x, torch.randn_like(x), t, None, self.judged) / self.data.dim
+        error = self.error(x, torch.randn_like(x), t, None, self.ema_network) / self.data.dim
         found = {f"velocity_mse_{k}": part.mean() for k, part in enumerate(error.tensor_split(BINS), 1)}
         return found | {"curvature": self.curvature(min(STRAIGHT, len(x)))}
 
@@ -184,33 +195,33 @@ class FlowMatching(GradualModel):
         velocity = self.velocity(self.wanted(labels, n), self.check_guidance(guidance))
         z = torch.randn(n, *self.data.shape, device=self.device)
         times = torch.linspace(0, 1, steps + 1, device=self.device)
-        yield self.units.restore(z)
+        yield self.scaling.restore(z)
         for k, x in enumerate(integrate(velocity, z, times, sampler), 1):
-            yield self.finished(x, mean) if k == steps else self.units.restore(x)
+            yield self.finished(x, mean) if k == steps else self.scaling.restore(x)
 
     @torch.no_grad()
     def inpaint_loop(self, x: Tensor, known: Tensor, steps: int = 50) -> Iterator[Tensor]:
         """Euler steps in which, at every time, what is `known` (of shape `shape`) of x is put in on its line from the noise."""
-        x_1, z = self.units.inner(x), torch.randn_like(x)
+        x_1, z = self.scaling.inner(x), torch.randn_like(x)
         velocity, state = self.velocity(None, 1.0), z
         times = torch.linspace(0, 1, steps + 1, device=x.device)
         for k, (now, then) in enumerate(pairwise(times), 1):
             state = torch.where(known, torch.lerp(z, x_1, now), state)
             state = state + (then - now) * velocity(state, now)
-            yield torch.where(known, x, self.finished(state, None) if k == steps else self.units.restore(state))
+            yield torch.where(known, x, self.finished(state, None) if k == steps else self.scaling.restore(state))
 
     @torch.no_grad()
     def score_field(self, x: Tensor) -> Tensor:
         """d log p(x)/dx = (t v - x_t)/(1 - t) of examples with a little noise, in the data's units: (n, *shape)."""
-        t, inner = x.new_tensor(SCORED), self.units.inner(x)
+        t, inner = x.new_tensor(SCORED), self.scaling.inner(x)
         x_t = t * inner
         score = (t * self.velocity(None, 1.0)(x_t, t) - x_t) / (1 - t)
-        return t * score / self.units.scale
+        return t * score / self.scaling.scale
 
     def log_density(self, x: Tensor) -> Tensor:
         """By the ODE from t = 1 back to the noise."""
         times = torch.linspace(1, 0, FLOW_STEPS + 1, device=x.device)
-        z, gathered = carried(self.velocity(None, 1.0), x, times)
+        z, gathered = integrate_with_divergence(self.velocity(None, 1.0), x, times)
         return log_standard_normal(z) + gathered
 
 

@@ -55,7 +55,7 @@ def divergence(f: Callable[[Tensor], Tensor], x: Tensor, probe: Tensor) -> tuple
     return out.detach(), total.detach()
 
 
-def carried(velocity: Velocity, x: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+def integrate_with_divergence(velocity: Velocity, x: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     """x carried along dx/dt = velocity(x, t) from times[0] to times[-1] by the classical Runge-Kutta
     rule of fourth order, and the integral of its divergence.
 

@@ -86,7 +86,7 @@ def multistep(
     return x + s_s * (-torch.expm1(-2 * eta * h)).sqrt() * torch.randn_like(x) if eta else x
 
 
-def descent(
+def sample_steps(
     x: Tensor, gammas: Tensor, denoise: Denoise, sampler: Sampler, eta: float
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Go down the levels `gammas`, from the loudest to the quietest: yields x at each of them after the first, with its

@@ -71,7 +71,7 @@ class Schedule(nn.Module, ABC):
         """gamma(0) and gamma(1)."""
 
 
-class Table(Schedule):
+class TabulatedSchedule(Schedule):
     """Levels that are known, and straight lines of gamma between them."""
 
     gammas: Tensor
@@ -113,7 +113,7 @@ class Table(Schedule):
         return i.long(), place - i
 
 
-class Monotone(Schedule):
+class LearnedSchedule(Schedule):
     """gamma(t) = gamma_0 + (gamma_1 - gamma_0) (g(t) - g(0))/(g(1) - g(0)) with two learned ends, and between them
 
     g(t) = a t + sum_k b_k sigmoid(c_k t + d_k), where a, b, c > 0.
@@ -162,4 +162,4 @@ def _inverse_softplus(y: float) -> float:
 
 def schedule_of(name: ScheduleName, steps: int | None) -> Schedule:
     """The schedule of that name, with so many levels, or (None) in continuous time."""
-    return Monotone() if name == "learned" else Table(alphas_bar(name, steps or CONTINUOUS))
+    return LearnedSchedule() if name == "learned" else TabulatedSchedule(alphas_bar(name, steps or CONTINUOUS))

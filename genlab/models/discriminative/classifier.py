@@ -13,18 +13,19 @@ a Boltzmann machine, p(h|x), and a new softmax layer is put on top; all of it is
 network with random parameters, against which to judge what the start is worth; `frozen` trains the softmax layer alone.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from genlab.config.types import Count, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import Metrics, Model
+from genlab.models.base import Metrics, Model, Quantity
 from genlab.networks.classifiers import CNN, FFNN, RNN, Backbone, backbone
 from genlab.networks.mlp import Activation
 from genlab.networks.trunk import Trunk, rebuild
@@ -37,8 +38,14 @@ class Classifier(Model):
     mean: Tensor
     scale: Tensor
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "nll": Quantity("nats", "lower"),
+        "accuracy": Quantity("share", "higher"),
+        "brier": Quantity("squared error", "lower"),
+    }
     supports = frozenset({"binary", "unit", "real"})
     needs_labels = True
+    classifies = True
 
     def __init__(
         self,
@@ -46,10 +53,10 @@ class Classifier(Model):
         optimizer: Recipe,
         *,
         network: Backbone,
-        hidden: list[Annotated[int, Field(gt=0)]] | None,
+        hidden: list[Count] | None,
         activation: Activation,
-        dropout: Annotated[float, Field(ge=0, lt=1)],
-        label_smoothing: Annotated[float, Field(ge=0, lt=1)],
+        dropout: Share,
+        label_smoothing: Share,
         shift: Annotated[int, Field(ge=0)],
         start: str | None,
         reset: bool,
@@ -57,8 +64,8 @@ class Classifier(Model):
         trunk: dict[str, Any] | None,
     ) -> None:
         super().__init__(data, optimizer)
-        assert data.classes is not None
-        self.classes = data.classes
+        assert data.num_classes is not None
+        self.num_classes = data.num_classes
         self.label_smoothing, self.shift = label_smoothing, shift if data.is_image else 0
         self.reset, self.frozen = reset, frozen
         refuse_start(data, start, trunk, network, hidden, reset=reset, frozen=frozen)
@@ -71,7 +78,7 @@ class Classifier(Model):
         else:
             self.backbone = rebuild(trunk, optimizer, dropout)
             mean, scale = torch.zeros(()), torch.ones(())  # it has a scale of its own
-        self.head = nn.Linear(self.backbone.width, self.classes)
+        self.head = nn.Linear(self.backbone.width, self.num_classes)
         self.register_buffer("mean", mean)
         self.register_buffer("scale", torch.where(scale > 0, scale, torch.ones_like(scale)))
         self.backbone.requires_grad_(not frozen)
@@ -118,7 +125,7 @@ class Classifier(Model):
         assert batch.y is not None
         log_p = self.classify(batch.x)
         nll = F.nll_loss(log_p, batch.y, reduction="none")
-        right = F.one_hot(batch.y, self.classes)
+        right = F.one_hot(batch.y, self.num_classes)
         brier = (log_p.exp() - right).square().sum(1)
         return {"loss": nll, "nll": nll, "accuracy": (log_p.argmax(1) == batch.y).float(), "brier": brier}
 

@@ -71,9 +71,9 @@ def sample(model: "EBM", n: int, sampler: str | None, steps: int | None) -> Iter
 
 
 def walk(model: "EBM", x: Tensor | int, steps: int) -> Iterator[Tensor]:
-    start = model.reference.draw(x) if isinstance(x, int) else model.units.inner(x)
+    start = model.reference.draw(x) if isinstance(x, int) else model.scaling.inner(x)
     for here in run(model, energies(model, steps, False), start):
-        yield model.units.restore(here.u)
+        yield model.scaling.restore(here.u)
 
 
 def inpaint(model: "EBM", x: Tensor, known: Tensor, steps: int) -> Iterator[Tensor]:
@@ -88,12 +88,12 @@ def inpaint(model: "EBM", x: Tensor, known: Tensor, steps: int) -> Iterator[Tens
     def given(energy: Energy) -> Energy:
         return lambda w: energy(whole(w))
 
-    held = model.units.inner(x)
+    held = model.scaling.inner(x)
     path = energies(model, steps, True)
     of_rest = {energy: given(energy) for energy in path}
     rising = [of_rest[energy] for energy in path]
     for here in run(model, rising, model.reference.draw(len(x))[:, free]):
-        yield torch.where(known, x, model.units.restore(whole(here.u)))
+        yield torch.where(known, x, model.scaling.restore(whole(here.u)))
 
 
 @torch.no_grad()

@@ -22,32 +22,27 @@ real and binary data unless that is switched off. Chains see x in inner units u:
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
+from genlab.config.types import Count, NonNegative, Positive, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import Charts, GenerativeModel, Metrics
-from genlab.models.ema import RunningAverage
+from genlab.models.ema import EMA
 from genlab.models.energy import chains, score_matching
 from genlab.models.energy.langevin import Energy, Point
 from genlab.models.energy.reference import Box, reference_for
 from genlab.models.energy.replay_buffer import Replay
 from genlab.models.energy.transitions import Choices, transition_for
-from genlab.models.scaling import Units
+from genlab.models.scaling import Scaling
 from genlab.networks.adversarial import Architecture
 from genlab.networks.energy import energy_network
 from genlab.networks.mlp import Activation
 from genlab.optimizers.recipe import Recipe
-
-Count = Annotated[int, Field(gt=0)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 
 PIECEWISE = ("relu", "leaky_relu")  # activations without a second derivative
 RESTARTS = {True: 0.05, False: 0.01}
@@ -81,7 +76,7 @@ class EBM(GenerativeModel):
         alpha: NonNegative | None,
         sigma: NonNegative | None,
         network: Architecture,
-        hidden: Annotated[list[Count], Field(min_length=1)] | None,
+        hidden: Widths | None,
         activation: Activation,
         spectral_norm: bool,
         average: Share,
@@ -106,12 +101,12 @@ class EBM(GenerativeModel):
             raise GenlabError(
                 "model.sigma=0.0: denoising needs noise; set a standard deviation above 0, or leave it null"
             )
-        self.units = Units(data)
+        self.scaling = Scaling(data)
         self.network = energy_network(data, network, hidden, activation, spectral_norm)
         self.has_matching_loss = self.matches_scores or (data.support == "real" and activation not in PIECEWISE)
         """Whether the loss of score matching is a measure of the model, be it trained by it or not."""
         self.network.needs_second_derivatives = self.has_matching_loss
-        self.averaged = RunningAverage(self.network, average) if average else None
+        self.ema = EMA(self.network, average) if average else None
         self.reference = reference_for(data, bounded=box is not None)
         if self.matches_scores and step is None:
             step = 0.5 * max(self.sigma, 0.1) ** 2 / data.dim ** (1 / 3)
@@ -133,7 +128,7 @@ class EBM(GenerativeModel):
 
     def f(self, u: Tensor) -> Tensor:
         """f(u), (n,), by the averaged network where the model is evaluated."""
-        out: Tensor = (self.network if self.training or self.averaged is None else self.averaged)(u)
+        out: Tensor = (self.network if self.training or self.ema is None else self.ema)(u)
         return out
 
     def at(self, beta: float) -> Energy:
@@ -155,7 +150,7 @@ class EBM(GenerativeModel):
 
     def contrastive_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for batch in batches:
-            u = self.blurred(self.units.inner(batch.x))
+            u = self.blurred(self.scaling.inner(batch.x))
 
             # Negative phase: k transitions, from noise or on from where chains of the buffer stopped.
             start = self.reference.draw(len(u) if self.replay is None else min(len(u), len(self.replay)))
@@ -188,7 +183,7 @@ class EBM(GenerativeModel):
 
     def matching_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for batch in batches:
-            u = self.units.inner(batch.x)
+            u = self.scaling.inner(batch.x)
             loss = self.matching_loss(u).mean()
             self.descend(self.optimizers["ebm"], loss)
             self.follow()
@@ -211,31 +206,31 @@ class EBM(GenerativeModel):
 
     def follow(self) -> None:
         """Take the network's new parameters into their average."""
-        if self.averaged is not None:
-            self.averaged.follow(self.network)
+        if self.ema is not None:
+            self.ema.follow(self.network)
 
     # What can be asked of a trained model.
 
     @torch.no_grad()
     def free_energy(self, x: Tensor) -> Tensor:
         """E, such that p(x) = exp(-E)/Z in the units of the data; (n,), in nats."""
-        return self.energy(self.units.inner(x)) + self.units.log_volume
+        return self.energy(self.scaling.inner(x)) + self.scaling.log_volume
 
     def score_field(self, x: Tensor) -> Tensor:
         """d log p(x)/dx = -dE/dx in the units of the data, (n, *shape)."""
-        return -Point(self.energy, self.units.inner(x)).slope / self.units.scale
+        return -Point(self.energy, self.scaling.inner(x)).slope / self.scaling.scale
 
     def evaluate(self, batch: Batch) -> Metrics:
         """Energies of examples and of chains that the training keeps; where the temperature is 1, the loss of score matching."""
         with torch.no_grad():
-            energy = self.energy(self.units.inner(batch.x))
+            energy = self.energy(self.scaling.inner(batch.x))
             found = {"energy_data": energy}
             if self.replay is not None:
                 drawn = torch.randint(len(self.replay), (len(energy),), device=energy.device)
                 found["energy_samples"] = self.energy(self.replay.states[drawn])
                 found["energy_gap"] = energy - found["energy_samples"]
         if self.has_matching_loss:
-            found["loss"] = self.matching_loss(self.units.inner(batch.x)).detach()
+            found["loss"] = self.matching_loss(self.scaling.inner(batch.x)).detach()
         return found
 
     @torch.no_grad()
@@ -257,8 +252,8 @@ class EBM(GenerativeModel):
         A model of pictures with noise shows, as Saremi & Hyvarinen (2019) do, the mean of clean ones given them.
         """
         if self.matches_scores and self.data.is_image:
-            return self.units.restore(here.u - self.sigma**2 * here.slope)
-        return self.units.restore(here.u)
+            return self.scaling.restore(here.u - self.sigma**2 * here.slope)
+        return self.scaling.restore(here.u)
 
     def walk(self, x: Tensor | int, steps: int, mean: bool = False) -> Iterator[Tensor]:
         """States of chains from examples x, or of so many chains from noise."""
@@ -276,17 +271,17 @@ class EBM(GenerativeModel):
         what k steps down the energy make of x. Of binary x, the probability that u_i = 1 given the others, to first order in
         what a flip changes: sigmoid(-2 dE/du_i).
         """
-        u = self.units.inner(x)
+        u = self.scaling.inner(x)
         if self.discrete:
             return torch.sigmoid(-2 * Point(self.energy, u).slope)
         if self.matches_scores and self.sigma:
-            return self.units.restore(u - self.sigma**2 * Point(self.energy, u).slope)
-        return self.units.restore(chains.descend(self, u))
+            return self.scaling.restore(u - self.sigma**2 * Point(self.energy, u).slope)
+        return self.scaling.restore(chains.descend(self, u))
 
     @torch.no_grad()
     def fantasies(self) -> Tensor | None:
         """States of the chains that persist, (slots, *shape); None where none do."""
-        return None if self.replay is None else self.units.restore(self.replay.states)
+        return None if self.replay is None else self.scaling.restore(self.replay.states)
 
     def remarks(self) -> list[str]:
         found = []
@@ -314,7 +309,7 @@ class EBM(GenerativeModel):
         return self.reference.draw(n)
 
     def settle(self, x: Tensor, sweeps: int) -> Tensor:
-        return chains.settle(self, self.units.inner(x), sweeps)
+        return chains.settle(self, self.scaling.inner(x), sweeps)
 
     def anneal(self, v: Tensor, beta: float, following: float) -> tuple[Tensor, Tensor]:
         return chains.anneal(self, v, beta, following)

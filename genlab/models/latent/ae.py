@@ -20,13 +20,13 @@ It has no prior. Samples are decoded from a density fitted to the codes of the t
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
+from genlab.config.types import Count, NonNegative
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
@@ -61,18 +61,18 @@ class AE(GenerativeModel):
         data: DataSpec,
         optimizer: Recipe,
         *,
-        latent_dim: Annotated[int, Field(gt=0)] | None,
-        hidden: list[Annotated[int, Field(gt=0)]] | None,
+        latent_dim: Count | None,
+        hidden: list[Count] | None,
         network: Network,
         activation: Activation,
         output: Output,
         loss: Literal["mse", "bce"],
-        noise: Annotated[float, Field(ge=0)],
-        sparsity: Annotated[float, Field(ge=0)],
-        contraction: Annotated[float, Field(ge=0)],
+        noise: NonNegative,
+        sparsity: NonNegative,
+        contraction: NonNegative,
         tied: bool,
         density: Density,
-        components: Annotated[int, Field(gt=0)],
+        components: Count,
     ) -> None:
         super().__init__(data, optimizer)
         latent_dim = latent_dim or (32 if data.is_image else max(1, data.dim // 2))

@@ -19,17 +19,17 @@ start, that bound tends to an inference that guesses from p and lets the best of
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
+from genlab.config.types import Count, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.base import GenerativeModel, Metrics, Quantity
 from genlab.models.latent.observation import Likelihood, observation
 from genlab.models.latent.priors import log_normal
 from genlab.networks.autoencoders import VectorDecoder, start_at
@@ -37,7 +37,6 @@ from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 from genlab.networks.trunk import Trunk
 from genlab.optimizers.recipe import Recipe
 
-Count = Annotated[int, Field(gt=0)]
 Normal = tuple[Tensor, Tensor]
 """Mean and log variance, each (n, width)."""
 
@@ -48,6 +47,12 @@ class HVAE(GenerativeModel):
     shift: Tensor
     scale: Tensor
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "elbo": Quantity("nats", "higher", lower_bound=True),
+        "reconstruction": Quantity("nats"),
+        "kl": Quantity("nats"),
+        "iw_bound": Quantity("nats", "higher", lower_bound=True),
+    }
     supports = frozenset({"binary", "unit", "real"})
 
     def __init__(
@@ -55,13 +60,13 @@ class HVAE(GenerativeModel):
         data: DataSpec,
         optimizer: Recipe,
         *,
-        levels: Annotated[list[Count], Field(min_length=1)],
-        hidden: list[Annotated[list[Count], Field(min_length=1)]] | None,
+        levels: Widths,
+        hidden: list[Widths] | None,
         inference: Literal["bottom_up", "ladder"],
         activation: Activation,
         likelihood: Likelihood,
         k: Count,
-        kl_warmup: Annotated[float, Field(ge=0, lt=1)],
+        kl_warmup: Share,
     ) -> None:
         super().__init__(data, optimizer)
         if hidden is not None and len(hidden) != len(levels):

@@ -17,13 +17,13 @@ sigma^2 I,
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from genlab.config.types import Count
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
@@ -55,7 +55,7 @@ class PCA(GenerativeModel):
         data: DataSpec,
         optimizer: Recipe | None,
         *,
-        latent_dim: Annotated[int, Field(gt=0)] | None,
+        latent_dim: Count | None,
         method: Literal["auto", "exact", "randomised"],
     ) -> None:
         super().__init__(data, optimizer)

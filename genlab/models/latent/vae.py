@@ -17,27 +17,24 @@ matching) term in closed form, KL = 1/2 sum_j (mu_j^2 + sigma_j^2 - log sigma_j^
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Annotated
+from collections.abc import Iterable, Iterator, Mapping
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor
 
+from genlab.config.types import Count, NonNegative, Positive, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import GenerativeModel, Metrics
-from genlab.models.conditioning import classes_of, wanted_classes
+from genlab.models.base import GenerativeModel, Metrics, Quantity
+from genlab.models.conditioning import num_classes_of, wanted_classes
 from genlab.models.latent.observation import Likelihood, observation
 from genlab.models.latent.priors import PriorName, StandardNormal, log_normal, prior_of
 from genlab.networks.autoencoders import Network, encoder_and_decoder, start_at, with_classes
 from genlab.networks.mlp import Activation
 from genlab.optimizers.recipe import Recipe
-
-Share = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(gt=0)]
 
 
 def gaussian_kls(mu: Tensor, log_var: Tensor) -> Tensor:
@@ -56,6 +53,13 @@ class VAE(GenerativeModel):
     shift: Tensor
     scale: Tensor
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "elbo": Quantity("nats", "higher", lower_bound=True),
+        "elbo_given_class": Quantity("nats", "higher"),
+        "reconstruction": Quantity("nats"),
+        "kl": Quantity("nats"),
+        "iw_bound": Quantity("nats", "higher", lower_bound=True),
+    }
     supports = frozenset({"binary", "unit", "real"})
 
     def __init__(
@@ -73,10 +77,10 @@ class VAE(GenerativeModel):
         conditional: bool,
         k: Count,
         mc_samples: Count,
-        beta: Annotated[float, Field(ge=0)],
-        capacity: Annotated[float, Field(gt=0)] | None,
+        beta: NonNegative,
+        capacity: Positive | None,
         kl_warmup: Share | None,
-        free_bits: Annotated[float, Field(ge=0)],
+        free_bits: NonNegative,
     ) -> None:
         super().__init__(data, optimizer)
         latent_dim = latent_dim or (20 if data.is_image else min(20, data.dim))
@@ -85,10 +89,9 @@ class VAE(GenerativeModel):
         refuse_misfit(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
         self.latent_dim, self.k, self.mc_samples = latent_dim, k, mc_samples
         self.beta, self.capacity, self.kl_warmup, self.free_bits = beta, capacity, kl_warmup, free_bits
-        self.told = classes_of(data, conditional)
+        self.num_classes = num_classes_of(data, conditional)
         self.bound = "elbo_given_class" if conditional else "elbo"  # of log p(x|y), or of log p(x)
-        if conditional:
-            self.classes = self.told
+        self.classifies = conditional
         self.observation = observation(likelihood, data)
         self.discrete = self.observation.discrete
         self.encoder, self.decoder = encoder_and_decoder(
@@ -100,7 +103,7 @@ class VAE(GenerativeModel):
             latent_dim=latent_dim,
             outputs=self.observation.outputs,
             activation=activation,
-            classes=self.told,
+            num_classes=self.num_classes,
         )
         start_at(self.decoder, self.observation.marginal(data))  # the best model that ignores h
         self.standardise = data.support == "real"
@@ -145,7 +148,7 @@ class VAE(GenerativeModel):
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:
         """Classes as a conditional model is told them, (n, classes); None for any other."""
-        return F.one_hot(y, self.told).float() if self.told and y is not None else None
+        return F.one_hot(y, self.num_classes).float() if self.num_classes and y is not None else None
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(h|x), or q(h|x, y), each of shape (n, latent_dim)."""
@@ -192,18 +195,18 @@ class VAE(GenerativeModel):
     @torch.no_grad()
     def log_weights(self, x: Tensor, k: int) -> Tensor:
         """`log_ratios` of p(x). A conditional model draws y ~ q(y|x) as it classifies, with p(y) = 1/K."""
-        if not self.told:
+        if not self.num_classes:
             return self.log_ratios(x, k)
         log_q = self.classify(x)
         y = torch.multinomial(log_q.exp(), k, replacement=True)  # (n, k)
         ratios = [self.log_ratios(x, 1, self.one_hot(y_i))[0] for y_i in y.T]
-        return torch.stack(ratios) - math.log(self.told) - log_q.gather(1, y).T
+        return torch.stack(ratios) - math.log(self.num_classes) - log_q.gather(1, y).T
 
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
         """log q(y|x), (n, classes): a softmax over the bounds on log p(x|y), with h at its mean. Conditional models only."""
         bounds = []
-        for k in range(self.told):
+        for k in range(self.num_classes):
             y = self.one_hot(torch.full((len(x),), k, device=x.device))
             mu, log_var = self.posterior(x, y)
             bounds.append(self.log_likelihood(mu.unsqueeze(0), x, y)[0] - gaussian_kl(mu, log_var))
@@ -230,8 +233,10 @@ class VAE(GenerativeModel):
         A conditional model draws the classes `labels` in turns, or else all of them. Raises GenlabError for others.
         """
         y = None
-        if self.told or labels is not None:
-            y = wanted_classes(list(range(self.told)) if labels is None else labels, n, self.told).to(self.device)
+        if self.num_classes or labels is not None:
+            y = wanted_classes(list(range(self.num_classes)) if labels is None else labels, n, self.num_classes).to(
+                self.device
+            )
         out = self.decoder(with_classes(self.prior.sample(n), y, self.decoder)).float()
         show_mean = self.data.is_image if mean is None else mean
         yield self.observation.mean(out) if show_mean else self.observation.sample(out)
@@ -239,17 +244,17 @@ class VAE(GenerativeModel):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[x|h] at the mean h of q(h|x)."""
-        y = self.one_hot(self.classify(x).argmax(1)) if self.told else None
+        y = self.one_hot(self.classify(x).argmax(1)) if self.num_classes else None
         return self.decode(self.posterior(x, y)[0], y)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        return self.posterior(x, self.one_hot(self.classify(x).argmax(1)) if self.told else None)[0]
+        return self.posterior(x, self.one_hot(self.classify(x).argmax(1)) if self.num_classes else None)[0]
 
     @torch.no_grad()
     def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
         """E[x|h]; of a conditional model without `y`, E[x|h, y = 0]."""
-        if self.told and y is None:
+        if self.num_classes and y is None:
             y = self.one_hot(torch.zeros(len(h), dtype=torch.int64, device=h.device))
         return self.observation.mean(self.decoder(with_classes(h, y, self.decoder)).float())
 

@@ -27,25 +27,24 @@ prior as much as it saves the decoder.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from genlab.config.types import Count, NonNegative, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.base import GenerativeModel, Metrics, Quantity
 from genlab.models.latent.observation import Likelihood, observation
 from genlab.networks.causal_transformer import Autoregressive
 from genlab.networks.code_grids import networks_of_positions
 from genlab.networks.mlp import Activation
 from genlab.optimizers.recipe import Recipe
 
-Count = Annotated[int, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 LLOYD = 10  # steps of k-means at the start
 NOISE_RATE = 10  # for log sigma of p(x|z), in units of the networks' rate: with fine codes it has far to go
 SMOOTHING = 1e-5  # choices that every vector has for nothing
@@ -133,6 +132,12 @@ class VQVAE(GenerativeModel):
     shift: Tensor
     scale: Tensor
 
+    quantities: ClassVar[Mapping[str, Quantity]] = {
+        "elbo": Quantity("nats", "higher", lower_bound=True),
+        "bound": Quantity("nats", "higher", lower_bound=True),
+        "reconstruction": Quantity("nats"),
+        "prior": Quantity("nats"),
+    }
     supports = frozenset({"binary", "unit", "real"})
 
     def __init__(
@@ -147,7 +152,7 @@ class VQVAE(GenerativeModel):
         network: Literal["auto", "mlp", "conv"],
         activation: Activation,
         likelihood: Likelihood,
-        commitment: Annotated[float, Field(ge=0)],
+        commitment: NonNegative,
         decay: Share,
         revival: Share,
         prior_width: Count,
