@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import genlab
-from tests.processes import REPOSITORY, environment, info, trained
+from tests.helpers.processes import REPOSITORY, environment, info, trained
 
 ASSETS = (".safetensors", ".html")  # weights of the feature networks, the page of compare
 CONFIGS = sorted(str(path.relative_to(REPOSITORY / "conf")) for path in (REPOSITORY / "conf").rglob("*.yaml"))

@@ -10,7 +10,7 @@ from genlab.data.batches import in_order
 from genlab.evaluation.findings import Settings, evaluate
 from genlab.inference.likelihood import log_likelihoods
 from genlab.inference.partition import Annealing
-from tests.support import FEW_CHAINS, configure, records, start
+from tests.helpers.support import FEW_CHAINS, configure, records, start
 
 pytestmark = [
     pytest.mark.slow,

@@ -16,7 +16,7 @@ from genlab.evaluation.configurations import judge_lattice
 from genlab.evaluation.cost import costs, network_evaluations, sampling_costs, timed_draw
 from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Entries
-from genlab.evaluation.exact import compare_with_truth
+from genlab.evaluation.exact_comparison import compare_with_truth
 from genlab.evaluation.features import feature_space
 from genlab.evaluation.generated import LEAST, Reference, judge
 from genlab.evaluation.held_out import HeldOut, examine, likelihood_of

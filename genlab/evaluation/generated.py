@@ -17,7 +17,7 @@ from genlab.evaluation.baseline import independent_components, training_examples
 from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Entries, Group, entry
 from genlab.evaluation.features import FeatureSpace
-from genlab.evaluation.features.fit import grey
+from genlab.evaluation.features.feature_network import grey
 from genlab.metrics.classes import classes_reached, entropy, histogram, total_variation
 from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.frechet import fid

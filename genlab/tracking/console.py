@@ -1,6 +1,7 @@
 """What a person sees while a run goes on: a progress bar in a terminal, plain lines in a file, a summary at the end."""
 
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -31,6 +32,19 @@ class PatientConsole(Console):
 console = PatientConsole(soft_wrap=True, highlight=False)
 if not console.is_terminal:
     console.width = 160  # in a file nothing needs to fit a screen
+
+
+class ConsoleHandler(logging.Handler):
+    """Prints what rooms that know no console have to say: they log it as information."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        console.print(record.getMessage(), markup=False)
+
+
+log = logging.getLogger("genlab")
+log.setLevel(logging.INFO)
+log.propagate = False
+log.handlers = [ConsoleHandler()]
 
 REFRESH = 0.5  # seconds between redraws: more of them would cost the training time and tell nobody anything
 PLAIN_INTERVAL = 10.0  # seconds between plain lines

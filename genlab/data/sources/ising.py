@@ -11,6 +11,7 @@ temperatures, each as often as the others, p(s) is the mean over them.
 
 import hashlib
 import json
+import logging
 import math
 import os
 import zipfile
@@ -33,7 +34,8 @@ from genlab.lattice.exact import MOST_SITES, Enumeration, onsager_energy, onsage
 from genlab.lattice.observables import ALLOWED, energy
 from genlab.lattice.statistics import Means, derived, primitives
 from genlab.numerics.rng import derive
-from genlab.tracking.console import console
+
+log = logging.getLogger(__name__)
 
 Temperature = Annotated[float, Field(ge=0.1, le=1000)]
 
@@ -145,10 +147,8 @@ def _kept(root: str | None, size: int, temperature: float, examples: int, seed: 
 
 
 def _make(path: Path, size: int, temperature: float, examples: int, seed: int) -> None:
-    console.print(
-        f"ising: {examples:,} configurations of {size}x{size} spins at T = {temperature:g}, made once and kept in {path}",
-        markup=False,
-        soft_wrap=True,
+    log.info(
+        f"ising: {examples:,} configurations of {size}x{size} spins at T = {temperature:g}, made once and kept in {path}"
     )
     x, report = monte_carlo.sample(size, temperature, examples, seed)
     partial = path.with_name(path.name + ".partial")

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_module
 from genlab.commands.resolvers import register
 from genlab.config.schema import plain
 from genlab.data.batches import in_order
-from genlab.evaluation.features.fit import fit, grey
+from genlab.evaluation.features.feature_network import fit, grey
 from genlab.evaluation.features.space import FOLDER, SHIPPED, encode
 from genlab.experiment.experiment import make_dataset
 

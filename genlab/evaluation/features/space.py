@@ -22,7 +22,7 @@ from genlab.data.download import data_root
 from genlab.data.spec import DataSpec
 from genlab.data.truth import HasObservables
 from genlab.errors import GenlabError
-from genlab.evaluation.features.fit import RECIPE, blank, fit, grey
+from genlab.evaluation.features.feature_network import RECIPE, blank, fit, grey
 from genlab.models.discriminative.classifier import Classifier
 from genlab.numerics.rng import seeded
 

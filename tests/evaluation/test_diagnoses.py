@@ -1,0 +1,187 @@
+"""Diagnoses: each names what is wrong, with its evidence and a remedy, and is silent where nothing is."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from genlab.evaluation import diagnoses
+from genlab.metrics.estimate import Estimate
+from genlab.metrics.memorisation import memorisation, nearest
+from genlab.models.energy.ebm import EBM
+from genlab.models.latent.hvae import HVAE
+from genlab.models.latent.vae import VAE
+from genlab.tracking.run_folder import RunFolder
+from genlab.training.trainer import Loop
+from tests.helpers.support import configure, small_data, start
+
+
+def normal(n: int, d: int, seed: int) -> Tensor:
+    return torch.randn(n, d, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_latent_level_that_says_nothing_is_named() -> None:
+    found = diagnoses.from_scalars({"eval/kl_1": 12.0, "eval/kl_2": 0.001, "eval/kl": 12.0})
+    assert [d.name for d in found] == ["a latent level is asleep"]
+    assert "level 2 " in found[0].evidence
+    assert diagnoses.from_scalars({"eval/kl_1": 12.0, "eval/kl_2": 3.0}) == []
+
+
+def test_remedies_of_a_collapse_are_keys_of_the_family() -> None:
+    codes = torch.zeros(100, 4)
+    hierarchy = diagnoses.posterior_collapse(codes, True, HVAE)
+    assert hierarchy is not None
+    assert "model.levels" in hierarchy.remedy
+    assert "latent_dim" not in hierarchy.remedy
+    assert "beta" not in hierarchy.remedy
+
+
+def test_posterior_collapse_counts_inactive_units() -> None:
+    codes = normal(500, 10, 0)
+    assert diagnoses.posterior_collapse(codes, has_prior=True) is None
+    codes[:, 3:] *= 0.05
+    found = diagnoses.posterior_collapse(codes, has_prior=True)
+    assert found is not None
+    assert found.name == "posterior collapse"
+    assert "7 of 10 latent units are inactive" in found.evidence
+    assert "kl_warmup" in found.remedy
+
+
+def test_codes_without_a_prior_are_judged_by_their_own_scale() -> None:
+    codes = 1e-3 * normal(500, 4, 0)
+    assert diagnoses.posterior_collapse(codes, has_prior=False) is None
+    codes[:, :2] = 0
+    found = diagnoses.posterior_collapse(codes, has_prior=False)
+    assert found is not None
+    assert found.name == "dead code units"
+
+
+def test_lack_of_variety() -> None:
+    data = normal(400, 6, 0)
+    assert diagnoses.lack_of_variety(normal(300, 6, 1), data) is None
+    found = diagnoses.lack_of_variety(data[:1].repeat(300, 1), data)
+    assert found is not None
+    assert found.name == "mode collapse"
+    assert found.evidence.startswith("two samples differ by ")
+
+
+def test_missing_classes_are_named_with_their_shares() -> None:
+    real = torch.full((10,), 0.1, dtype=torch.float64)
+    assert diagnoses.missing_classes(real, real, 1000) is None
+    made = real.clone()
+    made[4], made[5] = 0.001, 0.199
+    found = diagnoses.missing_classes(made, real, 1000)
+    assert found is not None
+    assert "class 4 (0.1 % instead of 10 %)" in found.evidence
+    assert "class 5" not in found.evidence
+    # Of twenty samples one class may well be absent by chance.
+    few = torch.tensor([2.0, 2, 2, 2, 0, 2, 2, 2, 4, 2], dtype=torch.float64) / 20
+    assert diagnoses.missing_classes(few, real, 20) is None
+    found = diagnoses.missing_classes(torch.tensor([1.0] + [0.0] * 9), torch.full((10,), 0.1), 200)
+    assert found is not None
+    assert "and 4 more" in found.evidence
+
+
+def test_poor_coverage() -> None:
+    assert diagnoses.poor_coverage(Estimate(0.6, 0.01), Estimate(0.97, 0.01)) is None
+    assert diagnoses.poor_coverage(Estimate(0.05, 0.01), Estimate(0.97, 0.01)) is not None
+
+
+def test_memorisation_of_copies_and_of_near_copies() -> None:
+    train, test, fresh = normal(2000, 8, 0), normal(500, 8, 1), normal(400, 8, 2)
+
+    def of(samples: Tensor) -> diagnoses.Diagnosis | None:
+        found = memorisation(nearest(samples, train), nearest(samples, test), len(train), len(test))
+        return diagnoses.memorisation(found, Estimate(0.0, 0.0), len(samples))
+
+    assert of(fresh) is None
+    for samples in (train[:400], train[:400] + 0.1 * normal(400, 8, 3)):
+        found = of(samples)
+        assert found is not None
+        assert found.name == "memorisation"
+        assert "100.0 % of the samples (80.0 % for a model that memorised nothing)" in found.evidence
+
+
+def test_range_of_a_decoder() -> None:
+    data = small_data("grey")
+    x = data.represent(data.train.take(torch.arange(200)))
+    assert diagnoses.range_misfit(x.clamp(0.05, 0.95), x, data.spec, "the samples") is None
+    for wrong in (0.3 * x, x + 1, 4 * x - 1):
+        found = diagnoses.range_misfit(wrong, x, data.spec, "the samples")
+        assert found is not None
+        assert "of the samples lie in" in found.evidence
+
+
+def test_values_that_are_not_finite_are_named_with_their_place() -> None:
+    x = torch.zeros(4, 3)
+    assert diagnoses.not_finite(x, "the samples") is None
+    x[2, 1] = float("nan")
+    x[3, 0] = float("inf")
+    found = diagnoses.not_finite(x, "the samples")
+    assert found is not None
+    assert found.evidence == "2 of 12 values of the samples are not finite, the first at index (2, 1)"
+
+
+@pytest.mark.parametrize(
+    ("values", "name", "evidence"),
+    [
+        ({"train/d_real": 0.999, "train/d_fake": 0.001}, "the discriminator has won", "D(x) = 0.9990"),
+        ({"train/r_hat": 1.7}, "chains do not mix", "R-hat = 1.700"),
+        ({"train/energy_data": 3e5}, "energies run away", "3e+05"),
+        ({"train/energy_data": -2e4, "train/energy_samples": 10.0}, "energies run away", "-2e+04, 10"),
+    ],
+)
+def test_scalars_of_families_that_log_them(values: dict[str, float], name: str, evidence: str) -> None:
+    (found,) = diagnoses.from_scalars(values)
+    assert found.name == name
+    assert evidence in found.evidence
+    assert found.remedy
+
+
+def test_the_vanishing_gradient_of_the_generator_is_part_of_the_evidence() -> None:
+    values = {"train/d_real": 1.0, "train/d_fake": 0.0, "optimizer/generator/gradient_norm": 3e-7}
+    assert "norm 3e-07" in diagnoses.from_scalars(values)[0].evidence
+
+
+def test_healthy_scalars_give_no_diagnosis() -> None:
+    healthy = {"train/d_real": 0.6, "train/d_fake": 0.4, "train/r_hat": 1.01, "train/energy_data": -80.0}
+    assert diagnoses.from_scalars(healthy) == []
+    assert diagnoses.from_scalars({"train/loss": 3.0}) == []
+
+
+def collapsing(run: Path) -> Loop:
+    """beta = 1000 makes the KL term so dear that no latent unit is worth its price."""
+    return start(run, configure("model=vae", "model.beta=1000", "train.examples=6000"))
+
+
+def test_a_collapsed_posterior_is_reported_once_while_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = collapsing(tmp_path)
+    loop.fit()
+    (warning,) = [w for w in RunFolder(tmp_path).info()["warnings"] if w["name"] == "posterior collapse"]
+    assert "20 of 20 latent units are inactive" in warning["evidence"]
+    assert 0.3 * 6000 <= warning["examples"] <= 6100
+    assert capsys.readouterr().out.count("posterior collapse") == 1
+
+
+def test_a_healthy_training_warns_of_nothing(tmp_path: Path) -> None:
+    start(tmp_path, configure("model=vae", "train.examples=60000")).fit()
+    assert "warnings" not in RunFolder(tmp_path).info()
+
+
+def test_a_loss_beyond_all_bounds_is_named() -> None:
+    assert diagnoses.from_scalars({"train/loss": 1e5, "train/value": -1.4}) == []
+    (found,) = diagnoses.from_scalars({"train/value": -9.7e22})
+    assert found.name == "divergence"
+    assert "optimizer.lr" in found.remedy
+
+
+def test_the_range_of_a_decoder_is_mended_by_keys_that_its_family_has() -> None:
+    data = small_data("grey")
+    x = data.represent(data.train.take(torch.arange(20)))
+    for family, word in ((VAE, "model.likelihood"), (EBM, "train for longer")):
+        found = diagnoses.range_misfit(0.01 * x, x, data.spec, "the reconstructions", family)
+        assert found is not None
+        assert word in found.remedy

@@ -1,0 +1,549 @@
+"""genlab compare: seeds aggregated exactly, nothing ranked that does not compare, nothing that breaks on a damaged run."""
+
+import csv
+import json
+import math
+import re
+import statistics
+import struct
+import subprocess
+import sys
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from genlab.metrics.rounding import latex, plain, rounded
+from genlab.plots.style import Drawing
+from genlab.report.contexts import context
+from genlab.report.curves import make_panels
+from genlab.report.documents import escape_latex, markdown, tex
+from genlab.report.find import find_runs
+from genlab.report.measures import LIKELIHOOD, QUALITY, Measure
+from genlab.report.rows import Rows, aggregate, make_rows
+from genlab.report.runs import Failure, Run, read_run
+from genlab.report.tables import MetricTable, make_tables, overview, why_apart
+from tests.helpers.processes import Outcome, assert_refused, call, execute
+
+HOSTILE = "a|b_c%d$e&f#g{h}~^\\i<script>alert(1)</script>*`"
+GREY = "pixels of 256 grey levels, not dequantised"
+BINARY = "probability of binary pixels"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fonts in PDF files take most of the time of a comparison: only the tests that ask for `drawn` make them."""
+    if "drawn" not in request.fixturenames:
+        for room in ("curves", "figures"):
+            monkeypatch.setattr(
+                f"genlab.report.{room}.save", lambda _, __, name, text: Drawing(name, text, "<svg></svg>")
+            )
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Figures as files."""
+
+
+def png(size: int = 4) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", size, size, 8, 0, 0, 0, 0)
+    body = zlib.compress(b"".join(b"\0" + bytes(size) for _ in range(size)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def make_run(
+    folder: str,
+    seed: int = 0,
+    model: str = "vae",
+    measures: dict[str, Any] | None = None,
+    facts: dict[str, Any] | None = None,
+    binarize: str = "dynamic",
+    state: str = "finished",
+    **keys: Any,
+) -> Path:
+    """A run folder as genlab train leaves it, and genlab evaluate where `measures` are given."""
+    path = Path(folder)
+    (path / "samples").mkdir(parents=True)
+    (path / ".hydra").mkdir()
+    config = {
+        "seed": seed,
+        "preferred": {"examples": 1000},
+        "train": {"epochs": None, "examples": None, "batch_size": 128},
+        "dataset": {"_target_": "genlab.data.sources.digits.digits", "binarize": binarize, "dequantize": False},
+        "optimizer": {"_target_": "genlab.optimizers.adam", "lr": 0.002},
+        "device": {"name": "cpu"},
+        "model": {"_target_": f"genlab.models.{model}.{model.upper()}", "latent_dim": 20, **keys},
+    }
+    (path / "config.yaml").write_text(yaml.safe_dump(config))
+    overrides = [f"model={model}", f"seed={seed}", *(f"model.{key}={value}" for key, value in keys.items())]
+    (path / ".hydra" / "overrides.yaml").write_text(yaml.safe_dump(overrides))
+    info = {
+        "state": state,
+        "started": f"2026-11-22T17:06:{seed:02d}+00:00",
+        "versions": {"genlab": "0.1.0", "torch": "2.9"},
+        "git": {"commit": "ff856de38ab9e140", "modified": True},
+        "command": ["genlab train", "-m"],
+        "device": {"name": "cpu", "hardware": "x86_64", "threads": 1},
+        "cost": {"seconds": 5.0 + seed, "examples": 1000, "parameters": 76104},
+        "results": {"test/elbo": {"value": -24.0 + seed, "stderr": 0.2}},
+    }
+    (path / "run.json").write_text(json.dumps(info))
+    records = [
+        {"examples": 100 * k, "epoch": 0, "seconds": 0.1 * k, "train/loss": 30.0 - k, "eval/loss": 31.0 - k + seed}
+        for k in range(1, 6)
+    ]
+    (path / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (path / "samples" / "samples.png").write_bytes(png())
+    if measures is not None:
+        (path / "evaluation").mkdir()
+        (path / "metrics.json").write_text(json.dumps(measures))
+        known = {
+            "n": 1000,
+            "seed": 7,
+            "split": "test",
+            "representation": BINARY,
+            "features": {"name": "cnn", "hash": "0001e37e"},
+        }
+        (path / "evaluation" / "evaluation.json").write_text(json.dumps(known | (facts or {})))
+        (path / "evaluation" / "samples.png").write_bytes(png())
+    return path
+
+
+def value(number: float | None, stderr: float | None = None, kind: str = "statistic", **more: Any) -> dict[str, Any]:
+    return {"value": number, "stderr": stderr, "unit": more.pop("unit", ""), "kind": kind, **more}
+
+
+def rows_of(*words: str) -> Rows:
+    return make_rows(find_runs(words)[0])
+
+
+def table_of(group: str, rows: Rows) -> list[MetricTable]:
+    return [table for table in make_tables(rows.rows) if table.group == group]
+
+
+def marks(table: MetricTable) -> list[list[str]]:
+    return [line.marks for line in table.lines]
+
+
+def compare(capsys: pytest.CaptureFixture[str], *words: str) -> Outcome:
+    outcome = call(["compare", *words, "--out", "out"], capsys)
+    assert (outcome.code, outcome.err) == (0, "")
+    return outcome
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "text"),
+    [
+        (-22.6184, 0.2131, "-22.62 ± 0.21"),
+        (12345.6, 561.0, "12,350 ± 560"),
+        (0.5, 0.0996, "0.50 ± 0.10"),
+        (99.96, 9.96, "100 ± 10"),
+        (0.0001, 0.0004, "0.00010 ± 0.00040"),
+        (1.2e-6, 2e-7, "(1.20 ± 0.20)e-06"),
+        (345696.0, None, "345,696"),
+        (1.23456789, None, "1.235"),
+        (5.79, None, "5.79"),
+        (10.0, 0.0, "10 ± 0"),
+        (-0.001, 0.5, "0.00 ± 0.50"),
+        (1.0, math.nan, "1"),
+        (math.nan, 1.0, "—"),
+        (None, None, "—"),
+    ],
+)
+def test_a_number_is_rounded_to_its_error(number: float | None, error: float | None, text: str) -> None:
+    assert plain(rounded(number, error)) == text
+
+
+def test_numbers_in_latex() -> None:
+    assert latex(rounded(12345.6, 561.0)) == r"$12{,}350 \pm 560$"
+    assert latex(rounded(1.2e-6, 2e-7)) == r"$(1.20 \pm 0.20) \times 10^{-6}$"
+    assert latex(rounded(1.0, 0.1), "best") == r"$\boldsymbol{1.00 \pm 0.10}$"
+    assert latex(None) == "--"
+
+
+# Rows
+
+
+def test_seeds_of_one_configuration_are_one_row_with_mean_and_spread() -> None:
+    fids = [30.25, 31.5, 29.125]
+    for seed, fid in enumerate(fids):
+        make_run(f"sweep/{seed}", seed, measures={"fid": value(fid, 0.5, better="lower")}, beta=4)
+    make_run("sweep/3", 0, measures={"fid": value(50.0, 0.5, better="lower")}, beta=1)
+    rows = rows_of("sweep")
+    assert [(row.label, row.seeds) for row in rows.rows] == [("vae, beta=4", "0, 1, 2"), ("vae, beta=1", "0")]
+    assert rows.differences == ["model.beta"]
+    (table,) = table_of(QUALITY, rows)
+    several, single = (line.cells[0] for line in table.lines)
+    assert several is not None
+    assert single is not None
+    assert several.value == statistics.fmean(fids)
+    assert several.error == statistics.stdev(fids)
+    assert (several.seeds, single.seeds) == (3, 1)
+    assert (single.value, single.error) == (50.0, 0.5)
+
+
+def test_the_error_that_ranks_is_never_below_that_of_one_evaluation() -> None:
+    cell = aggregate([Measure(1.0, 0.3), Measure(1.0, 0.4), Measure(1.02, 0.5)])
+    assert cell is not None
+    assert cell.stderr == pytest.approx(math.sqrt((0.09 + 0.16 + 0.25) / 3))
+
+
+def test_a_label_tells_apart_what_differs_and_no_more() -> None:
+    make_run("a", model="ae", noise=0.0)
+    make_run("b", beta=1.0)
+    make_run("c", beta=4.0)
+    rows = rows_of("a", "b", "c")
+    assert [row.label for row in rows.rows] == ["ae", "vae, beta=1", "vae, beta=4"]
+    assert rows.differences == ["model", "model.beta"]
+
+
+def test_repetitions_and_unfinished_seeds_are_left_out_and_named() -> None:
+    for name, seed, state in (("a", 0, "finished"), ("b", 0, "finished"), ("c", 1, "interrupted")):
+        make_run(name, seed, state=state)
+    rows = rows_of("a", "b", "c")
+    assert [[str(run.path) for run in row.runs] for row in rows.rows] == [["b"]]
+    assert len(rows.notices) == 2
+    assert all(name in " ".join(rows.notices) for name in ("a is left out", "c (interrupted)"))
+
+
+# What is ranked
+
+
+def test_the_best_is_marked_and_what_cannot_be_told_from_it() -> None:
+    for k, (fid, error) in enumerate([(30.0, 1.0), (33.9, 1.0), (34.1, 1.0), (20.0, None)]):
+        make_run(f"r{k}", beta=k, measures={"fid": value(fid, error, better="lower")})
+    (table,) = table_of(QUALITY, rows_of("r*"))
+    assert marks(table) == [["best"], ["tie"], [""], [""]]  # the last has no error, so that nobody knows
+
+
+def test_kinds_of_likelihood_are_never_ranked_against_each_other() -> None:
+    for k, kind in enumerate(("exact", "lower bound", "estimate")):
+        make_run(f"r{k}", beta=k, measures={"log_likelihood": value(-90.0 - 10 * k, 0.1, kind, unit="nats")})
+    (table,) = table_of(LIKELIHOOD, rows_of("r*"))
+    assert [column.kind for column in table.columns] == ["exact", "lower bound", "estimate"]
+    assert all(mark == "" for line in marks(table) for mark in line)
+    assert [[cell is not None for cell in line.cells] for line in table.lines] == [
+        [i == j for j in range(3)] for i in range(3)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("facts", "word"),
+    [
+        ({"representation": GREY}, "representation"),
+        ({"n": 50}, "number of samples"),
+        ({"features": {"name": "cnn", "hash": "other"}}, "feature network"),
+        ({"split": "validation"}, "split"),
+    ],
+)
+def test_what_was_judged_otherwise_stands_in_another_table(facts: dict[str, Any], word: str) -> None:
+    measures = {"fid": value(30.0, 1.0, better="lower")}
+    make_run("a", beta=1, measures=measures)
+    make_run("b", beta=2, measures=measures, facts=facts)
+    rows = rows_of("a", "b")
+    tables = table_of(QUALITY, rows)
+    assert len(tables) == 2
+    assert word in why_apart(tables)
+    assert all(mark == "" for table in tables for line in marks(table) for mark in line)
+    (first,) = overview(rows.rows)
+    assert all(mark == "" for line in marks(first) for mark in line)
+    assert word in first.remarks[0]
+
+
+def test_samples_judged_against_stored_data_compare_and_the_representation_is_shown() -> None:
+    measures = {"fid": value(30.0, 0.1, better="lower"), "log_likelihood_elbo": value(-90.0, 0.1, "lower bound")}
+    make_run("a", measures=measures, facts={"reference_examples": 359})
+    make_run("b", measures=measures, binarize="none", facts={"reference_examples": 359, "representation": GREY})
+    rows = rows_of("a", "b")
+    (quality,) = table_of(QUALITY, rows)
+    assert marks(quality) == [["best"], ["tie"]]
+    assert [line.representation for line in quality.lines] == [
+        "binarised dynamically",
+        "not binarised, not dequantised",
+    ]
+    assert quality.remarks
+    assert len(table_of(LIKELIHOOD, rows)) == 2
+    (first,) = overview(rows.rows)
+    assert [column.name for column in first.columns[:2]] == ["log_likelihood_elbo", "fid"]
+    assert [line[:2] for line in marks(first)] == [["", "best"], ["", "tie"]]
+    assert "ELBO" in first.remarks[0]
+
+
+def test_costs_and_losses_are_never_ranked() -> None:
+    make_run("a", beta=1)
+    make_run("b", seed=5, beta=2)
+    assert all(mark == "" for t in make_tables(rows_of("a", "b").rows) for line in marks(t) for mark in line)
+
+
+def test_floor_and_baseline_stand_below_the_rows() -> None:
+    real, baseline = {"value": 1.5, "stderr": 0.1}, {"value": 800.0, "stderr": 3.0}
+    make_run("a", measures={"fid": value(30.0, 0.1, real=real, baseline=baseline)})
+    (table,) = table_of(QUALITY, rows_of("a"))
+    assert [(r.label.partition(" (")[0], r.cells[0].value if r.cells[0] else None) for r in table.references] == [
+        ("real against real", 1.5),
+        ("independent components", 800.0),
+    ]
+
+
+def test_observables_come_first_with_their_deviations_above_what_is_exact(capsys: pytest.CaptureFixture[str]) -> None:
+    measured = {
+        "energy": value(
+            -1.45, 0.003, group="observables", exact=-1.4918, deviation=13.9, real={"value": -1.49, "stderr": 0.002}
+        ),
+        "magnetisation": value(0.77, 0.002, group="observables", exact=None, deviation=-3.5),
+        "fid": value(0.4, 0.1, real={"value": 0.1, "stderr": 0.02}),
+    }
+    make_run("a", measures=measured)
+    table, *_ = overview(rows_of("a").rows)
+    names = [column.name for column in table.columns]
+    assert names[:4] == ["energy", "deviation_energy", "magnetisation", "deviation_magnetisation"]
+    assert [cell.value for cell in table.lines[0].cells[:4] if cell] == [-1.45, 13.9, 0.77, -3.5]
+    exact, real, *_ = table.references
+    assert exact.label == "exact"
+    assert [cell.value if cell else None for cell in exact.cells[:4]] == [-1.4918, None, None, None]
+    assert real.cells[0] is not None
+    assert all(mark == "" for mark in table.lines[0].marks[:4])
+    assert "energy, deviation" in compare(capsys, "a").out
+
+
+def test_losses_of_two_families_have_two_panels() -> None:
+    make_run("a", model="ae")
+    make_run("b", 0)
+    make_run("c", 1)
+    panels = make_panels(rows_of("a", "b", "c").rows)
+    assert [[series.row.label for series in panel.series] for panel in panels] == [["ae"], ["vae"]]
+    series = panels[1].series[0]
+    assert series.spread is not None
+    assert series.mean.tolist() == [30.5, 29.5, 28.5, 27.5, 26.5]
+    assert series.spread == pytest.approx([math.sqrt(0.5)] * 5)
+
+
+# Files
+
+
+def test_csv_gives_back_the_same_numbers(capsys: pytest.CaptureFixture[str]) -> None:
+    fids = [30.123456789012345, 0.1 + 0.2]
+    for seed, fid in enumerate(fids):
+        make_run(f"r{seed}", seed, measures={"fid": value(fid, 1 / 3)})
+    compare(capsys, "r*")
+    with Path("out/runs.csv").open() as file:
+        lines = [line for line in csv.DictReader(file) if line["metric"] == "fid"]
+    assert [float(line["value"]) for line in lines] == fids
+    assert [(line["seed"], float(line["stderr"])) for line in lines] == [("0", 1 / 3), ("1", 1 / 3)]
+    assert {line["features"] for line in lines} == {"cnn (0001e37e)"}
+    with Path("out/table.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert float(row["fid"]) == statistics.fmean(fids)
+    assert float(row["fid_err"]) == statistics.stdev(fids)
+    assert (row["n_seeds"], row["seeds"], row["representation"]) == ("2", "0 1", BINARY)
+
+
+class Page(HTMLParser):
+    """Tags, and everything that a browser would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.images = 0
+        self.text = ""
+        self.scripts = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.images += tag == "img"
+        self.loads += [
+            str(v) for key, v in attrs if key in ("src", "href", "srcset", "data", "action") or "url(" in str(v)
+        ]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.usefixtures("drawn")
+def test_the_page_needs_nothing_else_and_no_label_can_break_out(capsys: pytest.CaptureFixture[str]) -> None:
+    measures = {"fid": value(30.0, 1.0), "unheard_of": value(3.0, 0.1), "broken": value(None), "odd": "text"}
+    diagnosis = {"name": "collapse", "evidence": HOSTILE, "remedy": "set model.beta=1"}
+    make_run("a", measures=measures, network=HOSTILE, facts={"diagnoses": [diagnosis]})
+    make_run("b", measures=measures, network="mlp")
+    compare(capsys, "a", "b")
+    text = Path("out/index.html").read_text()
+    page = Page(text)
+    assert page.images == 2  # one a row
+    assert all(load.startswith(("#", "data:image/png;base64,", "url(#")) for load in page.loads if load)
+    assert not re.search(r"@import|url\(\s*['\"]?http|src=['\"]?http", text)
+    assert page.scripts == 1
+    assert "<script>alert" not in text
+    assert HOSTILE in page.text
+    assert "genlab train model=vae" in page.text
+    assert not re.search(r"\b(nan|inf)\b", page.text.lower())
+    for name in ("figures/measure_fid.pdf", "figures/curve_loss_of_vae.svg", "figures/curve_loss_of_vae_seconds.pdf"):
+        assert Path("out", name).stat().st_size > 1000
+    assert b"/FontFile2" in Path("out/figures/measure_fid.pdf").read_bytes()  # TrueType, embedded
+
+
+def test_hostile_labels_in_markdown_and_latex() -> None:
+    make_run("a", measures={"fid": value(30.0, 1.0)}, network=HOSTILE)
+    make_run("b", measures={"fid": value(31.0, 1.0)}, network="mlp")
+    tables = make_tables(rows_of("a", "b").rows)
+    lines = [line for line in markdown(tables, "title").splitlines() if line.startswith("| vae, network=a")]
+    assert len(lines) == len(tables)
+    for table, line in zip(tables, lines, strict=True):
+        assert len(re.findall(r"(?<!\\)\|", line)) == len(table.columns) + 3
+    assert "<script" not in re.sub(r"\\<", "", "\n".join(lines))
+    text = tex(tables, "title\nwith a second line")
+    body = re.sub(r"^%.*$", "", text, flags=re.MULTILINE)
+    assert body.count(r"\begin{tabular}") == body.count(r"\end{tabular}") == len(tables)
+    bare = re.sub(r"\\[{}$&#%_\\]", "", body)  # what is left is syntax
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    assert not set("#%~_") & set(re.sub(r"\$[^$]*\$", "", bare))
+    assert escape_latex("50 % of a_b") == r"50 \% of a\_b"
+
+
+def test_the_tables_of_many_rows_and_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for k in range(10):
+        make_run(
+            f"runs/{k}_beta-{k}", beta=k, measures={"fid": value(30.0 + k, 1.0), "training_seconds": value(3.0 + k)}
+        )
+    compare(capsys, "runs", "--metrics", "fid")
+    page = Page(Path("out/index.html").read_text())
+    assert "2 more" in page.text
+    assert [row.label for row in rows_of("runs").rows] == [f"vae, beta={k}" for k in range(10)]
+    assert "33.0 ± 1.0" in compare(capsys, "runs/3_beta-3", "--metrics", "fid").out
+
+
+# What runs look like that did not go well
+
+
+def test_damaged_and_partial_runs_are_shown_as_far_as_they_go(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("good", measures={"fid": value(30.0, 1.0)})
+    cut = make_run("cut", beta=2, state="running")
+    text = (cut / "metrics.jsonl").read_text()
+    (cut / "metrics.jsonl").write_text(text[:200] + "\x00garbage\n" + text + '{"examples": 999, "eval/lo')
+    (cut / "samples" / "samples.png").write_bytes(png()[:40])
+    odd = make_run("odd", beta=3, measures={})
+    (odd / "metrics.json").write_text('{"fid": {"value": NaN}, "kid": ')
+    (odd / "evaluation" / "evaluation.json").write_text("[1, 2]")
+    (odd / "run.json").write_text("")
+    bare = make_run("bare", beta=4)
+    (bare / "metrics.jsonl").unlink()
+    (bare / ".hydra" / "overrides.yaml").unlink()
+    (bare / "samples" / "samples.png").unlink()
+    lost = make_run("lost", beta=5)
+    (lost / "config.yaml").write_text("model: [")
+    outcome = compare(capsys, "good", "cut", "odd", "bare", "lost")
+    assert "lost failed" in outcome.out
+    assert "damaged line" in outcome.out
+    assert "metrics.json is damaged" in outcome.out
+    assert "genlab evaluate run=bare" in outcome.out
+    page = Page(Path("out/index.html").read_text())
+    assert "999" not in page.text
+    assert "cut is running" in page.text
+
+
+def test_a_sweep_folder_names_its_failed_jobs(capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("sweep/0_model-vae")
+    Path("sweep/multirun.yaml").write_text("")
+    for name, override in (("1_failed", "model=ae"), ("2_sampling", "run=latest")):
+        Path("sweep", name).mkdir()
+        facts = {"state": "failed", "error": "train.batch_size is\ntoo large", "overrides": [override]}
+        Path("sweep", name, "run.json").write_text(json.dumps(facts))
+    runs, failures = find_runs(["sweep"])
+    assert [str(run.path) for run in runs] == ["sweep/0_model-vae"]
+    assert failures == [Failure(Path("sweep/1_failed"), "train.batch_size is too large")]
+    outcome = compare(capsys, "sweep")
+    assert "train.batch_size is too large" in outcome.out
+    assert "train.batch_size is too large" in Page(Path("out/index.html").read_text()).text
+
+
+def test_words_that_name_runs() -> None:
+    for k in (10, 2, 1):
+        make_run(f"outputs/train/vae-digits/{k}_x", seed=k)
+    Path("outputs/train/vae-digits/multirun.yaml").write_text("")
+    folder = "outputs/train/vae-digits"
+
+    def found(*words: str) -> list[str]:
+        return [run.path.name for run in find_runs(words)[0]]
+
+    assert found(folder) == ["1_x", "2_x", "10_x"]  # as a sweep counts
+    assert found("outputs/*/*/1*") == ["10_x", "1_x"]
+    assert found("outputs/**/2_x") == ["2_x"]
+    assert found("latest") == ["10_x"]
+    assert found(f"{folder}/2_x", f"{folder}/multirun.yaml", f"{folder}/2_x/") == ["2_x"]
+
+
+def test_a_run_can_be_read_that_knows_nothing() -> None:
+    make_run("a")
+    (Path("a") / "config.yaml").write_text("model: {}\n")
+    run = read_run(Path("a"))
+    assert isinstance(run, Run)
+    assert run.seed is None
+    assert str(context(run, QUALITY))
+
+
+MISTAKES = {
+    "": ("run",),
+    "--metrics fid": ("run",),
+    "a --outt x": ("--outt", "did you mean '--out'?"),
+    "a --out": ("--out needs a value",),
+    "a --metrics --out x": ("--metrics needs a value",),
+    "a --metrics ,": ("--metrics", "fid"),
+    "a --out x --out y": ("--out", "twice"),
+    "a --metrics fdi": ("fdi", "did you mean 'fid'?"),
+    "a metric=fid": ("metric=fid", "did you mean '--metrics fid'?"),
+    "a out=x": ("out=x", "did you mean '--out x'?"),
+    "a model=vae": ("model=vae", "flags"),
+    "nothing/*": ("nothing/*", "matches no folder"),
+    "emp*": ("emp*", "no run"),
+    "nowhere": ("nowhere", "no such folder"),
+    "empty": ("empty", "not a run folder"),
+    "file": ("file", "no such folder"),
+    "latest": ("latest", "genlab train"),
+    "failed": ("failed", "too large"),
+    "a --out file": ("--out file", "another folder"),
+    "a --out file/below": ("--out file/below", "another folder"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line(mistake: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_run("a", measures={"fid": value(30.0, 1.0)})
+    Path("empty").mkdir()
+    Path("file").write_text("")
+    Path("failed").mkdir()
+    Path("failed/run.json").write_text(json.dumps({"state": "failed", "error": "too\nlarge"}))
+    before = sorted(here.rglob("*"))
+    assert_refused(call(["compare", *mistake.split()], capsys), *MISTAKES[mistake])
+    assert sorted(here.rglob("*")) == before
+
+
+def test_help_and_what_is_imported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outcome = call(["compare", "--help"], capsys)
+    assert outcome.code == 0
+    assert "--metrics" in outcome.out
+    make_run("a")
+    script = "import sys; from genlab.cli import main; main(['compare', 'a', '--out', 'o']); assert 'torch' not in sys.modules"
+    (here / "genlab_light.py").write_text(script)
+    ended = subprocess.run([sys.executable, "genlab_light.py"], capture_output=True, text=True, cwd=here)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert Path("o/index.html").exists()
+
+
+def test_the_command_as_a_process_is_refused_in_one_line(here: Path) -> None:
+    assert_refused(execute(["compare", "nowhere"], here), "nowhere")

@@ -1,0 +1,81 @@
+"""Every family is evaluated and sampled where its tensors are not the processor's, without a GPU (elsewhere.py)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genlab.models.base import GenerativeModel
+from tests.helpers.processes import REPOSITORY, environment, succeed
+from tests.helpers.support import MODELS
+from tests.models.test_contract import build_class
+
+
+def pretended(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.helpers.fake_device", *arguments],
+        cwd=folder,
+        env=environment(PYTHONPATH=str(REPOSITORY)),
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+
+def test_tensors_of_two_devices_do_not_mix(tmp_path: Path) -> None:
+    mixed = """
+import torch
+from tests.helpers.fake_device import THERE, Pretending, pretend
+pretend()
+with Pretending():
+    layer = torch.nn.Linear(3, 2).to(THERE)
+    x = torch.ones(4, 3, device=THERE)
+    layer(x).sum().backward()
+    assert layer.weight.grad.device == THERE and x[torch.arange(2)].shape == (2, 3)
+    assert type(x.cpu()) is torch.Tensor
+    for fault in (lambda: layer(torch.ones(4, 3)), lambda: x.index_select(0, torch.arange(2)), lambda: x.cpu()[x[0].long()]):
+        try:
+            fault()
+        except RuntimeError as error:
+            assert "mixes" in str(error)
+        else:
+            raise AssertionError("not noticed")
+"""
+    outcome = subprocess.run(
+        [sys.executable, "-c", mixed], cwd=REPOSITORY, env=environment(), text=True, capture_output=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stderr
+
+
+def test_whatever_is_recorded_needs_nothing_from_the_processor(tmp_path: Path) -> None:
+    """One update of everything that test_gpu.py compares with its loop; and what does need the processor is noticed."""
+    recorded = """
+from genlab.models.flow_matching import FlowMatching
+from tests.helpers.fake_device import Pretending, pretend, record
+from tests.training.test_gpu import VARIANTS
+pretend()
+with Pretending():
+    found = {words: record(words) for words in VARIANTS}
+    assert [words for words, could in found.items() if could is None] == ["model=gaussian_rbm", "model=pca", "model=rbm"], found
+    assert all(could is not False for could in found.values()), found
+    FlowMatching.replayable = True
+    assert record("model=flow_matching model.coupling=ot") is False
+"""
+    outcome = subprocess.run(
+        [sys.executable, "-c", recorded], cwd=REPOSITORY, env=environment(), text=True, capture_output=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_on_another_device_is_evaluated_and_sampled(name: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    succeed(["train", f"model={name}", "train.examples=2000", f"hydra.run.dir={run}"], tmp_path)
+    commands = [["evaluate", f"run={run}", "n=100", "ais.temperatures=50", "ais.sweeps=10"]]
+    if issubclass(build_class(name), GenerativeModel):
+        commands.append(["sample", f"run={run}"])
+    for command in commands:
+        outcome = pretended(command, tmp_path)
+        assert outcome.returncode == 0, outcome.stderr

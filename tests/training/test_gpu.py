@@ -1,0 +1,105 @@
+"""What only an NVIDIA GPU can tell: run by make test-gpu on a machine that has one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genlab.data.batches import Batches
+from genlab.experiment.experiment import check_experiment, make_dataset, make_model
+from genlab.models.base import GenerativeModel, Metrics, Model
+from genlab.optimizers.recipe import set_rate
+from genlab.training.cuda_graphs import can_replay, updates_of
+from tests.helpers.processes import environment, succeed
+from tests.helpers.support import MODELS, configure
+from tests.models.test_contract import build_class
+
+pytestmark = pytest.mark.gpu
+
+VARIANTS = [
+    *(f"model={name}" for name in MODELS),
+    "model=ae model.noise=0.3",
+    "model=vae model.kl_warmup=0.5 optimizer.schedule=cosine",
+    "model=vae model.k=5",
+    "model=gan model.instance_noise=0.5 model.critic_steps=2",
+    "model=wgan dataset=toy2d",
+    "model=ebm dataset=toy2d",
+    "model=diffusion dataset=toy2d optimizer.clip=1",
+    "model=diffusion model.conditional=true model.objective=min_snr",
+    "model=diffusion model.objective=elbo model.schedule=learned model.steps=null",
+    "model=vqvae optimizer=momentum",
+    "model=classifier model.network=rnn",
+    "model=ebm model.objective=denoising",
+    "model=ebm dataset.binarize=dynamic",
+    "model=vae model.capacity=5 model.beta=10 model.kl_warmup=0.3",
+    "model=gan model.network=conv model.r1=1",
+    "model=diffusion model.network=transformer",
+]
+
+
+def trained(words: str, updates: int, **device: Any) -> tuple[Model, list[Metrics], bool]:
+    config = configure(*words.split(), *(f"device.{key}={value}" for key, value in device.items()))
+    parts = check_experiment(config)
+    where = parts.device.prepare()
+    dataset = make_dataset(config).to(where)
+    torch.manual_seed(0)
+    model = make_model(config, dataset.spec)
+    parts.device.place(model)
+    model.train()
+    size = parts.training.batch_size
+    batches = Batches(
+        dataset.train,
+        dataset.represent,
+        batch_size=size,
+        examples=updates * size,
+        seed=0,
+        device=where,
+        labelled_beside=model.labelled_beside,
+    )
+    torch.manual_seed(1)
+    replays = can_replay(model, batches, parts.device)
+    found: list[Metrics] = []
+    loop: Iterator[Metrics] = updates_of(model, batches, parts.device)
+    while True:
+        for optimizer in model.optimizers.values():
+            set_rate(optimizer, batches.progress)
+        metrics = next(loop, None)
+        if metrics is None:
+            return model, found, replays
+        found.append(metrics)
+
+
+@pytest.mark.parametrize("words", VARIANTS)
+def test_replayed_updates_are_those_of_the_loop(words: str) -> None:
+    """The first ones to the last digits; later the rounding of sums in another order grows in every descent."""
+    _, of_loop, _ = trained(words, 20, replay="false")
+    model, found, replays = trained(words, 20)
+    after = torch.rand(4, device=model.device)
+    assert replays == (words.split("=")[1] not in ("pca", "rbm", "gaussian_rbm"))
+    assert len(found) == len(of_loop)
+    for one, other in zip(found[:8], of_loop[:8], strict=True):
+        assert one.keys() == other.keys()
+        for name, value in one.items():
+            torch.testing.assert_close(
+                value, other[name].float(), rtol=2e-3, atol=1e-4, msg=f"{name}: {value} {other[name]}"
+            )
+    trained(words, 20, replay="false")
+    assert torch.equal(after, torch.rand(4, device=model.device)), "the stream of draws goes on in the same place"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_family_can_do_everything_on_a_gpu_and_go_on_without(name: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train = ["train", f"model={name}", "train.examples=2000", f"hydra.run.dir={run}"]
+    trained = succeed(train, tmp_path)
+    assert "on cuda" in trained.out
+    succeed(["evaluate", f"run={run}", "n=200"], tmp_path)
+    if issubclass(build_class(name), GenerativeModel):
+        for env in (environment(), environment(CUDA_VISIBLE_DEVICES="")):
+            succeed(
+                ["sample", f"run={run}", f"hydra.run.dir={tmp_path / env.get('CUDA_VISIBLE_DEVICES', 'gpu')}x"],
+                tmp_path,
+                env=env,
+            )
