@@ -1,4 +1,4 @@
-"""Units in which a family sees data on its own: x = shift + scale u, u in [-1, 1] or in standard deviations from the mean."""
+"""The scale on which a family sees data: x = shift + scale u. Data cross the border of a family in their own units, x."""
 
 import torch
 from torch import Tensor, nn
@@ -7,20 +7,26 @@ from genlab.data.spec import DataSpec
 
 
 class Scaling(nn.Module):
+    """`shift` and `scale` broadcast over examples of shape `data.shape`, or over flattened ones."""
+
     shift: Tensor
     scale: Tensor
 
-    def __init__(self, data: DataSpec) -> None:
+    def __init__(self, data: DataSpec, shift: Tensor, scale: Tensor) -> None:
         super().__init__()
         self.data = data
-        shift, scale = torch.tensor(0.5), torch.tensor(0.5)
-        if data.support == "real":
-            std = data.std
-            if data.is_image:  # pixels that never vary have no scale of their own
-                std = std.square().mean().sqrt().expand_as(std)
-            shift, scale = data.mean.clone(), torch.where(std > 0, std, torch.ones_like(std)).clone()
-        self.register_buffer("shift", shift)
-        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift.clone())
+        self.register_buffer("scale", scale.clone())
+
+    @classmethod
+    def of(cls, data: DataSpec) -> "Scaling":
+        """u in [-1, 1] for data in [0, 1]; for real data, standard deviations from the mean."""
+        if data.support != "real":
+            return cls(data, torch.tensor(0.5), torch.tensor(0.5))
+        std = data.std
+        if data.is_image:  # pixels that never vary have no scale of their own
+            std = std.square().mean().sqrt().expand_as(std)
+        return cls(data, data.mean, torch.where(std > 0, std, torch.ones_like(std)))
 
     def inner(self, x: Tensor) -> Tensor:
         """u of examples x, (n, *shape)."""

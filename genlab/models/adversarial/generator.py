@@ -57,7 +57,7 @@ class ImplicitModel(GenerativeModel):
         self.num_classes = num_classes_of(data, conditional)
         self.generator = generator(data, network, hidden, latent_dim + self.num_classes, activation, weight_norm)
         self.ema = EMA(self.generator, average) if average else None
-        self.scaling = Scaling(data)
+        self.scaling = Scaling.of(data)
         self.optimizers["generator"] = optimizer(self.generator.parameters())
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:

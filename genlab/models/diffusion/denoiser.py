@@ -75,7 +75,7 @@ class GradualModel(GenerativeModel):
             fourier=fourier or (),
         )
         self.ema = EMA(self.network, average, REACH) if average else None
-        self.scaling = Scaling(data)
+        self.scaling = Scaling.of(data)
         self.discrete = data.support == "binary" or data.levels is not None
 
     def finished(self, x: Tensor, mean: bool | None) -> Tensor:

@@ -101,7 +101,7 @@ class EBM(GenerativeModel):
             raise GenlabError(
                 "model.sigma=0.0: denoising needs noise; set a standard deviation above 0, or leave it null"
             )
-        self.scaling = Scaling(data)
+        self.scaling = Scaling.of(data)
         self.network = energy_network(data, network, hidden, activation, spectral_norm)
         self.has_matching_loss = self.matches_scores or (data.support == "real" and activation not in PIECEWISE)
         """Whether the loss of score matching is a measure of the model, be it trained by it or not."""
