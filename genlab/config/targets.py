@@ -40,6 +40,7 @@ MOVED_PARAMETERS: dict[str, dict[str, str]] = {
     "Diffusion": {"averaged.": "ema.", "units.": "scaling."},
     "EBM": {"averaged.": "ema.", "units.": "scaling."},
     "FlowMatching": {"averaged.": "ema.", "units.": "scaling."},
+    "GaussianRBM": {"shift": "scaling.shift", "scale": "scaling.scale"},
     "GAN": {"averaged.": "ema.", "units.": "scaling."},
     "SGAN": {"averaged.": "ema.", "units.": "scaling."},
     "WGAN": {"averaged.": "ema.", "units.": "scaling."},

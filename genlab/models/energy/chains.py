@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError, did_you_mean
-from genlab.models.boltzmann.gibbs import annealed
 from genlab.models.energy.langevin import Energy, Langevin, Mala, Point
+from genlab.models.tempering import annealed_betas
 
 if TYPE_CHECKING:
     from genlab.models.energy.ebm import EBM
@@ -35,7 +35,7 @@ def run(model: "EBM", energies: Iterable[Energy], u: Tensor) -> Iterator[Point]:
 
 def betas(steps: int, rising: bool) -> list[float]:
     """beta of each of so many transitions: 1, or rising to 1 over the first four fifths of them."""
-    return annealed(steps) if rising else [1.0] * steps
+    return annealed_betas(steps) if rising else [1.0] * steps
 
 
 def energies(model: "EBM", steps: int, rising: bool) -> list[Energy]:
