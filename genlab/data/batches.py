@@ -25,8 +25,8 @@ class Batch:
     labelled: "Batch | None" = None
     """As many examples of known class, for a family that asks for them where few have one."""
 
-    def risen(self, share: float) -> float | Tensor:
-        """How far something has got that rises evenly from 0 to 1 over a share of the training; 1 at once where that is 0."""
+    def linear_warmup(self, share: float) -> float | Tensor:
+        """Weight that rises linearly from 0 to 1 over the first `share` of the training; 1 from the start where `share` is 0."""
         if not share:
             return 1.0
         if isinstance(self.progress, Tensor):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genlab.errors import GenlabError, did_you_mean
 from genlab.models.boltzmann.negative_phase import Tempered
-from genlab.models.conditioning import wanted_classes
+from genlab.models.conditioning import requested_classes
 from genlab.numerics.rng import bernoulli
 from genlab.numerics.softplus import softplus
 
@@ -97,7 +97,7 @@ def sample(
     held = (
         None
         if labels is None
-        else (slice(machine.data.dim, None), wanted_classes(labels, n, machine.num_classes).to(machine.W))
+        else (slice(machine.data.dim, None), requested_classes(labels, n, machine.num_classes).to(machine.W))
     )
     if sampler == "tempered":
         if held is not None:
