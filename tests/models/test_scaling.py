@@ -15,7 +15,7 @@ from tests.helpers.support import spec_of
 
 def real_data() -> tuple[Tensor, DataSpec]:
     x = torch.tensor([0.5, 2.0, 40.0]) * torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) + 7
-    return x, spec_of(x)
+    return x, replace(spec_of(x), mean=x.mean(0), std=x.std(0, correction=0))
 
 
 def grey_levels(levels: int) -> tuple[Tensor, DataSpec]:

@@ -5,7 +5,7 @@ With n_k choices of vector k in a batch and a `decay` g (van den Oord et al. 201
     N_k <- g N_k + (1 - g) n_k,        m_k <- g m_k + (1 - g) sum_{i: z_i = k} z_e,i,        e_k = m_k / N_k,
 
 with N_k smoothed so that it never vanishes (Laplace). The vectors start from k-means on the first batch. A vector that is hardly
-chosen any more starts anew at a random output of the encoder (Dhariwal et al. 2020).
+chosen any more restarts at a random output of the encoder (Dhariwal et al. 2020).
 """
 
 import torch

@@ -70,7 +70,7 @@ class CodeDensity(nn.Module):
         """The density that `sample` draws from, in words."""
         count = self._count()
         if count < 2:
-            return "standard normal density, for want of codes"
+            return "standard normal density, for lack of codes"
         shape = f"mixture of {self.components} Gaussians" if self._is_mixture(count) else "Gaussian"
         return f"{shape} fitted to the newest {count:,} codes of the training"
 
@@ -86,7 +86,7 @@ class CodeDensity(nn.Module):
 
 
 def _fit(codes: Tensor, components: int) -> GaussianMixture:
-    """The mixture of so many components fitted to codes (n, q), without numbers from torch's generators.
+    """A mixture of `components` Gaussians fitted to codes (n, q), without numbers from torch's generators.
 
     The same codes give the same mixture.
     """

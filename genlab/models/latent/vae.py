@@ -74,7 +74,7 @@ class VAE(GenerativeModel):
         latent_dim = latent_dim or (20 if data.is_image else min(20, data.dim))
         if kl_warmup is None:  # for the few numbers of a vector, a code is worth its KL only once it is good
             kl_warmup = 0.0 if data.is_image or k > 1 or free_bits else 0.5
-        refuse_misfit(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
+        check_objective(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
         self.latent_dim, self.k, self.mc_samples = latent_dim, k, mc_samples
         self.beta, self.capacity, self.kl_warmup, self.free_bits = beta, capacity, kl_warmup, free_bits
         self.num_classes = num_classes_of(data, conditional)
@@ -193,6 +193,10 @@ class VAE(GenerativeModel):
             bounds.append(self.log_likelihood(mu.unsqueeze(0), x, y)[0] - gaussian_kl(mu, log_var))
         return torch.stack(bounds, 1).log_softmax(1)
 
+    def predicted_classes(self, x: Tensor) -> Tensor | None:
+        """The most probable classes of x, one-hot (n, num_classes); None for an unconditional model."""
+        return self.one_hot(self.classify(x).argmax(1)) if self.num_classes else None
+
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         y = self.one_hot(batch.y)
@@ -221,13 +225,13 @@ class VAE(GenerativeModel):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[x|h] at the mean h of q(h|x)."""
-        y = self.one_hot(self.classify(x).argmax(1)) if self.num_classes else None
+        y = self.predicted_classes(x)
         return self.decode(self.posterior(x, y)[0], y)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """Mean of q(h|x), (n, latent_dim)."""
-        return self.posterior(x, self.one_hot(self.classify(x).argmax(1)) if self.num_classes else None)[0]
+        return self.posterior(x, self.predicted_classes(x))[0]
 
     @torch.no_grad()
     def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
@@ -237,10 +241,10 @@ class VAE(GenerativeModel):
         return self.observation.mean(self.decoder(with_classes(h, y, self.decoder)).float())
 
 
-def refuse_misfit(
+def check_objective(
     k: int, prior: str, *, beta: float, capacity: float | None, kl_warmup: float, free_bits: float
 ) -> None:
-    """Options that change the KL term do not fit the importance-weighted bound, which has none, nor all each other."""
+    """Raises GenlabError for options of the KL term that exclude each other, and for k > 1, whose bound has no KL term."""
     changed = {
         "beta": (beta, 1.0),
         "capacity": (capacity, None),

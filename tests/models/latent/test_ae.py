@@ -253,7 +253,7 @@ def test_it_samples_and_says_how() -> None:
     model = build(dataset.spec)
     assert isinstance(model, GenerativeModel)
     assert isinstance(model, SamplesExPost)
-    assert "for want of codes" in model.ex_post
+    assert "for lack of codes" in model.ex_post
     x = dataset.represent(dataset.train.x[torch.arange(20)])
     for expected in ("Gaussian fitted to the newest 20 codes", "mixture of 3 Gaussians fitted to the newest 40 codes"):
         next(iter(model.train_loop([Batch(x, None, 0.0)])))

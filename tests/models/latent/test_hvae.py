@@ -127,7 +127,7 @@ def test_the_hierarchy_keeps_what_it_says() -> None:
     for x in (kept_all_but_the_top, kept_the_top):
         assert x.shape == (6, 3)
         assert not torch.equal(x[0], x[1])
-    assert torch.equal(*model.hierarchy(2, 0, below=False)), "nothing is drawn anew"
+    assert torch.equal(*model.hierarchy(2, 0, below=False)), "no noise is drawn independently"
 
 
 def test_a_mistake_in_the_widths_is_named() -> None:
