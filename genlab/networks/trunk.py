@@ -1,4 +1,4 @@
-"""A trunk: the layers that a trained model lends to a classifier, with the scale on which they see the data.
+"""A trunk: the layers of a trained model from which a classifier starts, with the scale on which they see the data.
 
 Unsupervised pretraining (Hinton & Salakhutdinov 2006; Erhan et al. 2010) starts a classifier from features that a generative
 model or an autoencoder learned from unlabelled data. The features are those of the last layer before the code: on MNIST a

@@ -38,6 +38,9 @@ from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 from genlab.networks.trunk import Trunk
 from genlab.optimizers.recipe import Recipe
 
+Inference = tuple[list[Tensor], list[Normal], list[Normal]]
+"""h_1..T of k draws, each (k * n, width), with their q(h_t|.) and p(h_t|h_{t+1})."""
+
 
 class HVAE(GenerativeModel):
     """Feed-forward networks between the levels; level 1 is next to the data."""
@@ -122,27 +125,33 @@ class HVAE(GenerativeModel):
         log_p = self.observation.log_prob(self.decoder(h[0]).float(), xs)
         return log_p.unflatten(0, (k, -1)), torch.stack(ratios).unflatten(1, (k, -1))
 
-    def infer(self, x: Tensor, k: int, noise: bool = True) -> tuple[list[Tensor], list[Normal], list[Normal]]:
-        """h_1..T of k draws (means without `noise`), each (k * n, width), with their q(h_t|.) and p(h_t|h_{t+1})."""
-        d = self.scaling.inner(x)
-        top = len(self.levels)
+    def infer(self, x: Tensor, k: int, noise: bool = True) -> Inference:
+        """k draws of h_1..T ~ q(.|x), or the means without `noise`."""
+        u = self.scaling.inner(x)
+        return self.infer_by_ladder(u, k, noise) if self.ladder else self.infer_bottom_up(u, k, noise)
+
+    def infer_bottom_up(self, u: Tensor, k: int, noise: bool) -> Inference:
+        """q(h_1|x) prod_t q(h_t|h_{t-1})."""
+        top = len(self.levels) - 1
+        below, h, q = u, [], []
+        for t in range(top + 1):
+            normal = _normal(self.heads[t](self.up[t](below)))
+            q.append(_repeat(normal, k) if t == 0 else normal)
+            below = draw(q[t], noise)
+            h.append(below)
+        return h, q, [*(self.prior(t, h[t + 1]) for t in range(top)), self.prior(top, None, like=h[-1])]
+
+    def infer_by_ladder(self, u: Tensor, k: int, noise: bool) -> Inference:
+        """Features go up, draws come down: q(h_t|x, h_{t+1}) is the product of the density from below and p(h_t|h_{t+1})."""
+        d, below = u, []
+        for up, head in zip(self.up, self.heads, strict=True):
+            d = up(d)
+            below.append(_repeat(_normal(head(d)), k))
         h: list[Tensor] = []
         q: list[Normal] = []
-        if not self.ladder:
-            for t in range(top):
-                seen = _normal(self.heads[t](self.up[t](d)))
-                q.append((_repeat(seen[0], k), _repeat(seen[1], k)) if t == 0 else seen)
-                h.append(draw(q[t], noise))
-                d = h[t]
-            return h, q, [*(self.prior(t, h[t + 1]) for t in range(top - 1)), self.prior(top - 1, None, like=h[-1])]
-        below: list[Normal] = []
-        for t in range(top):
-            d = self.up[t](d)
-            seen = _normal(self.heads[t](d))
-            below.append((_repeat(seen[0], k), _repeat(seen[1], k)))
         p: list[Normal] = []
         above: Tensor | None = None
-        for t in reversed(range(top)):
+        for t in reversed(range(len(self.levels))):
             p.insert(0, self.prior(t, above, like=below[t][0]))
             # Nothing lies above the top level: q(h_T|x) is the density from below alone.
             q.insert(0, below[t] if above is None else product(below[t], p[0]))
@@ -225,5 +234,5 @@ def _normal(out: Tensor) -> Normal:
     return mu, log_var.clamp(-12.0, 12.0)
 
 
-def _repeat(x: Tensor, k: int) -> Tensor:
-    return x if k == 1 else x.repeat(k, 1)
+def _repeat(normal: Normal, k: int) -> Normal:
+    return normal if k == 1 else (normal[0].repeat(k, 1), normal[1].repeat(k, 1))
