@@ -13,7 +13,7 @@ from genlab.errors import GenlabError, InterruptedRun
 from genlab.experiment.experiment import Parts
 from genlab.inference.pictures import COLUMNS
 from genlab.inference.sampling import draw, sampling_options
-from genlab.models.abilities import Reconstructs, Remarks
+from genlab.models.abilities import HasRemarks, Reconstructs
 from genlab.models.base import GenerativeModel, Model
 from genlab.numerics.rng import derive
 from genlab.tracking.console import console, preview, summary
@@ -118,7 +118,7 @@ def _show(run: RunFolder, model: Model, dataset: Dataset, loop: Loop, results: d
             f"validation loss was {loop.best:.4g} at {loop.best_at:,} examples and is {loop.validation_loss:.4g} now: "
             "train for less long, or take that state with checkpoint=best"
         )
-    if isinstance(model, Remarks) and (remarks := model.remarks()):
+    if isinstance(model, HasRemarks) and (remarks := model.remarks()):
         facts["remark"] = "; ".join(remarks)
     summary(
         f"{type(model).__name__} on {data.name}: test split, {len(dataset.test):,} examples",

@@ -16,9 +16,9 @@ from genlab.inference.pictures import (
     held_out,
     interpolation,
     interpolation_of_draws,
+    predicted_classes,
     principal_axes,
     reconstructions,
-    told_classes,
     traversal,
 )
 from genlab.models.abilities import Decodes, DrawsCodes, Encodes, HasSpectrum, Reconstructs
@@ -73,7 +73,7 @@ def latent_geometry(model: Model, dataset: Dataset, found: HeldOut, kind: Map, s
         x = held_out(dataset, 500, seed, model.device).x
         codes = model.encode(x)
         rows = min(8, len(codes) // 2)
-        y = told_classes(model, x[:rows])
+        y = predicted_classes(model, x[:rows])
         lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS, y)
         dimensions = axes_of(model, codes)
         walks = traversal(model, codes[0], codes, dimensions, y=None if y is None else y[:1])

@@ -26,10 +26,10 @@ from genlab.models.abilities import (
     HasFantasies,
     HasFilters,
     HasLevels,
+    HasMarkovChain,
     HasSpectrum,
     Inpaints,
     Reconstructs,
-    Walks,
     classifies,
 )
 from genlab.models.base import GenerativeModel, Model, evaluation_mode
@@ -170,7 +170,7 @@ def interpolation(model: Decodes, start: Tensor, end: Tensor, steps: int = 10, y
     Straight ones, unless the family knows a way between codes that are drawn. A conditional model keeps the classes y
     (rows, told).
     """
-    way = model.between if isinstance(model, DrawsCodes) else torch.lerp
+    way = model.interpolate if isinstance(model, DrawsCodes) else torch.lerp
     codes = torch.stack([way(start, end, w) for w in torch.linspace(0, 1, steps).tolist()], dim=1)
     return decoded(model, codes.flatten(0, 1), None if y is None else y.repeat_interleave(steps, 0))
 
@@ -179,7 +179,7 @@ def decoded(model: Decodes, codes: Tensor, y: Tensor | None) -> Tensor:
     return model.decode(codes, y) if isinstance(model, DecodesByClass) and y is not None else model.decode(codes)
 
 
-def told_classes(model: Model, x: Tensor) -> Tensor | None:
+def predicted_classes(model: Model, x: Tensor) -> Tensor | None:
     """One-hot classes (n, told) that a conditional model takes examples x for; None for any other."""
     if not isinstance(model, DecodesByClass) or not isinstance(model, Classifies) or not model.num_classes:
         return None
@@ -249,7 +249,7 @@ def inpainting(model: Inpaints, x: Tensor, fillings: int = 3) -> Tensor:
 
 
 @torch.no_grad()
-def walks(model: Walks, x: Tensor) -> Tensor:
+def walks(model: HasMarkovChain, x: Tensor) -> Tensor:
     """One row for each of x: x and the chain that starts from it, after 1, 2, 5, 10, ... steps; (n * COLUMNS, *shape)."""
     at = [1, 2, 5, 10, 20, 50, 100, 200, 500][: COLUMNS - 1]
     states = [x] + [state for i, state in enumerate(model.walk(x, at[-1], mean=True), 1) if i in at]
@@ -327,7 +327,7 @@ def portfolio(
             found = {}
             if isinstance(model, Inpaints):
                 found["inpainting"] = inpainting(model, test.x[:COLUMNS])
-            if isinstance(model, Walks):
+            if isinstance(model, HasMarkovChain):
                 found["chain_from_data"] = walks(model, test.x[:COLUMNS])
         pictures |= {name: grid(images, COLUMNS, data) for name, images in found.items()}
         arrays |= {name: images.cpu().numpy() for name, images in found.items()}
@@ -342,7 +342,7 @@ def portfolio(
     if x is not None and isinstance(model, Encodes) and isinstance(model, Decodes) and data.is_image:
         codes = model.encode(x)
         rows = min(8, len(codes) // 2)
-        y = told_classes(model, x[:rows])
+        y = predicted_classes(model, x[:rows])
         lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS, y)
         dimensions = axes_of(model, codes)
         moved = traversal(model, codes[0], codes, dimensions, y=None if y is None else y[:1])

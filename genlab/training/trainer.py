@@ -18,7 +18,7 @@ from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
 from genlab.inference import pictures
 from genlab.inference.mixing import mixing
-from genlab.models.abilities import Monitors, Walks
+from genlab.models.abilities import HasMarkovChain, Monitors
 from genlab.models.base import Metrics, Model, evaluation_mode
 from genlab.numerics import rng
 from genlab.optimizers.recipe import set_rate
@@ -152,7 +152,7 @@ class Loop:
 
     def _show(self, values: dict[str, float]) -> None:
         """Pictures, histograms of the parameters, how chains mix (added to `values`), warnings."""
-        if isinstance(self.model, Walks):
+        if isinstance(self.model, HasMarkovChain):
             found = mixing(self.model, self.dataset, self.seed)
             values |= {f"monitor/{name}": measure.value for name, measure in found.items()}
         samples = pictures.fixed_samples(self.model, self.seed, self.dataset)

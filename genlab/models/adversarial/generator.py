@@ -16,14 +16,13 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.config.types import Count, Share, Widths
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel
-from genlab.models.conditioning import num_classes_of, wanted_classes
+from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot, requested_classes
 from genlab.models.ema import EMA
 from genlab.models.scaling import Scaling
 from genlab.networks.adversarial import Architecture, generator
@@ -61,8 +60,8 @@ class ImplicitModel(GenerativeModel):
         self.optimizers["generator"] = optimizer(self.generator.parameters())
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:
-        """Classes as a conditional model is told them, (n, told); None for any other."""
-        return F.one_hot(y, self.num_classes).float() if self.num_classes and y is not None else None
+        """Classes as the networks take them, (n, num_classes); None for an unconditional model."""
+        return one_hot(y, self.num_classes)
 
     def noise(self, n: int) -> Tensor:
         """h ~ p(h), (n, latent_dim)."""
@@ -95,11 +94,7 @@ class ImplicitModel(GenerativeModel):
         A conditional model draws the classes `labels` in turns, or else all of them. `truncation` keeps every component of h
         within that distance of 0: less variety for better samples (Brock et al. 2019). Raises GenlabError for what is not there.
         """
-        y = None
-        if self.num_classes or labels is not None:
-            y = wanted_classes(list(range(self.num_classes)) if labels is None else labels, n, self.num_classes).to(
-                self.device
-            )
+        y = classes_to_sample(labels, n, self.num_classes, self.device)
         h = self.noise(n) if truncation is None else self.truncated(n, truncation)
         show_mean = self.data.is_image if mean is None else mean
         x = self.render(h, y)
@@ -127,14 +122,14 @@ class ImplicitModel(GenerativeModel):
     def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
         """G(h), or G(h, y), in the data's units, (n, *shape); of a conditional model without `y`, G(h, y = 0)."""
         if self.num_classes and y is None:
-            y = wanted_classes(0, len(h), self.num_classes).to(h.device)
+            y = requested_classes(0, len(h), self.num_classes).to(h.device)
         return self.render(h, y)
 
     def draw_codes(self, n: int) -> Tensor:
         """h ~ p(h), (n, latent_dim)."""
         return self.noise(n)
 
-    def between(self, start: Tensor, end: Tensor, weight: float) -> Tensor:
+    def interpolate(self, start: Tensor, end: Tensor, weight: float) -> Tensor:
         """The code that lies `weight` of the way from `start` to `end` (n, latent_dim).
 
         Along a great circle for a normal p(h), nearly all of whose mass lies on a shell that a straight line would leave.
@@ -158,11 +153,7 @@ class ImplicitModel(GenerativeModel):
         return torch.where(real > 0, torch.pdist(ours).mean() / real, torch.zeros_like(real))
 
     def _turns(self, n: int) -> Tensor | None:
-        return (
-            wanted_classes(list(range(self.num_classes)), n, self.num_classes).to(self.device)
-            if self.num_classes
-            else None
-        )
+        return classes_to_sample(None, n, self.num_classes, self.device)
 
     @abstractmethod
     def score(self, x: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor
 from genlab.errors import GenlabError, did_you_mean
 from genlab.models.boltzmann.layers import Layers
 from genlab.models.boltzmann.negative_phase import TemperedChains
-from genlab.models.conditioning import wanted_classes
+from genlab.models.conditioning import requested_classes
 from genlab.models.tempering import annealed_betas
 from genlab.numerics.rng import bernoulli
 from genlab.numerics.softplus import softplus
@@ -93,7 +93,7 @@ def sample(
         raise GenlabError(f"sampler={sampler}: {did_you_mean(sampler, STEPS)}")
     clamped = None
     if labels is not None:
-        classes = wanted_classes(labels, n, machine.num_classes).to(machine.W)
+        classes = requested_classes(labels, n, machine.num_classes).to(machine.W)
         clamped = (slice(machine.data.dim, None), classes)
     if sampler == "tempered":
         if clamped is not None:

@@ -316,7 +316,7 @@ class BoltzmannMachine(GenerativeModel):
         """log sum_v exp(-E(v, h)) of hidden configurations h (n, hidden): (n,)."""
         return h @ self.theta("b") + self.log_sum_visible(self.visible_input(h))
 
-    def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
+    def log_marginals(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
         """Layers over whose configurations Z can be summed: number of units, and log of the sum of exp(-E) over all else."""
         return [(self.hidden, self.log_sum_over_visible)]
 

@@ -117,8 +117,8 @@ class RBM(BoltzmannMachine):
         found = softplus(y[:, : self.data.dim]).sum(1)
         return found + torch.logsumexp(y[:, self.data.dim :], 1) if self.num_classes else found
 
-    def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
-        return [*super().sides(), (self.data.dim, lambda x: -self.free_energy(x))]
+    def log_marginals(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
+        return [*super().log_marginals(), (self.data.dim, lambda x: -self.free_energy(x))]
 
     def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
         """Minus the pseudo-likelihood. The sum over components is estimated from some of them where the data are large."""

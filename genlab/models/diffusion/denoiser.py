@@ -23,7 +23,7 @@ from genlab.config.types import Count, Fraction, Share, Widths
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel
-from genlab.models.conditioning import num_classes_of, wanted_classes
+from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot
 from genlab.models.ema import EMA
 from genlab.models.scaling import Scaling
 from genlab.networks.time_conditioned import Backbone, time_conditioned_network
@@ -98,15 +98,11 @@ class GradualModel(GenerativeModel):
         return F.one_hot(y, self.num_classes) * kept.float()
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:
-        return F.one_hot(y, self.num_classes).float() if self.num_classes and y is not None else None
+        return one_hot(y, self.num_classes)
 
     def wanted(self, labels: list[int] | int | None, n: int) -> Tensor | None:
         """Classes of n samples: `labels` in turns, or all in turns of a conditional model. Raises GenlabError for others."""
-        if not self.num_classes and labels is None:
-            return None
-        return wanted_classes(list(range(self.num_classes)) if labels is None else labels, n, self.num_classes).to(
-            self.device
-        )
+        return classes_to_sample(labels, n, self.num_classes, self.device)
 
     @property
     def ema_network(self) -> nn.Module:

@@ -296,7 +296,7 @@ class EBM(GenerativeModel):
 
     # The partition function: what genlab/likelihood asks for.
 
-    def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
+    def log_marginals(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
         """Binary components, over whose configurations Z can be summed; nothing for other data."""
         return [(self.data.dim, lambda x: -self.free_energy(x.reshape(-1, *self.data.shape)))] if self.discrete else []
 

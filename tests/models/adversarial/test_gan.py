@@ -295,16 +295,16 @@ def test_way_between_two_codes_stays_on_the_shell() -> None:
     gan = build(line(), latent_dim=100)
     torch.manual_seed(0)
     start, end = gan.draw_codes(50), gan.draw_codes(50)
-    torch.testing.assert_close(gan.between(start, end, 0.0), start, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(gan.between(start, end, 1.0), end, atol=1e-4, rtol=1e-4)
-    middle = gan.between(start, end, 0.5).norm(dim=1)
+    torch.testing.assert_close(gan.interpolate(start, end, 0.0), start, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(gan.interpolate(start, end, 1.0), end, atol=1e-4, rtol=1e-4)
+    middle = gan.interpolate(start, end, 0.5).norm(dim=1)
     torch.testing.assert_close(middle, (start.norm(dim=1) + end.norm(dim=1)) / 2, atol=1e-3, rtol=1e-4)
     uniform = build(line(), latent="uniform")
     h = uniform.draw_codes(1000)
     assert float(h.min()) >= -1
     assert float(h.max()) <= 1
     assert float(h.var()) == pytest.approx(1 / 3, rel=0.05)
-    torch.testing.assert_close(uniform.between(h[:5], h[5:10], 0.25), 0.75 * h[:5] + 0.25 * h[5:10])
+    torch.testing.assert_close(uniform.interpolate(h[:5], h[5:10], 0.25), 0.75 * h[:5] + 0.25 * h[5:10])
 
 
 # Supports

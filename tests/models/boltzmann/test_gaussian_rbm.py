@@ -185,7 +185,9 @@ def test_chains_of_the_training_sample_the_model(negative: str, classes: int) ->
             v = machine.negative(machine, torch.zeros(1), u, p)
             torch.testing.assert_close(u, v / machine.variance)
             torch.testing.assert_close(p, torch.sigmoid(machine.b + u @ machine.W))
-        assert deviation(moments(v[:, :3] * machine.scaling.scale + machine.scaling.shift), exact_moments(machine)) < FAR
+        assert (
+            deviation(moments(v[:, :3] * machine.scaling.scale + machine.scaling.shift), exact_moments(machine)) < FAR
+        )
     held = machine.negative.h
     assert isinstance(held, Tensor)
     betas = [1.0] if negative == "pcd" else [0.0, 0.5, 1.0]

@@ -52,8 +52,8 @@ def test_energies_probabilities_and_classes_are_those_of_enumeration(classes: in
         torch.testing.assert_close(-machine.free_energy_of(v), log_p.logsumexp(1), atol=1e-12, rtol=0)
         of_x = log_p.logsumexp(1).reshape(64, -1)  # (x, y)
         torch.testing.assert_close(-machine.free_energy(x), of_x.logsumexp(1), atol=1e-12, rtol=0)
-        assert [units for units, _ in machine.sides()] == [4, 6]
-        for units, log_sum_over_rest in machine.sides():
+        assert [units for units, _ in machine.log_marginals()] == [4, 6]
+        for units, log_sum_over_rest in machine.log_marginals():
             assert float(log_sum_over_rest(states(units)).logsumexp(0)) == pytest.approx(log_z, abs=1e-12)
         assert exact_log_z(machine) == pytest.approx(log_z, abs=1e-12)
         assert float((-machine.free_energy(x) - log_z).exp().sum()) == pytest.approx(1, abs=1e-12)

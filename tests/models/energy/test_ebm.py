@@ -18,7 +18,15 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.inference.likelihood import log_likelihoods
 from genlab.inference.partition import ais, exact_log_z
-from genlab.models.abilities import Anneals, HasFantasies, HasTemperature, Inpaints, Monitors, Reconstructs, Walks
+from genlab.models.abilities import (
+    Anneals,
+    HasFantasies,
+    HasMarkovChain,
+    HasTemperature,
+    Inpaints,
+    Monitors,
+    Reconstructs,
+)
 from genlab.models.energy import score_matching
 from genlab.models.energy.discrete import ManyFlips, SingleFlip
 from genlab.models.energy.ebm import EBM
@@ -410,7 +418,7 @@ def test_pictures_take_the_cold_recipe_and_state_no_likelihood() -> None:
         "ais",
         "reverse_ais",
     }
-    for capability in (Anneals, Walks, Inpaints, HasFantasies, Monitors, Reconstructs):
+    for capability in (Anneals, HasMarkovChain, Inpaints, HasFantasies, Monitors, Reconstructs):
         assert isinstance(model, capability)
 
 

@@ -13,7 +13,7 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import check_experiment, make_dataset, open_model
 from genlab.inference.pictures import pictures, portfolio
-from genlab.models.abilities import HasFilters, HasLogProb, HasSpectrum, Remarks
+from genlab.models.abilities import HasFilters, HasLogProb, HasRemarks, HasSpectrum
 from genlab.models.latent.pca import MOST_EXACT, PCA
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device
@@ -59,7 +59,7 @@ def cosines(a: Tensor, b: Tensor) -> Tensor:
 
 def test_it_has_the_capabilities_of_a_density_with_a_spectrum() -> None:
     model = PCA(spec(points()), None, latent_dim=2, method="auto")
-    for capability in (HasLogProb, HasSpectrum, HasFilters, Remarks):
+    for capability in (HasLogProb, HasSpectrum, HasFilters, HasRemarks):
         assert isinstance(model, capability)
     assert not model.optimizers
 
