@@ -38,10 +38,10 @@ MOVED_TARGETS: dict[str, str] = {
 
 MOVED_PARAMETERS: dict[str, dict[str, str]] = {
     "Diffusion": {"averaged.": "ema.", "units.": "scaling."},
-    "EBM": {"averaged.": "ema.", "units.": "scaling."},
+    "EBM": {"averaged.": "ema.", "units.": "scaling.", "replay.": "replay_buffer."},
     "FlowMatching": {"averaged.": "ema.", "units.": "scaling."},
     "GAN": {"averaged.": "ema.", "units.": "scaling."},
-    "SGAN": {"averaged.": "ema.", "units.": "scaling."},
+    "SGAN": {"averaged.": "ema.", "units.": "scaling.", "started": "initialised"},
     "WGAN": {"averaged.": "ema.", "units.": "scaling."},
 }
 """Class of a model -> beginnings of the names that parameters and buffers have in older checkpoints, and what they are now."""
