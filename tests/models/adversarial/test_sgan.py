@@ -196,3 +196,11 @@ def test_unlabelled_examples_help_where_labels_are_few() -> None:
         list(sgan.train_loop(Batch(x[torch.randint(2000, (64,))], None, i / 1500, beside) for i in range(1500)))
         errors[weight] = float((sgan.eval().classify(x).argmax(1) != y).float().mean())
     assert errors[1.0] < errors[0.0] - 0.05
+
+
+def test_an_older_checkpoint_knows_that_its_discriminator_is_initialised() -> None:
+    sgan = build(line(2, classes=3))
+    older = {{"initialised": "started"}.get(name, name): value for name, value in sgan.state_dict().items()}
+    older["started"] = torch.tensor(True)
+    sgan.load_state_dict(older)
+    assert bool(sgan.initialised)

@@ -82,9 +82,8 @@ def test_the_temperature_is_that_of_small_steps() -> None:
     assert transition.temperature == pytest.approx(0.25)
     variance = 0.1**2 / (1 - (1 - 0.02 / 2) ** 2)
     assert variance == pytest.approx(2 * transition.temperature, rel=0.01)
-    assert (
-        Langevin(0.3, unit_temperature_noise(0.3), None, None).temperature == 1
-    )  # without which no likelihood is stated
+    transition = Langevin(0.3, unit_temperature_noise(0.3), None, None)
+    assert transition.temperature == 1, "a likelihood is stated only then"
 
 
 def test_reflected_chains_draw_from_the_density_in_a_box() -> None:
@@ -482,3 +481,16 @@ def test_a_network_that_is_too_deep_is_refused_on_the_command_line(
 ) -> None:
     arguments = ["train", "model=ebm", "model.network=conv", "model.hidden=[4,4,4,4]", f"hydra.run.dir={tmp_path}"]
     assert_refused(call(arguments, capsys), "model.hidden=[4, 4, 4, 4]")
+
+
+def test_an_older_checkpoint_opens() -> None:
+    model, other = (model_of(spec("real", 2), buffer=30, hidden=[8]) for _ in range(2))
+    assert other.replay_buffer is not None
+    other.replay_buffer.states.fill_(2.0)
+    names = {"replay_buffer.": "replay.", "ema.": "averaged.", "scaling.": "units."}
+    older = other.state_dict()
+    for new, old in names.items():
+        older = {name.replace(new, old, 1) if name.startswith(new) else name: value for name, value in older.items()}
+    model.load_state_dict(older)
+    assert model.replay_buffer is not None
+    assert torch.equal(model.replay_buffer.states, other.replay_buffer.states)
