@@ -14,7 +14,7 @@ from genlab.inference.pictures import fixed_samples, pictures, portfolio
 from genlab.inference.sampling import BLOCK, draw
 from genlab.models.abilities import Reconstructs
 from genlab.models.base import GenerativeModel, Metrics, Model
-from genlab.networks.adversarial import Noise
+from genlab.networks.discriminators import GaussianNoise
 from genlab.numerics import rng
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device, has_bf16_products
@@ -283,7 +283,7 @@ def test_compiled_networks_train_to_the_same_loss(name: str, tmp_path: Path) -> 
         results.append(found["test/loss"][0] if "test/loss" in found else distance_of_means(loop.model, loop))
     # Compiled dropout draws its own random numbers.
     drops = any(
-        (isinstance(part, torch.nn.Dropout) and part.p > 0) or (isinstance(part, Noise) and part.sigma > 0)
+        (isinstance(part, torch.nn.Dropout) and part.p > 0) or (isinstance(part, GaussianNoise) and part.sigma > 0)
         for part in loop.model.modules()
     )
     assert results[1] == pytest.approx(results[0], rel=0.3 if drops else 1e-3)

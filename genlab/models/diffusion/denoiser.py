@@ -126,10 +126,10 @@ class GradualModel(GenerativeModel):
             )
         return 1.0 if guidance is None else guidance
 
-    def follow(self) -> None:
+    def update_ema(self) -> None:
         """Take the network's new parameters into their average."""
         if self.ema is not None:
-            self.ema.follow(self.network)
+            self.ema.update(self.network)
 
     @abstractmethod
     def log_density(self, x: Tensor) -> Tensor:

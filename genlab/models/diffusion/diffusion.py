@@ -144,7 +144,7 @@ class Diffusion(BoundedModel):
                 continue
             found = {name: values.mean() for name, values in self.loss(x, y, self.network).items()}
             self.descend(optimizer, found["loss"])
-            self.follow()
+            self.update_ema()
             yield {name: value.detach() for name, value in found.items()}
 
     def learn_schedule_too(self, x: Tensor, x_0: Tensor, y: Tensor | None) -> Metrics:
@@ -162,7 +162,7 @@ class Diffusion(BoundedModel):
                 assert parameter.grad is not None, "the loss depends on the whole schedule"
                 parameter.grad.mul_(2 * loss.detach())
         self.update(optimizer)
-        self.follow()
+        self.update_ema()
         ends = (gamma.detach() for gamma in self.schedule.ends())
         return {"loss": loss.detach(), **dict(zip(("gamma_0", "gamma_1"), ends, strict=True))}
 

@@ -120,7 +120,7 @@ class FlowMatching(GradualModel):
             t = self.times(len(x))
             loss = self.error(x, z, t, y, self.network).mean() / self.data.dim
             self.descend(self.optimizers["flow"], loss)
-            self.follow()
+            self.update_ema()
             yield {"loss": loss.detach()}
 
     def times(self, n: int) -> Tensor:
