@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from genlab.experiment.experiment import make_model
-from genlab.models.diffusion.bound import GAMMAS
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.flow_matching import FlowMatching
+from genlab.models.diffusion.prediction import GAMMAS
 from genlab.models.diffusion.schedules import level
 from tests.helpers.support import configure, spec_of
 
