@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import make_model
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.samplers import ddim_step, leaping_gammas, multistep, posterior_step, sample_steps
 from genlab.models.diffusion.schedules import level
 from genlab.numerics import rng
 from tests.helpers.gaussians import COVARIANCE, exact_diffusion
-from tests.helpers.support import configure, small_data
+from tests.helpers.support import configure, make_model, small_data
 
 CPU = torch.device("cpu")
 
