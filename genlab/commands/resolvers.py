@@ -25,7 +25,7 @@ def slug(overrides: Iterable[str], *leave_out: str) -> str:
 
 def run_name(run: object) -> str:
     """'vae-mnist' for a run folder. Raises GenlabError where there is no such run."""
-    from genlab.experiment.experiment import read_config
+    from genlab.experiment.opening import read_config
     from genlab.tracking.run_folder import find_run
 
     config = read_config(find_run("null" if run is None else str(run)))

@@ -42,7 +42,7 @@ def _refuse_mistakes(overrides: list[str]) -> None:
 
     from genlab.commands.explain import explain
     from genlab.config.schema import plain
-    from genlab.experiment.experiment import check_experiment
+    from genlab.experiment.experiment import Experiment
 
     choices = []
     for override in OverridesParser.create().parse_overrides(overrides):
@@ -58,7 +58,7 @@ def _refuse_mistakes(overrides: list[str]) -> None:
         for value in values if k == 0 else values[1:]:
             chosen = [*first[:k], value, *first[k + 1 :]]
             try:
-                check_experiment(plain(compose("train", chosen)))
+                Experiment(plain(compose("train", chosen)))
             except Exception as error:
                 line = explain(error, "train", chosen)
                 if line is not None:

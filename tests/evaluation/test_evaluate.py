@@ -16,10 +16,9 @@ from genlab.evaluation.features import feature_space
 from genlab.evaluation.features.feature_network import grey
 from genlab.evaluation.findings import Settings, evaluate, record
 from genlab.evaluation.generated import Reference, judge, measures
-from genlab.experiment.experiment import make_dataset, make_model
 from genlab.models.base import GenerativeModel
 from tests.helpers.processes import assert_refused, call, info, strict_json, trained
-from tests.helpers.support import FEW_CHAINS, KINDS, MODELS, configure, small_data
+from tests.helpers.support import FEW_CHAINS, KINDS, MODELS, configure, make_dataset, make_model, small_data
 from tests.models.test_contract import accepts
 
 CPU = torch.device("cpu")

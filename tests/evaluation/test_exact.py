@@ -15,7 +15,6 @@ from genlab.data.sources.gaussian import Normal, gaussian
 from genlab.data.sources.toy2d import NOISE, density_of, toy2d
 from genlab.errors import GenlabError
 from genlab.evaluation.findings import Settings, evaluate
-from genlab.experiment.experiment import make_dataset, make_model
 from genlab.inference.density_maps import landscape, log_density, score, true_score
 from genlab.inference.likelihood import log_likelihoods, most_carried
 from genlab.inference.partition import exact_log_z
@@ -24,7 +23,7 @@ from genlab.inference.sampling import draw
 from genlab.models.base import GenerativeModel
 from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
 from tests.helpers.processes import assert_refused, call
-from tests.helpers.support import FEW_CHAINS, MODELS, configure
+from tests.helpers.support import FEW_CHAINS, MODELS, configure, make_dataset, make_model
 from tests.models.test_contract import build_class
 
 SHAPES = [(shape, noise) for shape in NOISE for noise in (None, 0.25)]

@@ -1,4 +1,4 @@
-"""The contract between a model and the runner, over every file in conf/model."""
+"""The contract between a model and the trainer, over every file in conf/model."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlab.benchmark.stepping import Updates, count_flops
+from genlab.benchmark.training_steps import TrainingSteps, count_flops
 from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import check_experiment, make_model, open_model
+from genlab.experiment.opening import open_run
 from genlab.inference.pictures import fixed_samples, pictures, portfolio
 from genlab.inference.sampling import BLOCK, draw
 from genlab.models.abilities import Reconstructs
@@ -18,8 +18,19 @@ from genlab.networks.discriminators import GaussianNoise
 from genlab.numerics import rng
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device, has_bf16_products
-from genlab.training.trainer import Loop
-from tests.helpers.support import BRISK, KINDS, MODELS, configure, records, small_data, start, state_of
+from genlab.training.trainer import Trainer
+from tests.helpers.support import (
+    BRISK,
+    KINDS,
+    MODELS,
+    configure,
+    experiment_of,
+    make_model,
+    records,
+    small_data,
+    start,
+    state_of,
+)
 
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=1, processes=1)
 
@@ -91,7 +102,7 @@ def build_class(name: str) -> type[Model]:
     return found
 
 
-def distance_of_means(model: Model, loop: Loop) -> float:
+def distance_of_means(model: Model, loop: Trainer) -> float:
     """Squared distance between the means of samples and of test examples, per component."""
     assert isinstance(model, GenerativeModel)
     x = next(in_order(loop.dataset.test, loop.dataset.represent, batch_size=300, device=loop.where)).x
@@ -216,17 +227,17 @@ class PowerCut(Exception):
 
 def cut_off(loop: object, seen: int) -> None:
     """Fit until `seen` examples and vanish there, leaving the folder as it is at that moment."""
-    from genlab.training.trainer import Loop
+    from genlab.training.trainer import Trainer
 
-    assert isinstance(loop, Loop)
-    between = loop._between
+    assert isinstance(loop, Trainer)
+    between = loop.between_updates
 
     def vanish(before: int, after: int) -> None:
         between(before, after)
         if after >= seen:
             raise PowerCut
 
-    loop._between = vanish  # type: ignore[method-assign, assignment]
+    loop.between_updates = vanish  # type: ignore[method-assign, assignment]
     loop.fit()
 
 
@@ -234,7 +245,7 @@ def cut_off(loop: object, seen: int) -> None:
 def test_a_saved_model_opens_without_its_data(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(f"model={name}", *BRISK.get(name, ()), "train.examples=2000"))
     loop.fit()
-    model, _ = open_model(RunFolder(tmp_path), CPU, "last")
+    model = open_run(RunFolder(tmp_path), CPU, "last").model
     for key, value in loop.model.state_dict().items():
         assert torch.equal(value, model.state_dict()[key]), key
     shown, arrays = portfolio(model, None, n=12, seed=0)
@@ -247,8 +258,9 @@ def test_a_saved_model_opens_without_its_data(name: str, tmp_path: Path) -> None
 def test_its_arithmetic_can_be_counted(name: str) -> None:
     dataset = small_data("grey" if accepts(name, "grey") else "binary")
     config = configure(f"model={name}", "train.examples=64", "train.batch_size=8")
-    model = make_model(config, dataset.spec)
-    assert Updates(model, dataset, check_experiment(config), 0).flops() >= 0
+    experiment = experiment_of(config, dataset)
+    model = experiment.model
+    assert TrainingSteps(experiment).flops() >= 0
     if isinstance(model, GenerativeModel):
         assert count_flops(lambda: draw(model, BLOCK, 0)) > 0
 

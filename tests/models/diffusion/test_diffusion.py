@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import make_model
 from genlab.models.diffusion.consistency import consistency_terms
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.flow_matching import FlowMatching
@@ -17,7 +16,7 @@ from genlab.models.diffusion.schedules import LearnedSchedule, TabulatedSchedule
 from genlab.networks.noise_embedding import with_waves
 from genlab.numerics import rng
 from tests.helpers.gaussians import COVARIANCE, exact_diffusion, log_gaussian
-from tests.helpers.support import configure, small_data
+from tests.helpers.support import configure, make_model, small_data
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import make_model
 from genlab.models.conditioning import classes_to_sample
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.guidance import guided
@@ -16,7 +15,7 @@ from genlab.models.diffusion.samplers import ddim_step, dpm_solver_gammas, multi
 from genlab.models.diffusion.schedules import level
 from genlab.numerics import rng
 from tests.helpers.gaussians import COVARIANCE, exact_diffusion
-from tests.helpers.support import configure, small_data
+from tests.helpers.support import configure, make_model, small_data
 
 CPU = torch.device("cpu")
 
