@@ -9,19 +9,15 @@ bound has the mean of x_t, and so its variance is far larger. Its prior term is 
 since x_(T-1) then nearly determines x_T: the entropies of neighbouring steps cancel in the sum.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from genlab.models.base import Metrics
-from genlab.models.diffusion.forward_process import ForwardProcess, added_noise
+from genlab.models.diffusion.forward_process import ForwardProcess
 from genlab.models.diffusion.ode import log_standard_normal
+from genlab.models.diffusion.prediction import Estimate
 from genlab.models.diffusion.samplers import posterior
-from genlab.models.diffusion.schedules import level
-
-Estimate = Callable[[Tensor, Tensor], Tensor]
-"""(x_t of shape (n, *shape), its gamma (n,)) -> x_hat, of the shape of x_t."""
+from genlab.models.diffusion.schedules import added_noise, level
 
 
 def consistency(process: ForwardProcess, x: Tensor, x_hat_of: Estimate) -> Tensor:

@@ -28,7 +28,6 @@ ends only. Pictures and binary data are modelled in [-1, 1], vectors in units of
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, Unpack
 
 import torch
@@ -41,7 +40,7 @@ from genlab.errors import GenlabError
 from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot
 from genlab.models.diffusion.consistency import consistency
-from genlab.models.diffusion.forward_process import ForwardProcess, added_noise
+from genlab.models.diffusion.forward_process import ForwardProcess
 from genlab.models.diffusion.guidance import (
     EMA_REACH,
     FourierArguments,
@@ -50,16 +49,15 @@ from genlab.models.diffusion.guidance import (
     guidance_weight,
     guided,
 )
-from genlab.models.diffusion.ode import integrate_with_divergence, log_standard_normal
 from genlab.models.diffusion.prediction import Prediction, estimate, network_time, noise_error, target
+from genlab.models.diffusion.probability_flow import log_density
 from genlab.models.diffusion.reconstruction import log_reconstruction
 from genlab.models.diffusion.samplers import (
     ETA,
-    SIGMA_MAX,
     STEPS,
     STEPS_OF_VECTORS,
     Sampler,
-    posterior,
+    inpaint_steps,
     sample_steps,
     sampling_gammas,
 )
@@ -71,7 +69,6 @@ from genlab.optimizers.recipe import Recipe
 MIN_SNR = 5.0
 BINS = 10  # of noise levels, for the log
 BOUND_DRAWS = 8  # levels for one example's bound
-ODE_STEPS = 20  # for the likelihood
 SCHEDULE_CHART = "ends of the schedule"
 SCORE_SIGMA = 0.1  # sigma/alpha at which the score is shown: it is well estimated there and near to that of the data
 
@@ -308,38 +305,22 @@ class Diffusion(GenerativeModel):
 
         yield self.scaling.restore(x)
         for x_s, gamma in sample_steps(x, gammas, denoise, sampler, ETA.get(sampler, 0.0) if eta is None else eta):
-            yield self.scaling.restore(x_s) if gamma is not None else self.to_samples(x_s, mean)
-
-    def to_samples(self, x: Tensor, mean: bool | None) -> Tensor:
-        """Samples (n, *shape) in the data's units. Binary ones take the nearer value unless `mean`, the default for pictures."""
-        x = self.scaling.restore(x)
-        show_mean = self.data.is_image if mean is None else mean
-        return x if show_mean or self.data.support != "binary" else (x > 0.5).float()
+            yield self.scaling.restore(x_s) if gamma is not None else self.scaling.samples(x_s, mean)
 
     @torch.no_grad()
     def inpaint_loop(
         self, x: Tensor, known: Tensor, steps: int = 50, labels: list[int] | int | None = None
     ) -> Iterator[Tensor]:
-        """Ancestral sampling. At every level the components of x that are `known` (*shape,) are put in with that level's noise.
-
-        Each step is taken twice, the second time from the result of the first with noise added again (Lugmayr et al. 2022).
-        """
-        x_0 = self.scaling.inner(x)
+        """Ancestral sampling in which the components of x at `known` (*shape,) stay (samplers.py)."""
         y = None if labels is None else classes_to_sample(labels, len(x), self.num_classes, self.device)
         gammas = sampling_gammas("ancestral", min(steps, self.steps or steps), self.schedule, self.steps)
-        state = torch.randn_like(x_0)
-        for t, s in pairwise(gammas):
-            for again in (True, False):
-                mean, sigma = posterior(state, self.denoise(state, t, y), t, s)
-                drawn = mean + sigma * torch.randn_like(state)
-                at = level(s)
-                drawn = torch.where(known, at.alpha * x_0 + at.sigma * torch.randn_like(x_0), drawn)
-                if again:
-                    added = added_noise(s, t)
-                    state = (1 - added).sqrt() * drawn + added.sqrt() * torch.randn_like(state)
-            state = drawn
-            yield torch.where(known, x, self.scaling.restore(state))
-        yield torch.where(known, x, self.to_samples(self.denoise(state, gammas[-1], y), None))
+
+        def denoise(x_t: Tensor, gamma: Tensor) -> Tensor:
+            return self.denoise(x_t, gamma, y)
+
+        for x_s, gamma in inpaint_steps(self.scaling.inner(x), known, gammas, denoise):
+            filled = self.scaling.restore(x_s) if gamma is not None else self.scaling.samples(x_s, None)
+            yield torch.where(known, x, filled)
 
     # Likelihood and score by the probability-flow ODE
 
@@ -351,23 +332,8 @@ class Diffusion(GenerativeModel):
         return self.log_density(u) + log_volume
 
     def log_density(self, x: Tensor) -> Tensor:
-        """log of the density that the probability-flow ODE gives to x (n, *shape) in inner units: (n,), in nats.
-
-        dx~/d log(sigma~) = sigma~ eps_hat of x~ = x_t/alpha_t, sigma~ = sigma_t/alpha_t, in steps of even ratio, from x at the
-        least noise to N(0, I) (Song et al. 2021).
-        """
-        first, last = (float(end.detach()) for end in self.schedule.ends())
-        far = max(-first, 2 * math.log(SIGMA_MAX))  # where x~ is noise
-        times = torch.linspace(first, min(last, far), ODE_STEPS + 1, device=x.device) / 2  # log sigma~
-
-        def velocity(z: Tensor, log_sigma: Tensor) -> Tensor:
-            gamma = 2 * log_sigma.expand(len(z))
-            at = level(gamma, z)
-            return z - self.x_hat(at.alpha * z, gamma, None, self.ema_network)
-
-        z, divergence = integrate_with_divergence(velocity, x, times)
-        alpha = level(2 * times[-1]).alpha
-        return log_standard_normal(alpha * z) + self.data.dim * alpha.log() + divergence
+        """log of the density that the probability-flow ODE gives to x (n, *shape) in inner units: (n,), in nats."""
+        return log_density(x, lambda x_t, gamma: self.x_hat(x_t, gamma, None, self.ema_network), self.schedule)
 
     @torch.no_grad()
     def score_field(self, x: Tensor) -> Tensor:

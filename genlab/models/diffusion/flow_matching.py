@@ -211,13 +211,7 @@ class FlowMatching(GenerativeModel):
         times = torch.linspace(0, 1, steps + 1, device=self.device)
         yield self.scaling.restore(z)
         for k, x in enumerate(integrate(velocity, z, times, sampler), 1):
-            yield self.to_samples(x, mean) if k == steps else self.scaling.restore(x)
-
-    def to_samples(self, x: Tensor, mean: bool | None) -> Tensor:
-        """Samples (n, *shape) in the data's units. Binary ones take the nearer value unless `mean`, the default for pictures."""
-        x = self.scaling.restore(x)
-        show_mean = self.data.is_image if mean is None else mean
-        return x if show_mean or self.data.support != "binary" else (x > 0.5).float()
+            yield self.scaling.samples(x, mean) if k == steps else self.scaling.restore(x)
 
     @torch.no_grad()
     def inpaint_loop(self, x: Tensor, known: Tensor, steps: int = 50) -> Iterator[Tensor]:
@@ -228,7 +222,9 @@ class FlowMatching(GenerativeModel):
         for k, (now, then) in enumerate(pairwise(times), 1):
             state = torch.where(known, torch.lerp(z, x_1, now), state)
             state = state + (then - now) * velocity(state, now)
-            yield torch.where(known, x, self.to_samples(state, None) if k == steps else self.scaling.restore(state))
+            yield torch.where(
+                known, x, self.scaling.samples(state, None) if k == steps else self.scaling.restore(state)
+            )
 
     @torch.no_grad()
     def score_field(self, x: Tensor) -> Tensor:

@@ -70,8 +70,3 @@ class ForwardProcess:
         _, last = self.schedule.ends()
         alpha_bar = torch.sigmoid(-last)
         return 0.5 * (alpha_bar * (x.square() - 1) + softplus(-last)).flatten(1).sum(1)
-
-
-def added_noise(before: Tensor, after: Tensor) -> Tensor:
-    """1 - alpha_t of the step from gamma `before` to `after`; no digits are lost where it is small."""
-    return torch.sigmoid(after) * -torch.expm1(before - after)

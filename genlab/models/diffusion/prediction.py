@@ -5,6 +5,7 @@
 All three are linear in each other, given x_t.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from genlab.models.diffusion.schedules import Level, level
 
 Prediction = Literal["eps", "x0", "v"]
+Estimate = Callable[[Tensor, Tensor], Tensor]
+"""(x_t of shape (n, *shape), its gamma (n,)) -> x_hat, of the shape of x_t."""
 
 GAMMAS = (-15.0, 15.0)  # the gammas that the network sees as 0 and 1
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
-from genlab.models.diffusion.schedules import Schedule, level
+from genlab.models.diffusion.schedules import Schedule, added_noise, level
 
 Sampler = Literal["ancestral", "ddim", "heun", "dpm_solver"]
 Denoise = Callable[[Tensor, Tensor], Tensor]
@@ -106,6 +106,29 @@ def sample_steps(
         else:
             x = multistep(x, x_hat, before, t, s, eta)
             before = t, x_hat
+        yield x, s
+    yield denoise(x, gammas[-1]), None
+
+
+def inpaint_steps(
+    x_0: Tensor, known: Tensor, gammas: Tensor, denoise: Denoise
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Ancestral sampling of the components that are not `known` (*shape,) of x_0 (n, *shape).
+
+    At every level the known components are put in with that level's noise. Each step is taken twice, the second time from the
+    result of the first with noise added again (Lugmayr et al. 2022). Yields as `sample_steps` does.
+    """
+    x = torch.randn_like(x_0)
+    for t, s in pairwise(gammas):
+        for again in (True, False):
+            mean, sigma = posterior(x, denoise(x, t), t, s)
+            drawn = mean + sigma * torch.randn_like(x)
+            at = level(s)
+            drawn = torch.where(known, at.alpha * x_0 + at.sigma * torch.randn_like(x_0), drawn)
+            if again:
+                added = added_noise(s, t)
+                x = (1 - added).sqrt() * drawn + added.sqrt() * torch.randn_like(x)
+        x = drawn
         yield x, s
     yield denoise(x, gammas[-1]), None
 
