@@ -120,7 +120,7 @@ def test_a_guided_sample_leans_away_from_what_is_told_of_no_class() -> None:
     for parameter in model.ema_network.parameters():
         parameter.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(parameter.numel()))
     x, u = torch.randn(6, 3), torch.rand(6)
-    y = classes_to_sample([0, 1], 6, 2, CPU)
+    y = classes_to_sample([0, 1], 6, model.num_classes, CPU)
     with torch.no_grad():
         conditional, unconditional = guided(model.ema_network, x, u, y), guided(model.ema_network, x, u)
         assert not torch.allclose(conditional, unconditional)
