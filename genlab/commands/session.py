@@ -9,8 +9,8 @@ import torch
 from genlab.commands.explain import explain_os_error
 from genlab.errors import GenlabError, InterruptedRun
 from genlab.experiment.experiment import Experiment
-from genlab.inference.pictures import COLUMNS
 from genlab.inference.sampling import draw, sampling_options
+from genlab.inference.shown_examples import COLUMNS
 from genlab.models.abilities import HasRemarks, Reconstructs
 from genlab.models.base import GenerativeModel
 from genlab.tracking.console import console, preview, summary

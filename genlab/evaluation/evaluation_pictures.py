@@ -9,18 +9,15 @@ from genlab.data.dataset import Dataset
 from genlab.errors import GenlabError
 from genlab.evaluation.generated import Judgement
 from genlab.evaluation.held_out import HeldOut
-from genlab.inference.pictures import (
-    COLUMNS,
+from genlab.inference.ability_pictures import classification_charts, principal_axes, reconstructions
+from genlab.inference.latent_pictures import (
     axes_of,
-    classification_charts,
-    held_out,
     interpolation,
     interpolation_of_draws,
     predicted_classes,
-    principal_axes,
-    reconstructions,
     traversal,
 )
+from genlab.inference.shown_examples import COLUMNS, held_out
 from genlab.models.abilities import Decodes, DrawsCodes, Encodes, HasSpectrum, Reconstructs
 from genlab.models.base import Model
 from genlab.plots.charts import class_bars

@@ -24,9 +24,9 @@ from genlab.evaluation.quality_by_steps import quality_by_effort
 from genlab.evaluation.uses import Uses, put_to_use
 from genlab.inference.density_maps import landscape
 from genlab.inference.partition import Annealing, Progress
-from genlab.inference.pictures import POINTS
-from genlab.inference.pictures import held_out as first_examples
 from genlab.inference.sampling import classes_asked, sampling_options
+from genlab.inference.shown_examples import POINTS
+from genlab.inference.shown_examples import held_out as first_examples
 from genlab.metrics.classes import confusion_matrix
 from genlab.models.abilities import HasRemarks, SamplesExPost
 from genlab.models.base import GenerativeModel, Model

@@ -10,7 +10,7 @@ from genlab.benchmark.training_steps import TrainingSteps, count_flops
 from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
 from genlab.experiment.opening import open_run
-from genlab.inference.pictures import fixed_samples, pictures, portfolio
+from genlab.inference.portfolio import fixed_samples, portfolio, training_pictures
 from genlab.inference.sampling import BLOCK, draw
 from genlab.models.abilities import Reconstructs
 from genlab.models.base import GenerativeModel, Metrics, Model
@@ -186,7 +186,7 @@ def test_sample_i_does_not_depend_on_how_many_are_drawn(name: str) -> None:
 def test_looking_at_a_model_leaves_its_training_stream_alone(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(f"model={name}", "train.examples=1000"))
     before = rng.get_state(loop.where)["cpu"]
-    pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
+    training_pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
     loop.evaluate(loop.dataset.test)
     assert torch.equal(before, rng.get_state(loop.where)["cpu"])
     assert loop.model.training

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.inference.pictures import interpolation_of_draws
+from genlab.inference.latent_pictures import interpolation_of_draws
 from genlab.inference.sampling import BLOCK, classes_asked, draw
 from genlab.models.adversarial.gan import EQUILIBRIUM, GAN
 from genlab.models.adversarial.implicit_model import frozen_parameters
