@@ -130,7 +130,7 @@ def refuse_efforts(model: Any, efforts: list[int] | None, samples: str | None) -
 
 
 def waiting_for(model: Any, k: int) -> str:
-    """What takes long in an evaluation of `model`."""
+    """The slow part of an evaluation of `model`."""
     from genlab.models.abilities import HasLogWeights
 
     return (

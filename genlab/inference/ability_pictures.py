@@ -24,7 +24,7 @@ from genlab.plots.images import Picture, filters, grid, matrix, pairs, scatter
 
 @torch.no_grad()
 def internals(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
-    """Chains that the training keeps, what the hidden units look for, and which of them test examples switch on."""
+    """Persistent chains, the filters of the hidden units, and their activations by test examples."""
     found: dict[str, Picture] = {}
     data = dataset.spec
     with evaluation_mode(model):
@@ -45,7 +45,7 @@ def internals(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
 
 @torch.no_grad()
 def principal_axes(model: Model, dataset: Dataset | None, seed: int) -> dict[str, Picture]:
-    """Variances along the axes, and test images above what 1, 2, 4, 8, ... of them keep."""
+    """Variances along the axes, and test images above their reconstructions with 1, 2, 4, 8, ... axes."""
     assert isinstance(model, HasSpectrum)
     data, q = model.data, model.latent_dim
     found = {"spectrum": spectrum(*model.spectrum(), data.dim)}
@@ -59,7 +59,7 @@ def principal_axes(model: Model, dataset: Dataset | None, seed: int) -> dict[str
 
 @torch.no_grad()
 def discriminator(model: Discriminates, x: Tensor, samples: Tensor) -> Picture:
-    """D over the line or plane of the data, beside the best answer D* to the samples, with densities estimated by kernels."""
+    """D over the line or plane of the data, beside the optimal D* against the samples, with densities estimated by kernels."""
     assert isinstance(model, Model)
     with evaluation_mode(model):
         return optimal_discriminator(

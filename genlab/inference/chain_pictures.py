@@ -43,7 +43,7 @@ def walks(model: HasMarkovChain, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def hierarchies(model: HasLevels, rows: int = 3) -> dict[str, tuple[Tensor, list[str]]]:
-    """What each level decides: rows of samples that share some levels' noise and differ in the rest, with their captions."""
+    """The part of each level: rows of samples that share the noise of some levels and differ in the rest, with captions."""
     found = {}
     for below, name in ((True, "levels_above_resampled"), (False, "levels_below_resampled")):
         images, captions = [], []

@@ -48,7 +48,7 @@ from genlab.plots.images import Picture, filters, grid, latent_scatter, scatter
 def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None) -> Tensor | None:
     """What a run shows of its samples, drawn from the same noise each time; None for a family that does not sample.
 
-    Of binary data (a `dataset` that holds 0 and 1 as it is stored) draws, of all other images what sample_loop shows by itself.
+    For binary data (a `dataset` that stores 0 and 1) they are draws, for all other images the default of sample_loop.
     """
     if not isinstance(model, GenerativeModel):
         return None
