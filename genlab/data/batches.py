@@ -21,7 +21,7 @@ class Batch:
     y: Tensor | None
     """Classes, int64, shape (n,); None for unlabelled data."""
     progress: float | Tensor
-    """Share of the training done before this batch, in [0, 1); a scalar tensor where the update is recorded (replay.py)."""
+    """Share of the training done before this batch, in [0, 1); a scalar tensor where the update is captured (cuda_graphs.py)."""
     labelled: "Batch | None" = None
     """As many examples of known class, for a family that asks for them where few have one."""
 

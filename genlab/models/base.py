@@ -38,7 +38,7 @@ Charts = dict[str, list[str]]
 
 
 class Model(nn.Module, ABC):
-    """What the runner needs. A family writes its literal training loop and yields after each complete update.
+    """What the trainer needs. A family writes its literal training loop and yields after each complete update.
 
     Rules: yield detached tensors, and only between complete updates; keep everything that lasts in parameters, buffers or
     optimizers (locals of the loop are disposable); make noise on the model's device from torch's default generators.
@@ -106,7 +106,7 @@ class Model(nn.Module, ABC):
     @property
     def replayable(self) -> bool:
         """Whether each update does the same operations on other numbers: nothing in it is read from a tensor, counted, or drawn
-        by Python or on the CPU. Then a GPU can record one and replay it (replay.py).
+        by Python or on the CPU. Then a GPU can record one and replay it (cuda_graphs.py).
         """
         return False
 
