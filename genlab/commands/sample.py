@@ -47,7 +47,8 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     import numpy as np
 
     from genlab.experiment.opening import open_run
-    from genlab.inference.pictures import animation, portfolio
+    from genlab.inference.chain_pictures import animation
+    from genlab.inference.portfolio import portfolio
     from genlab.plots.images import save_animation, save_png
     from genlab.tracking.console import console
     from genlab.tracking.run_folder import find_run

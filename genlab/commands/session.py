@@ -9,9 +9,9 @@ import torch
 from genlab.commands.explain import explain_os_error
 from genlab.errors import GenlabError, InterruptedRun
 from genlab.experiment.experiment import Experiment
-from genlab.inference.pictures import COLUMNS
 from genlab.inference.sampling import draw, sampling_options
-from genlab.models.abilities import Reconstructs, Remarks
+from genlab.inference.shown_examples import COLUMNS
+from genlab.models.abilities import HasRemarks, Reconstructs
 from genlab.models.base import GenerativeModel
 from genlab.tracking.console import console, preview, summary
 from genlab.tracking.run_folder import RunFolder, State
@@ -119,7 +119,7 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
             f"validation loss was {trainer.best:.4g} at {trainer.best_at:,} examples and is {trainer.validation_loss:.4g} now: "
             "train for less long, or take that state with checkpoint=best"
         )
-    if isinstance(model, Remarks) and (remarks := model.remarks()):
+    if isinstance(model, HasRemarks) and (remarks := model.remarks()):
         facts["remark"] = "; ".join(remarks)
     summary(
         f"{type(model).__name__} on {data.name}: test split, {len(dataset.test):,} examples",

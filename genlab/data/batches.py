@@ -21,12 +21,12 @@ class Batch:
     y: Tensor | None
     """Classes, int64, shape (n,); None for unlabelled data."""
     progress: float | Tensor
-    """Share of the training done before this batch, in [0, 1); a scalar tensor where the update is captured (cuda_graphs.py)."""
+    """Share of the training done before this batch, in [0, 1); a scalar tensor where a GPU records updates (cuda_graphs.py)."""
     labelled: "Batch | None" = None
     """As many examples of known class, for a family that asks for them where few have one."""
 
-    def risen(self, share: float) -> float | Tensor:
-        """How far something has got that rises evenly from 0 to 1 over a share of the training; 1 at once where that is 0."""
+    def linear_warmup(self, share: float) -> float | Tensor:
+        """Weight that rises linearly from 0 to 1 over the first `share` of the training; 1 from the start where `share` is 0."""
         if not share:
             return 1.0
         if isinstance(self.progress, Tensor):

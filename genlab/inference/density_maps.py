@@ -16,7 +16,7 @@ from genlab.data.densities import Box, lattice_over
 from genlab.data.truth import KnowsEntropy, KnowsPlane
 from genlab.inference.likelihood import importance_weighted
 from genlab.inference.plane_grid import grid_log_z, in_blocks, is_plane
-from genlab.models.abilities import HasFlow, HasFreeEnergy, HasLogProb, HasLogWeights, HasScore
+from genlab.models.abilities import HasFreeEnergy, HasLogProb, HasLogWeights, HasProbabilityFlow, HasScore
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
 from genlab.plots.images import Picture
@@ -49,7 +49,7 @@ def landscape(
     truth = dataset.truth if isinstance(dataset.truth, KnowsPlane) else None
     box = _around(x.cpu().double())
     with evaluation_mode(model), rng.seeded(seed, "landscape", device=model.device):
-        if isinstance(model, HasFlow):
+        if isinstance(model, HasProbabilityFlow):
             learned = flow_density(model, lattice_over(box, SIDE_OF_FLOW, SIDE_OF_FLOW)[0]) if carry else None
         else:
             learned = log_density(model, lattice_over(box, side, side)[0], draws)
@@ -114,7 +114,7 @@ def log_density(model: Model, points: Tensor, draws: int = 10) -> tuple[Tensor, 
 
 
 @torch.no_grad()
-def flow_density(model: HasFlow, points: Tensor) -> tuple[Tensor, str] | None:
+def flow_density(model: HasProbabilityFlow, points: Tensor) -> tuple[Tensor, str] | None:
     """The same for a model whose log p(x) takes the integration of a differential equation."""
     assert isinstance(model, Model)
 

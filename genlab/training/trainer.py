@@ -17,9 +17,9 @@ from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset, Examples
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
-from genlab.inference import pictures
+from genlab.inference import portfolio
 from genlab.inference.mixing import mixing
-from genlab.models.abilities import Walks
+from genlab.models.abilities import HasMarkovChain
 from genlab.models.base import Metrics, Model
 from genlab.numerics import rng
 from genlab.optimizers.recipe import set_rate
@@ -161,11 +161,11 @@ class Trainer:
 
     def show_samples(self, values: dict[str, float]) -> None:
         """Pictures, histograms of the parameters, mixing of the chains (added to `values`), and warnings."""
-        if isinstance(self.model, Walks):
+        if isinstance(self.model, HasMarkovChain):
             found = mixing(self.model, self.dataset, self.seed)
             values |= {f"monitor/{name}": measure.value for name, measure in found.items()}
-        samples = pictures.fixed_samples(self.model, self.seed, self.dataset)
-        for name, picture in pictures.pictures(self.model, self.dataset, self.seed, samples).items():
+        samples = portfolio.fixed_samples(self.model, self.seed, self.dataset)
+        for name, picture in portfolio.training_pictures(self.model, self.dataset, self.seed, samples).items():
             self.tracker.picture(name, picture, self.batches.seen)
         self.tracker.histograms(self.model.named_parameters(), self.batches.seen)
         if self.batches.progress >= WARN_FROM:

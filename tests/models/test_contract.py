@@ -10,11 +10,11 @@ from genlab.benchmark.training_steps import TrainingSteps, count_flops
 from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
 from genlab.experiment.opening import open_run
-from genlab.inference.pictures import fixed_samples, pictures, portfolio
+from genlab.inference.portfolio import fixed_samples, portfolio, training_pictures
 from genlab.inference.sampling import BLOCK, draw
 from genlab.models.abilities import Reconstructs
 from genlab.models.base import GenerativeModel, Metrics, Model
-from genlab.networks.adversarial import Noise
+from genlab.networks.discriminators import GaussianNoise
 from genlab.numerics import rng
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device, has_bf16_products
@@ -186,7 +186,7 @@ def test_sample_i_does_not_depend_on_how_many_are_drawn(name: str) -> None:
 def test_looking_at_a_model_leaves_its_training_stream_alone(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(f"model={name}", "train.examples=1000"))
     before = rng.get_state(loop.where)["cpu"]
-    pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
+    training_pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
     loop.evaluate(loop.dataset.test)
     assert torch.equal(before, rng.get_state(loop.where)["cpu"])
     assert loop.model.training
@@ -295,7 +295,7 @@ def test_compiled_networks_train_to_the_same_loss(name: str, tmp_path: Path) -> 
         results.append(found["test/loss"][0] if "test/loss" in found else distance_of_means(loop.model, loop))
     # Compiled dropout draws its own random numbers.
     drops = any(
-        (isinstance(part, torch.nn.Dropout) and part.p > 0) or (isinstance(part, Noise) and part.sigma > 0)
+        (isinstance(part, torch.nn.Dropout) and part.p > 0) or (isinstance(part, GaussianNoise) and part.sigma > 0)
         for part in loop.model.modules()
     )
     assert results[1] == pytest.approx(results[0], rel=0.3 if drops else 1e-3)

@@ -1,4 +1,4 @@
-"""The classifier: its probabilities, its backbones, and what it is told by exact answers."""
+"""The classifier: its probabilities, its networks, and comparisons with exact answers."""
 
 import math
 

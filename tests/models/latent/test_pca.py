@@ -12,8 +12,8 @@ from genlab.data.batches import Batch, Batches
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.experiment.opening import open_run
-from genlab.inference.pictures import pictures, portfolio
-from genlab.models.abilities import HasFilters, HasLogProb, HasSpectrum, Remarks
+from genlab.inference.portfolio import portfolio, training_pictures
+from genlab.models.abilities import HasFilters, HasLogProb, HasRemarks, HasSpectrum
 from genlab.models.latent.pca import MOST_EXACT, PCA
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device
@@ -69,7 +69,7 @@ def cosines(a: Tensor, b: Tensor) -> Tensor:
 
 def test_it_has_the_capabilities_of_a_density_with_a_spectrum() -> None:
     model = PCA(spec(points()), None, latent_dim=2, method="auto")
-    for capability in (HasLogProb, HasSpectrum, HasFilters, Remarks):
+    for capability in (HasLogProb, HasSpectrum, HasFilters, HasRemarks):
         assert isinstance(model, capability)
     assert not model.optimizers
 
@@ -335,7 +335,7 @@ def test_pictures_show_the_spectrum_and_what_few_axes_keep() -> None:
     for _ in model.train_loop([Batch(x, None, 0.0)]):
         pass
     shown, arrays = portfolio(model.eval(), dataset, n=4, seed=0)
-    for found in (shown, pictures(model, dataset, 0, None)):
+    for found in (shown, training_pictures(model, dataset, 0, None)):
         assert {"spectrum", "reconstructions_by_components", "filters"} <= set(found)
     torch.testing.assert_close(torch.from_numpy(arrays["variances"]), model.spectrum()[0])
     rows = shown["reconstructions_by_components"].shape[0] / shown["reconstructions"].shape[0] * 8
