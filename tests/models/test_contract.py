@@ -1,6 +1,7 @@
 """The contract between a model and the trainer, over every file in conf/model."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,7 @@ def build(name: str, kind: str) -> Model:
     return make_model(configure(f"model={name}"), small_data(kind).spec)
 
 
+@cache
 def accepts(name: str, kind: str) -> bool:
     try:
         build(name, kind)
@@ -198,16 +200,17 @@ def test_a_run_that_was_cut_off_and_resumed_ends_bit_identical(name: str, tmp_pa
     overrides = (
         f"model={name}",
         *BRISK.get(name, ()),
-        "train.examples=9000",
-        "train.log_every=1700",
-        "train.eval_every=2300",
-        "train.checkpoint_every=1100",
+        "train.examples=5000",
+        "train.log_every=950",
+        "train.eval_every=1300",
+        "train.checkpoint_every=610",
+        "train.sample_every=2100",
         "optimizer.warmup=0.1",
     )
     whole = start(tmp_path / "whole", configure(*overrides))
     whole.fit()
     run = tmp_path / "cut"
-    for stop in (600, 3100, 6500):  # the first before any checkpoint
+    for stop in (400, 1700, 3600):  # the first before any checkpoint
         loop = start(run, configure(*overrides))
         with pytest.raises(PowerCut):
             cut_off(loop, stop)
