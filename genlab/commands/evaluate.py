@@ -60,20 +60,22 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     from genlab.evaluation.denoising import noise_of
     from genlab.evaluation.findings import Settings, evaluate
     from genlab.evaluation.output import show, write
-    from genlab.experiment.experiment import make_dataset, make_device, open_model
+    from genlab.experiment.opening import open_run
     from genlab.tracking.console import ShareReport, console
     from genlab.tracking.run_folder import RunFolder, find_run
+    from genlab.training.devices import Device
 
-    device = make_device(config["device"])
+    device = Device.of(config["device"])
     device.prepare()
     run = find_run(str(config["run"]))
-    model, state = open_model(run, device, config["checkpoint"])
+    opened = open_run(run, device, config["checkpoint"])
+    model = opened.model
     options = {key: config[key] for key in SAMPLING if config[key] is not None}
     refuse_options(model, options)
     refuse_efforts(model, config["efforts"], config["samples"])
     given = None if config["samples"] is None else read_samples(Path(config["samples"]).expanduser(), model.data)
-    whole = {**state["config"]["dataset"], "labelled": None}  # the yardsticks are those of the whole data set
-    dataset = make_dataset({**state["config"], "dataset": whole}).to(model.device)
+    root = opened.experiment.config["dataset"].get("root")
+    dataset = opened.whole_dataset()  # the measures compare with all of the data, labelled or not
     console.print(
         f"{type(model).__name__} of {run.path}, {config['checkpoint']} checkpoint: {len(dataset.test):,} test examples of "
         f"{dataset.spec.name}" + ("" if given is None else f", samples from {config['samples']}"),
@@ -87,7 +89,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         config["latent"],
         options,
         noise=config["noise"],
-        anomalies=None if given is not None else find_anomalies(config["anomaly"], dataset, whole.get("root")),
+        anomalies=None if given is not None else find_anomalies(config["anomaly"], dataset, root),
         efforts=config["efforts"],
         drawing=device.autocast,
     )
@@ -101,10 +103,9 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     }
     if given is None and device.precision != "fp32":
         evaluation.facts["drawn_in"] = device.precision
-    seen = state["examples"] if "examples" in state else state["batches"]["seen"]
     own = given is None
     target = run.path if own else folder
-    write(evaluation, target, seen, tensorboard=run.tensorboard / "evaluation" if own else None)
+    write(evaluation, target, opened.examples, tensorboard=run.tensorboard / "evaluation" if own else None)
     if in_sweep():
         RunFolder(folder).note(results=_headline(evaluation.entries))
     elif own:
@@ -129,7 +130,7 @@ def refuse_efforts(model: Any, efforts: list[int] | None, samples: str | None) -
 
 
 def waiting_for(model: Any, k: int) -> str:
-    """What takes long in an evaluation of `model`."""
+    """The slow part of an evaluation of `model`."""
     from genlab.models.abilities import HasLogWeights
 
     return (

@@ -36,12 +36,25 @@ MOVED_TARGETS: dict[str, str] = {
 """Target in the configuration of an older run -> where it is now."""
 
 
+_SCALING = {"shift": "scaling.shift", "scale": "scaling.scale"}
+_OBSERVED = {
+    **_SCALING,
+    "observation.shift": "observation.scaling.shift",
+    "observation.scale": "observation.scaling.scale",
+}
+
 MOVED_PARAMETERS: dict[str, dict[str, str]] = {
+    "AE": {**_SCALING, "codes.": "code_density."},
+    "Classifier": {"mean": "scaling.shift", "scale": "scaling.scale"},
     "Diffusion": {"averaged.": "ema.", "units.": "scaling."},
-    "EBM": {"averaged.": "ema.", "units.": "scaling."},
-    "FlowMatching": {"averaged.": "ema.", "units.": "scaling."},
+    "EBM": {"averaged.": "ema.", "units.": "scaling.", "replay.": "replay_buffer."},
+    "FlowMatching": {"averaged.": "ema.", "units.": "scaling.", "taught": "teacher_set"},
+    "GaussianRBM": _SCALING,
     "GAN": {"averaged.": "ema.", "units.": "scaling."},
-    "SGAN": {"averaged.": "ema.", "units.": "scaling."},
+    "HVAE": _OBSERVED,
+    "SGAN": {"averaged.": "ema.", "units.": "scaling.", "started": "initialised"},
+    "VAE": _OBSERVED,
+    "VQVAE": {**_OBSERVED, "prior.place": "prior.position_embedding"},
     "WGAN": {"averaged.": "ema.", "units.": "scaling."},
 }
 """Class of a model -> beginnings of the names that parameters and buffers have in older checkpoints, and what they are now."""

@@ -29,7 +29,7 @@ from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import evenly, held_out_batches
 from genlab.inference.likelihood import importance_weighted
-from genlab.inference.pictures import COLUMNS
+from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, roc
 from genlab.models.abilities import (
     Classifies,

@@ -15,7 +15,7 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import held_out_batches
-from genlab.inference.pictures import COLUMNS
+from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
 from genlab.models.abilities import Reconstructs
 from genlab.models.base import Model

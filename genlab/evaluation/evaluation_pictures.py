@@ -9,18 +9,15 @@ from genlab.data.dataset import Dataset
 from genlab.errors import GenlabError
 from genlab.evaluation.generated import Judgement
 from genlab.evaluation.held_out import HeldOut
-from genlab.inference.pictures import (
-    COLUMNS,
+from genlab.inference.ability_pictures import classification_charts, principal_axes, reconstructions
+from genlab.inference.latent_pictures import (
     axes_of,
-    classification_charts,
-    held_out,
     interpolation,
     interpolation_of_draws,
-    principal_axes,
-    reconstructions,
-    told_classes,
+    predicted_classes,
     traversal,
 )
+from genlab.inference.shown_examples import COLUMNS, held_out
 from genlab.models.abilities import Decodes, DrawsCodes, Encodes, HasSpectrum, Reconstructs
 from genlab.models.base import Model
 from genlab.plots.charts import class_bars
@@ -73,7 +70,7 @@ def latent_geometry(model: Model, dataset: Dataset, found: HeldOut, kind: Map, s
         x = held_out(dataset, 500, seed, model.device).x
         codes = model.encode(x)
         rows = min(8, len(codes) // 2)
-        y = told_classes(model, x[:rows])
+        y = predicted_classes(model, x[:rows])
         lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS, y)
         dimensions = axes_of(model, codes)
         walks = traversal(model, codes[0], codes, dimensions, y=None if y is None else y[:1])

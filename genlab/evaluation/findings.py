@@ -24,11 +24,11 @@ from genlab.evaluation.quality_by_steps import quality_by_effort
 from genlab.evaluation.uses import Uses, put_to_use
 from genlab.inference.density_maps import landscape
 from genlab.inference.partition import Annealing, Progress
-from genlab.inference.pictures import POINTS
-from genlab.inference.pictures import held_out as first_examples
 from genlab.inference.sampling import classes_asked, sampling_options
+from genlab.inference.shown_examples import POINTS
+from genlab.inference.shown_examples import held_out as first_examples
 from genlab.metrics.classes import confusion_matrix
-from genlab.models.abilities import Remarks, SamplesExPost
+from genlab.models.abilities import HasRemarks, SamplesExPost
 from genlab.models.base import GenerativeModel, Model
 from genlab.plots.charts import quality_against_cost
 from genlab.plots.images import Picture
@@ -141,7 +141,7 @@ def evaluate(
         x = first_examples(dataset, POINTS, settings.seed, model.device).x
         shown |= landscape(model, dataset, settings.seed, x, samples, side=160, draws=50, carry=True)
         entries |= costs(model, noted)
-        facts["remarks"] = model.remarks() if isinstance(model, Remarks) else []
+        facts["remarks"] = model.remarks() if isinstance(model, HasRemarks) else []
         if held_out.log_p is not None and held_out.classes is not None:
             predictions = held_out.log_p.argmax(1)
             facts["confusion"] = confusion_matrix(held_out.classes, predictions, held_out.log_p.shape[1]).tolist()

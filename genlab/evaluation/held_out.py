@@ -19,7 +19,15 @@ from genlab.inference.mixing import mixing
 from genlab.inference.partition import Annealing, Progress
 from genlab.metrics.classes import accuracy_by_class, calibration_error
 from genlab.metrics.estimate import Estimate, bootstrap, mean
-from genlab.models.abilities import Classifies, Encodes, HasLogBound, HasLogWeights, Reconstructs, Walks, classifies
+from genlab.models.abilities import (
+    Classifies,
+    Encodes,
+    HasLogBound,
+    HasLogWeights,
+    HasMarkovChain,
+    Reconstructs,
+    classifies,
+)
 from genlab.models.base import Model, Quantity
 from genlab.numerics.rng import seeded
 
@@ -51,7 +59,7 @@ def examine(
     found = HeldOut()
     _family(found, model, dataset, seed)
     _likelihood(found, model, dataset, seed, k, annealing, progress)
-    if isinstance(model, Walks):
+    if isinstance(model, HasMarkovChain):
         measures = mixing(model, dataset, seed)
         for name, measure in measures.items():
             found.entries[name] = Entry("family", measure.value, None, "steps" if "time" in name else "", "statistic")

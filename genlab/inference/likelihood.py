@@ -27,11 +27,11 @@ from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import (
     Anneals,
     Enumerates,
-    HasFlow,
     HasFreeEnergy,
     HasLogBound,
     HasLogProb,
     HasLogWeights,
+    HasProbabilityFlow,
     HasTemperature,
 )
 from genlab.models.base import Model
@@ -98,7 +98,7 @@ def log_likelihoods(
             parts.setdefault(f"iw_{k}", []).append(bound)
         if isinstance(model, HasLogBound):
             parts.setdefault("bound", []).append(model.log_bound(batch.x))
-        if isinstance(model, HasFlow):
+        if isinstance(model, HasProbabilityFlow):
             few = batch.x[: most_carried(model.data.dim) - sum(map(len, flow))]
             carried = model.flow_log_prob(few) if len(few) else None
             flow += [] if carried is None else [carried]
@@ -222,6 +222,6 @@ def representation(data: DataSpec, represent: Representation) -> str:
 def describe(data: DataSpec, represent: Representation, model: Model) -> str:
     """Of what the model's likelihood is one: two of them compare only where this text is the same."""
     seen = representation(data, represent)
-    if not isinstance(model, HasLogProb | HasLogWeights | HasLogBound | HasFreeEnergy | HasFlow):
+    if not isinstance(model, HasLogProb | HasLogWeights | HasLogBound | HasFreeEnergy | HasProbabilityFlow):
         return f"none; the model saw {seen}"
     return f"{'probability' if model.discrete else 'density'} of {seen}"

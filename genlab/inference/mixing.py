@@ -7,7 +7,7 @@ from genlab.data.batches import in_order
 from genlab.data.dataset import Dataset
 from genlab.metrics.convergence import autocorrelation_time, r_hat
 from genlab.metrics.estimate import Estimate
-from genlab.models.abilities import Walks
+from genlab.models.abilities import HasMarkovChain
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
 
@@ -16,7 +16,7 @@ STEPS = 100  # the first half of them is thrown away
 
 
 @torch.no_grad()
-def mixing(model: Walks, dataset: Dataset, seed: int) -> dict[str, Estimate]:
+def mixing(model: HasMarkovChain, dataset: Dataset, seed: int) -> dict[str, Estimate]:
     """`r_hat` between the chains and `autocorrelation_time` in steps, of the slower of two observables.
 
     These are the free energy F(x) and the mean component of x (magnetisation, ink).
@@ -33,7 +33,7 @@ def mixing(model: Walks, dataset: Dataset, seed: int) -> dict[str, Estimate]:
     }
 
 
-def _observed(model: Walks, start: Tensor | int) -> Tensor:
+def _observed(model: HasMarkovChain, start: Tensor | int) -> Tensor:
     """(2, chains, STEPS)"""
     observables = [torch.stack([model.free_energy(x), x.flatten(1).mean(1)]) for x in model.walk(start, STEPS)]
     return torch.stack(observables, dim=2).cpu()

@@ -108,7 +108,7 @@ def exact_log_z(model: Enumerates) -> float | None:
     assert isinstance(model, nn.Module)
     double = copy.deepcopy(model).to("cpu", torch.float64).eval()
     assert isinstance(double, Enumerates)
-    sides = [side for side in double.sides() if side[0] <= MOST_UNITS]
+    sides = [side for side in double.log_marginals() if side[0] <= MOST_UNITS]
     if not sides:
         return None
     units, log_sum_over_rest = min(sides, key=lambda side: side[0])

@@ -53,7 +53,7 @@ def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str
     if dataset.spec.support == "binary" and dataset.represent.binarize == "none" and "mean" in takes:
         found["mean"] = False
     if isinstance(dataset.truth, HasObservables) and "labels" in takes and "labels" not in options:
-        told = model.num_classes if isinstance(model, Conditional) else getattr(model, "label_units", 0)
+        told = getattr(model, "num_classes", 0)
         if told == len(dataset.truth.temperatures) > 1:
             found["labels"] = list(range(told))
     return found

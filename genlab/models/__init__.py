@@ -1,4 +1,4 @@
-"""The families, by their names in conf/model (`genlab.models.VAE`). A family is imported when it is asked for."""
+"""The families, by their names in conf/model (`genlab.models.VAE`). A family is imported when it is first used."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

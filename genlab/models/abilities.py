@@ -1,6 +1,6 @@
-"""What a family may be able to do beyond training and sampling, as protocols: commands ask for these, never for a family.
+"""Abilities of a family beyond training and sampling, as protocols: commands ask for these, never for a family.
 
-A model has an ability by having its methods; genlab/evaluation, genlab/gallery.py and genlab/commands show or measure it then.
+A model has an ability by having its methods. genlab/evaluation, genlab/inference and genlab/commands then show or measure it.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from genlab.networks.trunk import Trunk
 @runtime_checkable
 class Reconstructs(Protocol):
     def reconstruct(self, x: Tensor) -> Tensor:
-        """What the model makes of x, same shape and support."""
+        """The reconstruction of x, of the same shape and support."""
         ...
 
 
@@ -28,14 +28,14 @@ class Encodes(Protocol):
 
 @runtime_checkable
 class HasRate(Protocol):
-    """Its codes are discrete, so that each has a length in bits."""
+    """Codes are discrete, so that each has a length in bits."""
 
     def rate_bits(self, x: Tensor) -> Tensor:
-        """Bits that the code of each of x takes, shape (n,)."""
+        """Length of the code of each example in bits, under the model's prior, shape (n,)."""
         ...
 
     def code_bits(self) -> float:
-        """Bits of a code whose symbols are stored as they are."""
+        """Length in bits of a code whose symbols are stored without compression."""
         ...
 
 
@@ -44,7 +44,7 @@ class Pretrains(Protocol):
     def trunk(self) -> Trunk:
         """Layers from examples to features that a classifier may start from.
 
-        A family with an `encoder` that sees (x - shift) / scale needs no such method: its last hidden layer is taken.
+        A family with an `encoder`, and a `scaling` of the data before it, needs no such method: its last hidden layer is used.
         """
         ...
 
@@ -54,13 +54,13 @@ class Decodes(Protocol):
     latent_dim: int
 
     def decode(self, h: Tensor) -> Tensor:
-        """Example that belongs to the code h, shape (n, *data.shape)."""
+        """Example for each code h (n, latent_dim), shape (n, *data.shape)."""
         ...
 
 
 @runtime_checkable
 class Conditional(Protocol):
-    """A model of p(x|y), where it is conditional: its sample_loop has an argument `labels`."""
+    """A family that can be a model of p(x|y). Its sample_loop then has an argument `labels`."""
 
     num_classes: int
     """Number of classes; 0 for an unconditional model."""
@@ -73,29 +73,29 @@ class Conditional(Protocol):
 @runtime_checkable
 class DecodesByClass(Conditional, Protocol):
     def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
-        """Example of the one-hot classes y (n, num_classes) that belongs to the code h, shape (n, *data.shape)."""
+        """Example for each code h (n, latent_dim) and its class, one-hot y (n, num_classes); shape (n, *data.shape)."""
         ...
 
 
 @runtime_checkable
 class DrawsCodes(Decodes, Protocol):
-    """There is a density of codes to draw from, and a way from one code to another that stays where it has mass."""
+    """There is a density p(h) of codes, and a path from one code to another that stays where p(h) has its mass."""
 
     def draw_codes(self, n: int) -> Tensor:
         """h ~ p(h), (n, latent_dim)."""
         ...
 
-    def between(self, start: Tensor, end: Tensor, weight: float) -> Tensor:
-        """The code that lies `weight` in [0, 1] of the way from `start` to `end`, (n, latent_dim)."""
+    def interpolate(self, start: Tensor, end: Tensor, weight: float) -> Tensor:
+        """The code at `weight` in [0, 1] on the path from `start` to `end`, (n, latent_dim)."""
         ...
 
 
 @runtime_checkable
 class Discriminates(Protocol):
-    """It tells data from samples."""
+    """It distinguishes data from samples."""
 
     def discriminate(self, x: Tensor) -> Tensor:
-        """D(x) in [0, 1] of examples (n, *shape): (n,)."""
+        """D(x) in [0, 1] of examples x (n, *shape): (n,)."""
         ...
 
 
@@ -104,7 +104,7 @@ class HasLogProb(Protocol):
     """The likelihood is known exactly."""
 
     discrete: bool
-    """Whether it is the probability of discrete data, or else a density."""
+    """Whether p(x) is a probability of discrete data; else it is a density."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x) in nats, shape (n,)."""
@@ -116,7 +116,7 @@ class HasLogWeights(Protocol):
     """A latent-variable model with an approximate posterior q(h|x), from which bounds on log p(x) follow."""
 
     discrete: bool
-    """Whether p(x|h) is the probability of discrete data, or else a density."""
+    """Whether p(x|h) is a probability of discrete data; else it is a density."""
 
     def log_weights(self, x: Tensor, k: int) -> Tensor:
         """log p(x, h) - log q(h|x) in nats for k draws h ~ q(h|x), shape (k, n)."""
@@ -125,10 +125,10 @@ class HasLogWeights(Protocol):
 
 @runtime_checkable
 class HasLogBound(Protocol):
-    """A lower bound on log p(x) of the family's own."""
+    """The family has a lower bound on log p(x) of its own."""
 
     discrete: bool
-    """Whether it bounds the probability of discrete data, or else a density."""
+    """Whether the bound is one on a probability of discrete data; else it is one on a density."""
 
     def log_bound(self, x: Tensor) -> Tensor:
         """An unbiased estimate of a lower bound on log p(x) in nats, shape (n,)."""
@@ -136,22 +136,23 @@ class HasLogBound(Protocol):
 
 
 @runtime_checkable
-class HasFlow(Protocol):
-    """An ordinary differential equation carries a density that is known to that of the data."""
+class HasProbabilityFlow(Protocol):
+    """An ordinary differential equation transports a known density to that of the data (a continuous normalising flow)."""
 
     discrete: bool
+    """Whether p(x) is a probability of discrete data; else it is a density."""
 
     def flow_log_prob(self, x: Tensor) -> Tensor | None:
-        """log p(x) in nats by integrating it, (n,), as exact as the integration; None where x has no density."""
+        """log p(x) in nats by integrating the equation, (n,), as exact as the integration; None where x has no density."""
         ...
 
 
 @runtime_checkable
 class HasSamplers(Protocol):
-    """There are several ways of drawing samples, of which each can be done in few steps or in many."""
+    """There are several samplers, each of which takes a number of steps."""
 
     samplers: ClassVar[tuple[str, ...]]
-    """Values of the argument `sampler` of its sample_loop, which has an argument `steps`."""
+    """Values of the argument `sampler` of its sample_loop, which also has an argument `steps`."""
 
 
 @runtime_checkable
@@ -159,7 +160,7 @@ class HasFreeEnergy(Protocol):
     """The likelihood is known up to a constant: p(x) = exp(-F(x))/Z."""
 
     discrete: bool
-    """Whether it is the probability of discrete data, or else a density."""
+    """Whether p(x) is a probability of discrete data; else it is a density."""
 
     def free_energy(self, x: Tensor) -> Tensor:
         """F(x) in nats, shape (n,)."""
@@ -169,21 +170,21 @@ class HasFreeEnergy(Protocol):
 @runtime_checkable
 class HasTemperature(HasFreeEnergy, Protocol):
     temperature: float
-    """Its samples are drawn from exp(-F(x)/T); at T other than 1 a likelihood of p(x) would not be theirs."""
+    """T: samples are drawn from exp(-F(x)/T). For T other than 1 they are not samples of p(x)."""
 
 
 @runtime_checkable
 class HasScore(Protocol):
-    """It knows the slope of log p(x), whatever else it knows of p(x)."""
+    """The gradient of log p(x) is known."""
 
     def score_field(self, x: Tensor) -> Tensor:
-        """d log p(x)/dx in the data's units, (n, *shape); of a model of many noise levels, at the least of them."""
+        """d log p(x)/dx in the data's units, (n, *shape). A model of many noise levels gives it at the lowest of them."""
         ...
 
 
 @runtime_checkable
 class Anneals(HasFreeEnergy, Protocol):
-    """There is a path of distributions p_beta from one that is known, at beta = 0, to the model at beta = 1."""
+    """There is a path of distributions p_beta from a known one, at beta = 0, to the model, at beta = 1."""
 
     @property
     def log_z_base(self) -> float:
@@ -191,11 +192,11 @@ class Anneals(HasFreeEnergy, Protocol):
         ...
 
     def base_draws(self, n: int) -> Tensor:
-        """Exact draws at beta = 0, states of the model's own of shape (n, ...)."""
+        """Exact draws at beta = 0, (n, ...), as states of the model's chains."""
         ...
 
     def settle(self, x: Tensor, sweeps: int) -> Tensor:
-        """States of chains at beta = 1 after so many transitions from examples x."""
+        """States of chains at beta = 1 after `sweeps` transitions from examples x."""
         ...
 
     def anneal(self, v: Tensor, beta: float, following: float) -> tuple[Tensor, Tensor]:
@@ -210,105 +211,108 @@ class Anneals(HasFreeEnergy, Protocol):
 class Enumerates(HasFreeEnergy, Protocol):
     """Z is a sum over the configurations of binary units."""
 
-    def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
-        """Numbers of units, each with the function of configurations (n, units) that gives the log of the rest of the sum."""
+    def log_marginals(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
+        """Ways to enumerate: a number of units, and the unnormalised log-marginal of their configurations (n, units), (n,).
+
+        The log-marginal is the log of the sum over all other units, which is known in closed form.
+        """
         ...
 
 
 @runtime_checkable
-class Walks(HasFreeEnergy, Protocol):
-    """Its samples are states of a Markov chain that can start anywhere."""
+class HasMarkovChain(HasFreeEnergy, Protocol):
+    """Samples are states of a Markov chain that can start anywhere."""
 
     def walk(self, x: Tensor | int, steps: int, mean: bool = False) -> Iterator[Tensor]:
-        """States (n, *shape) after each of so many transitions from examples x, or of so many chains from noise."""
+        """States (n, *shape) after each of `steps` transitions of chains from examples x, or of x chains from noise."""
         ...
 
 
 @runtime_checkable
 class Inpaints(Protocol):
     def inpaint_loop(self, x: Tensor, known: Tensor) -> Iterator[Tensor]:
-        """States (n, *shape) of chains that leave x where `known`, of shape `shape`, is true; the last one is the answer."""
+        """States (n, *shape) of chains that keep x fixed where `known`, of shape `shape`, is true; the last one is the result."""
         ...
 
 
 @runtime_checkable
 class HasFilters(Protocol):
     def filters(self) -> Tensor:
-        """What each hidden unit looks for in the data, (hidden, *shape)."""
+        """The weights of each hidden unit as an example, (hidden, *shape)."""
         ...
 
 
 @runtime_checkable
 class HasSpectrum(Protocol):
-    """Its latent axes are principal components, in the order of the variance along them."""
+    """The latent axes are principal components, in the order of the variance along them."""
 
     latent_dim: int
 
     def spectrum(self) -> tuple[Tensor, float]:
-        """Variance of the training data along each latent axis, (latent_dim,), and summed over all of space."""
+        """Variance of the training data along each latent axis, (latent_dim,), and the total variance."""
         ...
 
     def reconstruct_with(self, x: Tensor, components: int) -> Tensor:
-        """What the first so many components keep of x, same shape and support."""
+        """Reconstruction of x from the first `components` components, of the same shape and support."""
         ...
 
 
 @runtime_checkable
 class SamplesExPost(Protocol):
-    """It is no model of p(x): samples are decoded from a density that was fitted to the codes afterwards."""
+    """It is no model of p(x): samples are decoded from a density that is fitted to the codes after training."""
 
     @property
     def ex_post(self) -> str:
-        """That density, in words."""
+        """The fitted density in words."""
         ...
 
 
 @runtime_checkable
-class Remarks(Protocol):
+class HasRemarks(Protocol):
     def remarks(self) -> list[str]:
-        """What one must know to read its figures, a line each; empty where all is as it should be."""
+        """Warnings about the model's figures, a line each; empty where there is nothing to remark."""
         ...
 
 
 @runtime_checkable
 class HasLevels(Protocol):
-    """A chain of latent levels, of which level 1 is next to the data."""
+    """A hierarchy of latent levels, of which level 1 is next to the data."""
 
     levels: list[int]
 
     def hierarchy(self, n: int, kept: int, *, below: bool) -> Tensor:
-        """n samples that share the noise of levels 1..kept (`below`), or of those above, while the others are drawn anew."""
+        """n samples that share the noise of levels 1..kept (`below`), or of the levels above; the other noise is independent."""
         ...
 
 
 @runtime_checkable
 class HasFantasies(Protocol):
     def fantasies(self) -> Tensor | None:
-        """Chains that the training keeps, as examples (n, *shape); None where it keeps none."""
+        """Persistent chains of the training as examples (n, *shape); None where there are none."""
         ...
 
 
 @runtime_checkable
 class HasActivations(Protocol):
     def activations(self, x: Tensor) -> Tensor:
-        """Probabilities of binary hidden units given x, (n, hidden)."""
+        """Probabilities p(h = 1|x) of binary hidden units, (n, hidden)."""
         ...
 
 
 @runtime_checkable
 class Monitors(Protocol):
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
-        """Scalars of the present state, from a few examples of each split: too dear for every update, but not for the log."""
+        """Scalars of the current state, from a few examples of each split: too costly for every update, but not for the log."""
         ...
 
 
 @runtime_checkable
 class Classifies(Protocol):
     classifies: bool
-    """Whether this model does so: some families classify only where they are conditional."""
+    """Whether this model classifies: some families do so only where they are conditional."""
 
     def classify(self, x: Tensor) -> Tensor:
-        """log p(y|x) in nats, shape (n, classes)."""
+        """log p(y|x) in nats, shape (n, num_classes)."""
         ...
 
 

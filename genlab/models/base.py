@@ -24,17 +24,17 @@ Better = Literal["lower", "higher"] | None
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a family says of one of its own measures."""
+    """Unit and kind of one of a family's own measures."""
 
     unit: str
     better: Better = None
-    """In which direction models improve; None where neither is better."""
+    """The better direction; None where neither is better."""
     lower_bound: bool = False
     """Whether it is a lower bound on a log-likelihood."""
 
 
 Charts = dict[str, list[str]]
-"""Title of a chart -> names of the scalars that belong into one picture."""
+"""Title of a chart -> names of the scalars that it shows."""
 
 
 class Model(nn.Module, ABC):
@@ -47,28 +47,28 @@ class Model(nn.Module, ABC):
     supports: ClassVar[frozenset[Support]]
     """Data supports that the family can model."""
     deterministic_loss: ClassVar[bool] = False
-    """Whether the loss of a batch is a function of the parameters alone, as a line search (L-BFGS) needs."""
+    """Whether the loss of a batch depends on the parameters alone, without noise, as a line search (L-BFGS) needs."""
     least_batch: ClassVar[int] = 1
     """Fewest examples of an update."""
     needs_labels: ClassVar[bool] = False
     """Whether every training example must come with its class."""
     closed_form: ClassVar[bool] = False
-    """Whether the fit is a sum over examples and no descent: then each counts once, and the last batch is cut to what remains."""
+    """Whether the fit is a sum over examples, without gradients: each then counts once, and the last batch may be short."""
     uses_unlabelled: ClassVar[bool] = False
-    """Whether a family that is told classes also trains on examples without, y = -1 (dataset.labelled)."""
+    """Whether a family that takes classes also trains on examples without a class, y = -1 (dataset.labelled)."""
 
     quantities: ClassVar[Mapping[str, Quantity]] = {}
-    """Of what `evaluate` returns; a name without its number stands for all levels, as kl for kl_1, kl_2, ..."""
+    """Unit and kind of what `evaluate` returns; a name without number stands for all levels, as kl for kl_1, kl_2, ..."""
     charts: ClassVar[Charts] = {}
-    """What people of the field look at side by side; the log lays it out so."""
+    """Scalars that are usually compared in one chart, for the layout of the log."""
     labelled_beside: ClassVar[bool] = False
-    """Whether every batch should come with another one of labelled examples."""
+    """Whether every batch comes with another batch of labelled examples."""
 
     data: DataSpec
     optimizers: dict[str, Optimizer]
 
     def __init__(self, data: DataSpec, optimizer: Recipe | None) -> None:
-        """Refuses, before any training, data that the family cannot model and optimizers that it cannot take."""
+        """Raises GenlabError, before any training, for data that the family cannot model and optimizers that it cannot use."""
         super().__init__()
         family = family_of(type(self).__name__)
         if data.support not in self.supports:
@@ -97,7 +97,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def evaluate(self, batch: Batch) -> Metrics:
-        """What only the family knows of held-out data: one value per example, each of shape (n,)."""
+        """The family's own measures of held-out data: one value per example, each of shape (n,)."""
 
     @property
     def device(self) -> torch.device:
@@ -105,24 +105,25 @@ class Model(nn.Module, ABC):
 
     @property
     def replayable(self) -> bool:
-        """Whether each update does the same operations on other numbers: nothing in it is read from a tensor, counted, or drawn
-        by Python or on the CPU. Then a GPU can record one and replay it (replay.py).
+        """Whether every update does the same operations: a GPU can record and replay it (training/cuda_graphs.py).
+
+        No value of an update may be read from a tensor, counted in Python, or drawn by Python or on the CPU.
         """
         return False
 
     def layout(self) -> Charts:
-        """Those of `charts` that this model fills."""
+        """Those of `charts` for which this model has scalars."""
         return self.charts
 
     @property
     def size(self) -> int:
-        """Number of parameters, those of copies and running averages not counted again."""
+        """Number of parameters, without copies and running averages."""
         copied = {id(p) for part in self.modules() if isinstance(part, FrozenCopy) for p in part.parameters()}
         return sum(p.numel() for p in self.parameters() if id(p) not in copied)
 
     @final
     def descend(self, optimizer: Optimizer, loss: Tensor | Callable[[], Tensor]) -> Tensor:
-        """One step down `loss`, given as a tensor or, where the optimizer may evaluate it again, as a function."""
+        """One gradient step on `loss`, a tensor or, for optimizers that evaluate it several times, a function."""
 
         def backward() -> Tensor:
             optimizer.zero_grad(set_to_none=True)
@@ -138,7 +139,7 @@ class Model(nn.Module, ABC):
 
     @final
     def update(self, optimizer: Optimizer, closure: Callable[[], Tensor] | None = None) -> Tensor:
-        """Step with the gradients in `.grad`. Every optimizer step goes through here: the seam for data parallelism."""
+        """Step with the gradients in `.grad`. Every optimizer step goes through this method: the place for data parallelism."""
         clip = optimizer.param_groups[0]["clip"]
         if clip is not None:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -162,7 +163,7 @@ class Model(nn.Module, ABC):
 
 
 def _rename_moved(model: nn.Module, state: dict[str, Any], *_: object) -> None:
-    """Before parameters are loaded: those of an older checkpoint get the names that they have now, in the order that they had."""
+    """Before parameters are loaded: give those of an older checkpoint their present names, in the same order."""
     moved = moved_parameters(type(model).__name__, state)
     if moved:
         named = {moved.get(name, name): value for name, value in state.items()}
@@ -172,7 +173,7 @@ def _rename_moved(model: nn.Module, state: dict[str, Any], *_: object) -> None:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Within the block the model is evaluated (no dropout, averaged parameters); after it, it is as it was before."""
+    """Within the block the model is in evaluation mode (no dropout, averaged parameters); afterwards in its former mode."""
     training = model.training
     model.eval()
     try:
@@ -188,7 +189,7 @@ class GenerativeModel(Model):
     def sample_loop(self, n: int) -> Iterator[Tensor]:
         """Yield each state of the sampling chain, shape (n, *data.shape), in the data's support; the last is the sample.
 
-        Families add keyword arguments of their own (sampler, steps, labels); commands pass only those that a user sets.
+        Families add keyword arguments of their own (sampler, steps, labels). Commands pass only those that a user sets.
         """
 
     @final

@@ -1,4 +1,4 @@
-"""Which encoder and decoder suit the data: the one place where a network follows from the data specification."""
+"""Encoders and decoders, chosen to suit the data specification."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -19,7 +19,7 @@ CONV_WIDTHS = [32, 64, 128]
 
 
 class VectorDecoder(nn.Module):
-    """An MLP whose output is laid out as `outputs` values per component of the data: (n, n_in) -> (n, outputs*C, ...)."""
+    """An MLP with `outputs` values for each component of the data: (n, n_in) -> (n, outputs*C, ...)."""
 
     def __init__(self, sizes: Sequence[int], outputs: int, shape: tuple[int, ...], activation: Activation) -> None:
         super().__init__()
@@ -53,8 +53,9 @@ def encoder_and_decoder(
     """An encoder (n, *shape) -> (n, code) and the mirrored decoder (n, latent_dim) -> (n, outputs*C, ...).
 
     `auto` takes convolutions for colour pictures and for those larger than 32x32, and an MLP otherwise. `hidden` are the
-    widths of the MLP's layers or the channels of the convolutions, from the data to the code; None for the default. Both
-    take examples and codes joined `with_classes` where `classes` > 0.
+    widths of the MLP's layers or the channels of the convolutions, from the data to the code; None for the default. Where
+    `num_classes` > 0 both take examples and codes joined `with_classes`. Raises GenlabError where they do not fit the
+    data.
     """
     if network == "auto":
         network = "conv" if data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32) else "mlp"
@@ -87,9 +88,9 @@ def encoder_and_decoder(
 
 
 def with_classes(x: Tensor, y: Tensor | None, network: nn.Module) -> Tensor:
-    """Examples or codes x joined with one-hot classes y (n, classes) as `network` takes them; x itself where y is None.
+    """Examples or codes x joined with one-hot classes y (n, num_classes) as `network` takes them; x itself where y is None.
 
-    Classes are planes beside an image's channels for convolutions, and numbers after the others for everything else.
+    For convolutions classes are further channels of an image, constant over it; for other networks further components.
     """
     if y is None:
         return x
@@ -99,8 +100,8 @@ def with_classes(x: Tensor, y: Tensor | None, network: nn.Module) -> Tensor:
 
 
 @torch.no_grad()
-def start_at(decoder: Decoder | TiedDecoder, out: Tensor) -> None:
-    """Set the last bias so that the untrained decoder puts out `out`, of shape (outputs*C, ...), on average."""
+def set_output_bias(decoder: Decoder | TiedDecoder, out: Tensor) -> None:
+    """Set the last bias such that the untrained decoder puts out `out`, of shape (outputs*C, ...), on average."""
     bias = decoder.last.bias
     assert bias is not None
     bias.copy_(out.flatten() if len(bias) == out.numel() else out.flatten(1).mean(1))

@@ -1,4 +1,7 @@
-"""Encoders and decoders whose code is a few vectors (n, positions, dim): one for each place of a coarse grid, or of no place."""
+"""Encoders and decoders whose code is a few vectors, (n, positions, dim).
+
+Convolutions have a code grid, with one vector for each of its places. The vectors of a feed-forward network have no place.
+"""
 
 from collections.abc import Sequence
 from math import prod
@@ -9,22 +12,14 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.networks.autoencoders import VectorDecoder, start_at
+from genlab.networks.autoencoders import VectorDecoder, set_output_bias
+from genlab.networks.conv import halved_sides
 from genlab.networks.few_channel_conv import TransposedConv
 from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 from genlab.networks.resnet import Residual
 
 
-def sides_after(shape: tuple[int, ...], halvings: int) -> list[tuple[int, int]]:
-    """Height and width of a picture of `shape` (C, H, W) and after each halving, odd sides rounded up."""
-    sides = [(shape[1], shape[2])]
-    for _ in range(halvings):
-        height, width = sides[-1]
-        sides.append(((height + 1) // 2, (width + 1) // 2))
-    return sides
-
-
-class GridEncoder(nn.Module):
+class CodeGridEncoder(nn.Module):
     """Strided convolutions that halve the sides once per width, one residual block: (n, C, H, W) -> (n, h*w, dim)."""
 
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], dim: int, activation: Activation) -> None:
@@ -41,17 +36,17 @@ class GridEncoder(nn.Module):
         return out
 
 
-class GridDecoder(nn.Module):
-    """The mirror image of `GridEncoder`: (n, h*w, dim) -> (n, C, H, W)."""
+class CodeGridDecoder(nn.Module):
+    """The mirror image of `CodeGridEncoder`: (n, h*w, dim) -> (n, C, H, W)."""
 
     def __init__(self, dim: int, widths: Sequence[int], shape: tuple[int, ...], activation: Activation) -> None:
         super().__init__()
-        sides = sides_after(shape, len(widths))
+        sides = halved_sides(shape, len(widths))
         self.grid = sides[-1]
         layers: list[nn.Module] = [nn.Conv2d(dim, widths[-1], 3, padding=1), Residual(widths[-1], activation)]
         outputs = [*reversed(widths[:-1]), shape[0]]
         for before, after, (h, w) in zip(reversed(widths), outputs, reversed(sides[:-1]), strict=True):
-            # A side of 2k-1 and one of 2k both halve to k; the padding says which of them to return to.
+            # Sides of 2k-1 and of 2k both halve to k; the output padding chooses between them.
             layers += [
                 ACTIVATIONS[activation](),
                 TransposedConv(
@@ -66,7 +61,7 @@ class GridDecoder(nn.Module):
 
     @property
     def bias(self) -> Tensor:
-        """Of the last layer, one number for each channel of the output."""
+        """Bias of the last layer, one number for each channel of the output."""
         bias = self.layers[-1].bias
         assert isinstance(bias, Tensor)
         return bias
@@ -86,10 +81,10 @@ class SplitMLP(nn.Module):
 
 
 GRID_WIDTHS = (32, 64, 128, 128)
-LARGEST_GRID = 8  # positions along a side, where nobody says how often it is halved
+LARGEST_GRID = 8  # positions along a side, where `hidden` does not say how often it is halved
 
 
-def networks_of_positions(
+def code_networks(
     data: DataSpec,
     network: Literal["auto", "mlp", "conv"],
     hidden: Sequence[int] | None,
@@ -97,15 +92,17 @@ def networks_of_positions(
     *,
     dim: int,
     activation: Activation,
-    start: Tensor,
-) -> tuple[GridEncoder | SplitMLP, GridDecoder | VectorDecoder, int]:
+    initial_output: Tensor,
+) -> tuple[CodeGridEncoder | SplitMLP, CodeGridDecoder | VectorDecoder, int]:
     """An encoder (n, *shape) -> (n, positions, dim), the mirrored decoder, and the number of positions.
 
-    Untrained, the decoder puts out `start` on average, whose shape (outputs*C, ...) is that of its output for one example.
+    The untrained decoder puts out `initial_output` on average, of shape (outputs*C, ...) as its output for one example.
 
     `auto` takes convolutions for colour pictures and for those larger than 32x32, and an MLP otherwise. `hidden` are widths from
-    the data to the code; for convolutions each of them halves the sides, and so says how many positions there are. An MLP has
-    unless told otherwise 8 for 28x28 pixels, in proportion to the side of a picture, and up to 4 for vectors.
+    the data to the code. Each width of convolutions halves the sides, so that `hidden` determines the number of positions. The
+    default number for an MLP is 8 for 28x28 pixels, in proportion to the side of a picture, and up to 4 for vectors.
+
+    Raises GenlabError where network, widths or positions do not fit the data.
     """
     if network == "auto":
         network = "conv" if data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32) else "mlp"
@@ -114,9 +111,9 @@ def networks_of_positions(
             side = prod(data.shape[1:]) ** 0.5
             positions = max(2, round(side / 3.5)) if data.is_image else min(4, max(1, data.dim // 2))
         widths = [512] if hidden is None else list(hidden)
-        sizes = [positions * dim, *reversed(widths), start.numel()]
-        vectors = VectorDecoder(sizes, len(start) // data.shape[0], data.shape, activation)
-        start_at(vectors, start)
+        sizes = [positions * dim, *reversed(widths), initial_output.numel()]
+        vectors = VectorDecoder(sizes, len(initial_output) // data.shape[0], data.shape, activation)
+        set_output_bias(vectors, initial_output)
         return SplitMLP([data.dim, *widths, positions * dim], positions, activation), vectors, positions
     if not data.is_image:
         raise GenlabError(f"model.network=conv: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp")
@@ -127,14 +124,14 @@ def networks_of_positions(
         )
     if hidden is None:
         halvings = 1
-        while halvings < len(GRID_WIDTHS) and max(sides_after(data.shape, halvings)[-1]) > LARGEST_GRID:
+        while halvings < len(GRID_WIDTHS) and max(halved_sides(data.shape, halvings)[-1]) > LARGEST_GRID:
             halvings += 1
         widths = list(GRID_WIDTHS[:halvings])
     else:
         widths = list(hidden)
     if not widths or min(data.shape[1:]) < 2 ** (len(widths) - 1):
         raise GenlabError(f"model.hidden={widths}: each entry halves the sides of {data.shape[1:]}; name 1 or a few")
-    decoder = GridDecoder(dim, widths, tuple(start.shape), activation)
+    decoder = CodeGridDecoder(dim, widths, tuple(initial_output.shape), activation)
     with torch.no_grad():
-        decoder.bias.copy_(start.flatten(1).mean(1))
-    return GridEncoder(data.shape, widths, dim, activation), decoder, prod(decoder.grid)
+        decoder.bias.copy_(initial_output.flatten(1).mean(1))
+    return CodeGridEncoder(data.shape, widths, dim, activation), decoder, prod(decoder.grid)

@@ -8,8 +8,13 @@ from genlab.networks.few_channel_conv import TransposedConv
 from genlab.networks.mlp import ACTIVATIONS, Activation
 
 
-def _halve(side: int) -> int:
-    return (side + 1) // 2
+def halved_sides(shape: tuple[int, ...], halvings: int) -> list[tuple[int, int]]:
+    """Height and width of a picture of `shape` (C, H, W), and after each halving; odd sides are rounded up."""
+    sides = [(shape[1], shape[2])]
+    for _ in range(halvings):
+        height, width = sides[-1]
+        sides.append(((height + 1) // 2, (width + 1) // 2))
+    return sides
 
 
 class ConvEncoder(nn.Module):
@@ -17,11 +22,12 @@ class ConvEncoder(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], n_out: int, activation: Activation) -> None:
         super().__init__()
-        channels, height, width = shape
+        channels = shape[0]
         layers: list[nn.Module] = []
         for n in widths:
             layers += [nn.Conv2d(channels, n, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
-            channels, height, width = n, _halve(height), _halve(width)
+            channels = n
+        height, width = halved_sides(shape, len(widths))[-1]
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, n_out))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,15 +40,12 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, n_in: int, widths: Sequence[int], shape: tuple[int, ...], activation: Activation) -> None:
         super().__init__()
-        channels, height, width = shape
-        sides = [(height, width)]
-        for _ in widths:
-            sides.append((_halve(sides[-1][0]), _halve(sides[-1][1])))
+        sides = halved_sides(shape, len(widths))
         first, (h, w) = widths[-1], sides[-1]
         layers: list[nn.Module] = [nn.Linear(n_in, first * h * w), nn.Unflatten(1, (first, h, w))]
-        outputs = [*reversed(widths[:-1]), channels]
+        outputs = [*reversed(widths[:-1]), shape[0]]
         for before, after, (h, w) in zip(reversed(widths), outputs, reversed(sides[:-1]), strict=True):
-            # A side of 2k-1 and one of 2k both halve to k; the padding says which of them to return to.
+            # Sides of 2k-1 and of 2k both halve to k; the output padding chooses between them.
             padding = (1 - h % 2, 1 - w % 2)
             layers += [
                 ACTIVATIONS[activation](),

@@ -1,7 +1,7 @@
-"""Networks with one smooth number for each example, f(x): (n, *shape) -> (n,).
+"""Networks with one smooth output for each example, f(x): (n, *shape) -> (n,).
 
-Chains follow the slope of f and score matching even differentiates it, so that activations without kinks serve best. No
-normalisation by batches stands in them, which would make the energy of an example depend on the others.
+Chains follow the gradient of f, and score matching even differentiates it. So smooth activations serve best. There is no batch
+normalisation, which would make the energy of an example depend on the others.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
-from genlab.errors import GenlabError
-from genlab.networks.adversarial import Architecture, Bound, architecture, bounded, narrowing
+from genlab.networks.discriminators import (
+    Architecture,
+    Normalisation,
+    architecture,
+    hidden_layers,
+    normalise_weights,
+    refuse_depth,
+)
 from genlab.networks.mlp import ACTIVATIONS, Activation
 
 CHANNELS = [16, 32, 64]
-STEEP = 1.5  # in units of the start of He et al. (2015)
 WIDTHS = {"vectors": [128, 128, 128], "pictures": [256, 256]}
+GAIN = 1.5  # of the first weights of `initialise_steep`, in units of those of He et al. (2015)
 
 
 class EnergyNetwork(nn.Module):
-    """`features`, then one affine `head` that no autocast rounds: energies are compared with each other."""
+    """`features`, then one affine `head` in single precision under autocast too, because differences of energies matter."""
 
     def __init__(
         self,
@@ -33,16 +39,16 @@ class EnergyNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.needs_second_derivatives = False
-        """Whether its slope is in a loss."""
-        bound: Bound = "spectral" if spectral_norm else "none"
+        """Whether its gradient is in a loss."""
+        normalisation: Normalisation = "spectral" if spectral_norm else "none"
         layers: list[nn.Module] = [nn.Flatten()] if network == "mlp" else []
-        affine, n = narrowing(shape, network, widths)
+        affine, n = hidden_layers(shape, network, widths)
         for layer in affine:
-            layers += [bounded(layer, bound), ACTIVATIONS[activation]()]
+            layers += [normalise_weights(layer, normalisation), ACTIVATIONS[activation]()]
         if network == "conv":
             layers.append(nn.Flatten())
         self.features = nn.Sequential(*layers)
-        self.head = bounded(nn.Linear(n, 1), bound)
+        self.head = normalise_weights(nn.Linear(n, 1), normalisation)
 
     def forward(self, x: Tensor) -> Tensor:
         phi: Tensor = self.features(x)
@@ -51,16 +57,17 @@ class EnergyNetwork(nn.Module):
         return out
 
 
-def start_steep(layers: nn.Sequential) -> None:
-    """Large weights, and first units that bend in different places: of few components f is to vary over short distances.
+def initialise_steep(layers: nn.Sequential) -> None:
+    """Large first weights, and random biases of the first layer: f of few components can vary over short distances.
 
-    From torch's own start an energy of points on a circle found the circle at once and its eight clusters not in 1,600 updates.
+    Example: with torch's own initialisation an energy of eight clusters on a circle found the circle at once, but not the
+    clusters in 1,600 updates.
     """
     affine = [layer for layer in layers if isinstance(layer, nn.Linear)]
     for i, layer in enumerate(affine):
         nn.init.kaiming_normal_(layer.weight)
         with torch.no_grad():
-            layer.weight.mul_(STEEP)
+            layer.weight.mul_(GAIN)
             layer.bias.uniform_(-1, 1) if i == 0 else layer.bias.zero_()
 
 
@@ -71,9 +78,9 @@ def energy_network(
     kind = architecture(data, network)
     default = CHANNELS if kind == "conv" else WIDTHS["pictures" if data.is_image else "vectors"]
     widths = list(default if hidden is None else hidden)
-    if kind == "conv" and (not widths or min(data.shape[1:]) < 2 ** len(widths)):
-        raise GenlabError(f"model.hidden={widths}: each entry halves the sides of {data.shape[1:]}; name 1 or a few")
-    made = EnergyNetwork(data.shape, kind, widths, activation, spectral_norm)
+    if kind == "conv":
+        refuse_depth(data, widths, "hidden")
+    built = EnergyNetwork(data.shape, kind, widths, activation, spectral_norm)
     if not data.is_image and not spectral_norm:
-        start_steep(made.features)
-    return made
+        initialise_steep(built.features)
+    return built

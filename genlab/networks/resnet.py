@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from genlab.networks.conv import halved_sides
 from genlab.networks.few_channel_conv import TransposedConv
 from genlab.networks.mlp import ACTIVATIONS, Activation
 
@@ -29,20 +30,17 @@ class Residual(nn.Module):
         return out
 
 
-def _halve(side: int) -> int:
-    return (side + 1) // 2
-
-
 class ResEncoder(nn.Module):
-    """(n, C, H, W) -> (n, n_out)."""
+    """Strided convolutions and residual blocks, one of each per width, then an affine map: (n, C, H, W) -> (n, n_out)."""
 
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], n_out: int, activation: Activation) -> None:
         super().__init__()
-        channels, height, width = shape
+        channels = shape[0]
         layers: list[nn.Module] = []
         for n in widths:
             layers += [nn.Conv2d(channels, n, 3, stride=2, padding=1), Residual(n, activation)]
-            channels, height, width = n, _halve(height), _halve(width)
+            channels = n
+        height, width = halved_sides(shape, len(widths))[-1]
         layers += [ACTIVATIONS[activation](), nn.Flatten(), nn.Linear(channels * height * width, n_out)]
         self.layers = nn.Sequential(*layers)
 
@@ -56,15 +54,12 @@ class ResDecoder(nn.Module):
 
     def __init__(self, n_in: int, widths: Sequence[int], shape: tuple[int, ...], activation: Activation) -> None:
         super().__init__()
-        channels, height, width = shape
-        sides = [(height, width)]
-        for _ in widths:
-            sides.append((_halve(sides[-1][0]), _halve(sides[-1][1])))
+        sides = halved_sides(shape, len(widths))
         first, (h, w) = widths[-1], sides[-1]
         layers: list[nn.Module] = [nn.Linear(n_in, first * h * w), nn.Unflatten(1, (first, h, w))]
-        outputs = [*reversed(widths[:-1]), channels]
+        outputs = [*reversed(widths[:-1]), shape[0]]
         for before, after, (h, w) in zip(reversed(widths), outputs, reversed(sides[:-1]), strict=True):
-            # A side of 2k-1 and one of 2k both halve to k; the padding says which of them to return to.
+            # Sides of 2k-1 and of 2k both halve to k; the output padding chooses between them.
             padding = (1 - h % 2, 1 - w % 2)
             layers += [
                 Residual(before, activation),

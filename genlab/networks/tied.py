@@ -14,9 +14,8 @@ class Transposed(nn.Module):
 
     def __init__(self, source: nn.Linear) -> None:
         super().__init__()
-        self._source = (
-            source,
-        )  # in a tuple, so that the weights stay those of the encoder alone in parameters and state dict
+        # In a tuple, so that parameters and state dict hold the weights once, as those of the encoder.
+        self._source = (source,)
         self.bias = nn.Parameter(torch.zeros(source.in_features))
 
     @property
@@ -28,7 +27,7 @@ class Transposed(nn.Module):
 
 
 class TiedDecoder(nn.Module):
-    """The layers of an encoder backwards, each with its weights transposed: (n, latent_dim) -> (n, *shape)."""
+    """The layers of an encoder in reverse order, each with its weights transposed: (n, latent_dim) -> (n, *shape)."""
 
     def __init__(self, encoder: MLP, shape: tuple[int, ...], activation: Activation) -> None:
         super().__init__()

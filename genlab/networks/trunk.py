@@ -1,8 +1,8 @@
-"""A trunk: the layers that a trained model lends to a classifier, with the scale on which they see the data.
+"""A trunk: the layers of a trained model from which a classifier starts, with the scale on which they see the data.
 
 Unsupervised pretraining (Hinton & Salakhutdinov 2006; Erhan et al. 2010) starts a classifier from features that a generative
-model or an autoencoder found in unlabelled data. They are taken from the last layer before the code: a code is what the
-decoder needs, and on MNIST its hidden layer tells digits apart with fewer labels.
+model or an autoencoder learned from unlabelled data. The features are those of the last layer before the code: on MNIST a
+classifier needs fewer labels with this hidden layer than with the code.
 """
 
 import copy
@@ -19,7 +19,7 @@ from genlab.optimizers.recipe import Recipe
 
 
 class Trunk(nn.Module):
-    """x -> layers((x - shift) / scale), then dropout: (n, *shape) -> (n, width). It shares no memory with what lends it."""
+    """x -> layers((x - shift) / scale), then dropout: (n, *shape) -> (n, width). Its layers are copies of those of the model."""
 
     shift: Tensor
     scale: Tensor
@@ -39,15 +39,15 @@ class Trunk(nn.Module):
         out: Tensor = self.dropout(self.layers((x - self.shift) / self.scale).flatten(1))
         return out
 
-    def draw_afresh(self) -> None:
+    def reinitialise(self) -> None:
         """Random parameters in every layer, as torch draws them."""
         for layer in self.modules():
             reset = getattr(layer, "reset_parameters", None)
             if callable(reset):
                 reset()
 
-    def take(self, other: "Trunk", *, scale_only: bool) -> None:
-        """Copy what `other`, of the same architecture, has learned; or no more than its shift and scale."""
+    def copy_from(self, other: "Trunk", *, scale_only: bool) -> None:
+        """Copy the parameters of `other`, of the same architecture, and its shift and scale; or only these."""
         self.shift.copy_(other.shift)
         self.scale.copy_(other.scale)
         if not scale_only:
@@ -55,16 +55,16 @@ class Trunk(nn.Module):
 
 
 def trunk_of(model: nn.Module) -> Trunk | None:
-    """What `model` lends: its own `trunk()`, or its `encoder` with the `shift` and `scale` before it; None for neither."""
+    """The trunk of `model`: its own `trunk()`, or its `encoder` with the `scaling` of the data before it; None for neither."""
     own = getattr(model, "trunk", None)
     if callable(own):
         found: Trunk = own()
         return found
-    encoder, shift, scale = (getattr(model, name, None) for name in ("encoder", "shift", "scale"))
+    encoder, scaling = getattr(model, "encoder", None), getattr(model, "scaling", None)
     if not isinstance(encoder, nn.Module):
         return None
-    if not isinstance(shift, Tensor) or not isinstance(scale, Tensor) or not getattr(model, "standardise", True):
-        shift, scale = torch.zeros(()), torch.ones(())  # the encoder sees the data as they are
+    # Without a scaling the encoder sees the data as they are.
+    shift, scale = (torch.zeros(()), torch.ones(())) if scaling is None else scaling.shift_and_scale
     assert isinstance(model.data, DataSpec), "every model has the specification of its data"
     return Trunk(before_code(encoder), shift, scale, model.data.shape)
 
@@ -88,18 +88,18 @@ def affine(weight: Tensor, bias: Tensor, *after: nn.Module) -> nn.Sequential:
 
 
 def describe(model: Mapping[str, Any], data: DataSpec) -> dict[str, Any]:
-    """Plain containers from which `rebuild` makes the architecture: the model's section, and its data but for their moments."""
+    """Plain containers from which `rebuild` makes the architecture: the model's section, and its data without their moments."""
     facts = {f.name: getattr(data, f.name) for f in fields(DataSpec) if f.name not in ("mean", "std")}
     return {"model": dict(model), "data": facts | {"shape": list(data.shape)}}
 
 
 def rebuild(described: Mapping[str, Any], optimizer: Recipe, dropout: float) -> Trunk:
-    """The trunk of a model of this description, its parameters random, with dropout at its end; needs no run."""
+    """The trunk of a model of this description, with random parameters and with dropout at its end; needs no run."""
     facts = described["data"]
     shape = tuple(facts["shape"])
     data = DataSpec.from_state_dict({**facts, "mean": torch.full(shape, 0.5), "std": torch.ones(shape)})
     trunk = trunk_of(build(described["model"], "model.trunk.model", data=data, optimizer=optimizer))
-    assert trunk is not None, "it was one when it was described"
-    trunk.draw_afresh()
+    assert trunk is not None, "what was described has a trunk"
+    trunk.reinitialise()
     trunk.dropout.p = dropout
     return trunk

@@ -1,16 +1,20 @@
-"""Weights as lengths times directions, w = s theta/|theta| for every unit of a layer (Salimans & Kingma 2016).
+"""Weight normalisation, w = s theta/|theta| for every unit of a layer: norm and direction apart (Salimans & Kingma 2016).
 
-A step of Adam moves each number of theta by about the rate, whatever the loss, and so turns w by rate/sigma where
-theta ~ N(0, sigma^2): the two alone say how fast a layer learns. That is why `standardise` changes lengths and leaves theta.
+A step of Adam moves each component of theta by about the learning rate, whatever the loss, and so turns w by rate/sigma where
+theta ~ N(0, sigma^2): the rate and sigma alone say how fast a layer learns. That is why `standardise_outputs` changes s and
+leaves theta as it is.
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
+SIGMA = 0.1
+"""Standard deviation of theta at first, as in Salimans et al. 2016."""
 
-class Lengths(nn.Module):
-    """theta (units, ...) -> s theta/|theta|, the norm being that of each unit."""
+
+class WeightNorm(nn.Module):
+    """theta (units, ...) -> s theta/|theta|, where |theta| is the norm of each unit's weights."""
 
     s: Tensor
 
@@ -27,16 +31,16 @@ class Lengths(nn.Module):
         return weight
 
 
-def directed(layer: nn.Linear | nn.Conv2d, sigma: float, learned: bool) -> nn.Module:
-    """`layer` with such weights, theta ~ N(0, sigma^2); their lengths are `learned` or stay as they are."""
+def with_weight_norm(layer: nn.Linear | nn.Conv2d, sigma: float, learned: bool) -> nn.Module:
+    """`layer` with weight normalisation and theta ~ N(0, sigma^2). The norms s are `learned` or stay as they are."""
     nn.init.normal_(layer.weight, std=sigma)
-    register_parametrization(layer, "weight", Lengths(len(layer.weight), learned))
+    register_parametrization(layer, "weight", WeightNorm(len(layer.weight), learned))
     return layer
 
 
 @torch.no_grad()
-def standardise(layer: nn.Linear | nn.Conv2d, x: Tensor) -> None:
-    """Lengths and shifts for which the layer's outputs have mean 0 and variance 1 on its inputs x."""
+def standardise_outputs(layer: nn.Linear | nn.Conv2d, x: Tensor) -> None:
+    """Scale and shift the layer so that its outputs have mean 0 and variance 1 on its inputs x."""
     out = layer(x)
     axes = [0, *range(2, out.ndim)]
     mean, std = out.mean(axes), out.std(axes).clamp_min(1e-6)

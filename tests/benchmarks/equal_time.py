@@ -27,11 +27,11 @@ from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.evaluation.features import feature_space
 from genlab.evaluation.generated import Reference
-from genlab.experiment.experiment import make_dataset, make_model
 from genlab.inference.sampling import draw
 from genlab.metrics.frechet import fid
 from genlab.models.diffusion.diffusion import Diffusion
 from tests.benchmarks.diffusion import BATCH, unet
+from tests.helpers.support import make_dataset, make_model
 
 OVERRIDES = ["model=diffusion", "dataset=mnist", "device=cpu", "model.hidden=[64,208]", f"train.batch_size={BATCH}"]
 RATE, WARM_UP = 1e-3, 500  # of diffusers' loop; updates until its rate is full

@@ -17,12 +17,11 @@ from genlab.data.dataset import Dataset, Examples, Raw, prepare
 from genlab.data.sources.digits import digits
 from genlab.errors import GenlabError
 from genlab.evaluation.anomaly import Anomalies, detect, odds_against, of_excluded, of_other_data
-from genlab.experiment.experiment import make_dataset, make_model
 from genlab.metrics.estimate import Estimate, bootstrap
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, midranks, roc
 from genlab.models.base import Metrics, Model
 from tests.helpers.processes import assert_refused, call, execute, strict_json, write_mnist
-from tests.helpers.support import configure, dataset_of, small_data
+from tests.helpers.support import configure, dataset_of, make_dataset, make_model, small_data
 
 FOUR = ["dataset.exclude=[4]", "train.examples=20000", "model.hidden=[64]"]
 

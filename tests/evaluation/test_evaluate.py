@@ -16,10 +16,9 @@ from genlab.evaluation.features import feature_space
 from genlab.evaluation.features.feature_network import grey
 from genlab.evaluation.findings import Settings, evaluate, record
 from genlab.evaluation.generated import Reference, judge, measures
-from genlab.experiment.experiment import make_dataset, make_model
 from genlab.models.base import GenerativeModel
 from tests.helpers.processes import assert_refused, call, info, strict_json, trained
-from tests.helpers.support import FEW_CHAINS, KINDS, MODELS, configure, small_data
+from tests.helpers.support import BRISK, FEW_CHAINS, KINDS, MODELS, configure, make_dataset, make_model, small_data
 from tests.models.test_contract import accepts
 
 CPU = torch.device("cpu")
@@ -184,7 +183,7 @@ def test_every_family_is_measured_on_all_that_it_models(
     monkeypatch.delenv("GENLAB_DATA", raising=False)
     monkeypatch.setattr("genlab.evaluation.features.feature_network.EXAMPLES", 1280)
     dataset = small_data(kind)
-    model = make_model(configure(f"model={name}"), dataset.spec).eval()
+    model = make_model(configure(f"model={name}", *BRISK.get(name, ())), dataset.spec).eval()
     found = evaluate(model, dataset, Settings(40, 0, 4, FEW_CHAINS, "pca", {}), {"seconds": 1.0})
     text = json.dumps({"metrics": record(found), "facts": found.facts}, allow_nan=False)
     assert strict_json(text)

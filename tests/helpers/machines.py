@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genlab.data.spec import DataSpec
 from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
+from genlab.models.boltzmann.gradients import Phases
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.boltzmann.rbm import RBM
 from tests.helpers.support import adam_recipe
@@ -96,7 +97,7 @@ def log_weights(machine: GaussianRBM, h: Tensor, beta: float = 1.0) -> Tensor:
     with torch.no_grad():
         d = machine.data.dim
         s, a, y = machine.log_var.exp(), machine.a, machine.a + h @ machine.W.T
-        B = (machine.data.std.double() / machine.scale).square()
+        B = (machine.data.std.double() / machine.scaling.scale).square()
         P = (1 - beta) / B + beta / s
         parts = (
             (beta * y[:, :d] / s).square() / (2 * P) - beta * a[:d].square() / (2 * s) + 0.5 * (2 * math.pi / P).log()
@@ -111,17 +112,23 @@ def log_p_visible(machine: RBM) -> Tensor:
 
 
 def written(machine: BoltzmannMachine, v: Tensor, v_model: Tensor, h_model: Tensor | None = None) -> dict[str, Tensor]:
-    """The gradients that `write_gradients` leaves, called as the training loop does; `h_model` stands in for p(h|v_model)."""
+    """The gradients that a training loop writes; `h_model` stands in for p(h|v_model)."""
     n, m = len(v), len(v_model)
-    u, h = torch.full((n + m + 2, len(machine.a)), 7.0).double(), torch.full((n + m + 2, machine.hidden), 7.0).double()
-    lam = machine.lam.clone()
+    phases = Phases(
+        n,
+        m,
+        torch.full((n + m + 2, len(machine.a)), 7.0).double(),
+        torch.full((n + m + 2, machine.hidden), 7.0).double(),
+    )
     with torch.no_grad():
-        u[:n], u[n : n + m] = machine.inputs(v), machine.inputs(v_model)
-        h[: n + m] = torch.sigmoid(machine.b + u[: n + m] @ machine.W)
+        phases.u_data.copy_(machine.inputs(v))
+        phases.u_model.copy_(machine.inputs(v_model))
+        phases.h[: n + m] = torch.sigmoid(machine.b + phases.u[: n + m] @ machine.W)
         if h_model is not None:
-            h[n : n + m] = h_model
-        machine.write_gradients(u, h, n, m, v, v_model)
-        machine.lam.copy_(lam)
+            phases.h_model.copy_(h_model)
+        statistics = machine.write_gradients(phases)
+        if isinstance(machine, GaussianRBM) and machine.learn_sigma:
+            machine.write_variance_gradient(statistics, v, v_model)
     return {name: p.grad.clone() for name, p in machine.named_parameters() if p.grad is not None}
 
 

@@ -17,7 +17,6 @@ from genlab.errors import GenlabError
 from genlab.evaluation.configurations import judge_lattice
 from genlab.evaluation.entries import Entry
 from genlab.evaluation.findings import Evaluation, Settings, evaluate
-from genlab.experiment.experiment import make_model
 from genlab.inference.sampling import sampling_options
 from genlab.lattice.exact import T_CRITICAL, Enumeration, onsager_energy, onsager_magnetisation, thermodynamics
 from genlab.lattice.monte_carlo import Lattices, sample, thermalise
@@ -26,7 +25,7 @@ from genlab.lattice.statistics import block_length, derived, primitives
 from genlab.lattice.statistics import thermodynamics as measured
 from genlab.models.base import GenerativeModel
 from tests.helpers.processes import assert_refused, call, strict_json
-from tests.helpers.support import FEW_CHAINS, MODELS, configure
+from tests.helpers.support import FEW_CHAINS, MODELS, configure, make_model
 from tests.models.test_contract import build_class
 
 TEMPERATURES = [1.8, T_CRITICAL, 3.0]

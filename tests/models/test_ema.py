@@ -13,8 +13,8 @@ def test_an_average_reaches_over_all_updates_or_a_share_of_them() -> None:
     whole, tenth = EMA(network, 0.9999), EMA(network, 0.9999, reach=0.1)
     for n in range(1, 501):
         nn.init.constant_(network.weight, n)
-        whole.follow(network)
-        tenth.follow(network)
+        whole.update(network)
+        tenth.update(network)
     assert float(whole(torch.ones(1, 1))) == pytest.approx(250.5)
     assert float(tenth(torch.ones(1, 1))) == pytest.approx(500 - 500 / 11, rel=0.01)
 
@@ -25,10 +25,10 @@ def test_an_average_forgets_at_its_decay() -> None:
     average = EMA(network, 0.9)
     nn.init.zeros_(network.weight)
     for _ in range(100):
-        average.follow(network)
+        average.update(network)
     nn.init.ones_(network.weight)
     for _ in range(7):
-        average.follow(network)
+        average.update(network)
     assert float(average(torch.ones(1, 1))) == pytest.approx(1 - 0.9**7, abs=1e-6)
 
 
@@ -48,7 +48,7 @@ def test_a_copy_takes_the_state_of_a_network_or_of_its_average_and_learns_nothin
     assert not torch.equal(copy(x), network(x))
     copy.take(network)
     assert torch.equal(copy(x), network(x))
-    average.follow(network)
+    average.update(network)
     copy.take(average)
     assert torch.equal(copy(x), average(x))
     copy(x).sum().backward()

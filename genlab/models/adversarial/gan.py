@@ -4,34 +4,38 @@ A discriminator D(x), the probability that x is data, and a generator x = G(h), 
 
     min_G max_D L(D, G) = E_{x ~ p_r}[log D(x)] + E_{h ~ p(h)}[log(1 - D(G(h)))].
 
-Against a fixed G the best answer is D*(x) = p_r(x)/(p_r(x) + p_g(x)), whose logit is log p_r(x)/p_g(x), and then
-L(D*, G) = 2 D_JS(p_r || p_g) - 2 log 2. So (log 4 + L)/2 estimates the Jensen-Shannon divergence, from below since D is never
-quite D*, and at p_g = p_r all is still at D = 1/2, L = -2 log 2. With the logit a, log D = -softplus(-a) and
-log(1 - D) = -softplus(a).
+For a fixed G the best discriminator is D*(x) = p_r(x)/(p_r(x) + p_g(x)). Its logit is log p_r(x)/p_g(x), and
 
-    game              minimax: G descends E log(1 - D(G(h))), which has no slope where D is sure; nonsaturating: -E log D(G(h))
-    critic_steps      steps of D for one of G
-    label_smoothing   s: D is told 1 - s for data (Salimans et al. 2016)
-    instance_noise    sigma_0 (1 - progress) on all that D sees, so that p_r and p_g overlap (Sonderby et al. 2017)
-    r1                gamma/2 E_{p_r} ||grad_x a(x)||^2 in the loss of D: the game then converges (Mescheder et al. 2018)
+    L(D*, G) = 2 D_JS(p_r || p_g) - 2 log 2.
+
+So (log 4 + L)/2 estimates the Jensen-Shannon divergence, from below because D is never quite D*. The equilibrium is p_g = p_r,
+D = 1/2, L = -2 log 2. With the logit a, log D = -softplus(-a) and log(1 - D) = -softplus(a).
+
+    game              minimax: G descends E log(1 - D(G(h))), whose gradient vanishes where D is sure; nonsaturating:
+                      G descends -E log D(G(h))
+    critic_steps      steps of D for each step of G
+    label_smoothing   s: the target of D for data is 1 - s (Salimans et al. 2016)
+    instance_noise    sigma_0 (1 - progress) on all inputs of D, so that p_r and p_g overlap (Sonderby et al. 2017)
+    r1                gamma/2 E_{p_r} ||grad_x a(x)||^2 in the loss of D: with it the game converges (Mescheder et al. 2018)
     spectral_norm     every layer of D on x has the largest singular value 1 (Miyato et al. 2018)
-    conditional       G is told the class; D too, as `conditioning` says: by a projection (Miyato & Koyama 2018) or with its input
+    conditional       G and D depend on the class; `conditioning` of D: by a projection (Miyato & Koyama 2018), or as further
+                      components of its input
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Unpack
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from genlab.config.types import Count, NonNegative, Share, Widths
+from genlab.config.types import Count, NonNegative, Widths
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.models.adversarial.generator import ImplicitModel, Latent, frozen
+from genlab.models.adversarial.implicit_model import GeneratorOptions, ImplicitModel, frozen_parameters
 from genlab.models.base import Charts, Metrics, Quantity
-from genlab.networks.adversarial import Architecture, Conditioning, discriminator, joined
+from genlab.networks.discriminators import Conditioning, discriminator
 from genlab.numerics.softplus import logsigmoid, softplus
 from genlab.optimizers.recipe import Recipe
 
@@ -39,7 +43,7 @@ EQUILIBRIUM = -2 * math.log(2)
 
 
 class GAN(ImplicitModel):
-    """D sees data and samples of one size in turns with G."""
+    """D sees as many samples as examples. D and G take turns."""
 
     quantities: ClassVar[Mapping[str, Quantity]] = {
         "value": Quantity("nats"),
@@ -65,10 +69,6 @@ class GAN(ImplicitModel):
         data: DataSpec,
         optimizer: Recipe,
         *,
-        latent_dim: Count,
-        latent: Latent,
-        network: Architecture,
-        hidden: Widths | None,
         critic_hidden: Widths | None,
         game: Literal["nonsaturating", "minimax"],
         critic_steps: Count,
@@ -76,30 +76,20 @@ class GAN(ImplicitModel):
         instance_noise: NonNegative,
         r1: NonNegative,
         spectral_norm: bool,
-        average: Share,
         conditional: bool,
         conditioning: Conditioning,
+        **options: Unpack[GeneratorOptions],
     ) -> None:
-        super().__init__(
-            data,
-            optimizer,
-            latent_dim=latent_dim,
-            latent=latent,
-            network=network,
-            hidden=hidden,
-            average=average,
-            conditional=conditional,
-        )
-        self.saturates, self.critic_steps = game == "minimax", critic_steps
+        super().__init__(data, optimizer, conditional=conditional, **options)
+        self.minimax, self.critic_steps = game == "minimax", critic_steps
         self.label_smoothing, self.instance_noise, self.r1 = label_smoothing, instance_noise, r1
-        self.joins = conditioning == "concat"
         self.discriminator = discriminator(
             data,
-            network,
+            options["network"],
             critic_hidden,
-            channels=self.num_classes if self.joins else 0,
-            num_classes=0 if self.joins else self.num_classes,
-            bound="spectral" if spectral_norm else "none",
+            num_classes=self.num_classes,
+            conditioning=conditioning,
+            normalisation="spectral" if spectral_norm else "none",
         )
         self.discriminator.needs_second_derivatives = r1 > 0
         self.optimizers["discriminator"] = optimizer(self.discriminator.parameters())
@@ -110,40 +100,42 @@ class GAN(ImplicitModel):
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         for step, batch in enumerate(batches, 1):
-            answered = step % self.critic_steps == 0  # it is G's turn after this one of D
+            trains_generator = step % self.critic_steps == 0
             x, y = self.scaling.inner(batch.x), self.one_hot(batch.y)
-            with torch.set_grad_enabled(answered):
+            with torch.set_grad_enabled(trains_generator):
                 x_g = self.generate(self.noise(len(x)), y)
             sigma = self.instance_noise * (1 - batch.progress) if self.instance_noise else None
 
             # D ascends L(D, G).
-            real, fake, penalty = self.compare(blurred(x, sigma), blurred(x_g.detach(), sigma), y)
+            real, fake, penalty = self.logits_and_penalty(
+                add_instance_noise(x, sigma), add_instance_noise(x_g.detach(), sigma), y
+            )
             s = self.label_smoothing
             loss = (1 - s) * softplus(-real).mean() + s * softplus(real).mean() + softplus(fake).mean()
             self.descend(self.optimizers["discriminator"], loss + penalty)
-            if not answered:
+            if not trains_generator:
                 continue
 
             # G descends it, or ascends log D(G(h)).
-            with frozen(self.discriminator):
-                a = self.logit(blurred(x_g, sigma), y)
-                answer = -softplus(a).mean() if self.saturates else softplus(-a).mean()
-                self.descend(self.optimizers["generator"], answer)
-            self.follow()
+            with frozen_parameters(self.discriminator):
+                a = self.logit(add_instance_noise(x_g, sigma), y)
+                generator_loss = -softplus(a).mean() if self.minimax else softplus(-a).mean()
+                self.descend(self.optimizers["generator"], generator_loss)
+            self.update_ema()
 
             real, fake = real.detach(), fake.detach()
             value = (logsigmoid(real) + logsigmoid(-fake)).mean()
             yield {
                 "value": value,
                 "js": (math.log(4) + value) / 2,
-                "generator_loss": answer.detach(),
+                "generator_loss": generator_loss.detach(),
                 "d_real": real.sigmoid().mean(),
                 "d_fake": fake.sigmoid().mean(),
                 "equilibrium": torch.full((), EQUILIBRIUM, device=value.device),
                 **({"r1_penalty": penalty.detach()} if self.r1 else {}),
             }
 
-    def compare(self, x: Tensor, x_g: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def logits_and_penalty(self, x: Tensor, x_g: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of data and of samples, (n,) each, and the penalty gamma/2 E ||grad a||^2 on data, a scalar."""
         if not self.r1:
             both = self.logit(torch.cat([x, x_g]), None if y is None else torch.cat([y, y]))
@@ -156,15 +148,13 @@ class GAN(ImplicitModel):
         return real, self.logit(x_g, y), penalty
 
     def logit(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """a(x) = log D/(1 - D) of x in inner units, (n,)."""
-        if y is not None and self.joins:
-            x, y = joined(x, y, self.discriminator), None
+        """a(x) = log D/(1 - D) of x in inner units, (n,), with one-hot classes y of a conditional model."""
         out: Tensor = self.discriminator(x, y).float()
         return out.squeeze(1)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
-        """Each example beside one sample: D of both, their share of L(D, G), and the Jensen-Shannon estimate that it gives."""
+        """For each example and one sample: D of both, their share of L(D, G), and the Jensen-Shannon estimate from it."""
         y = self.one_hot(batch.y)
         real = self.logit(self.scaling.inner(batch.x), y)
         fake = self.logit(self.generate(self.noise(len(batch.x)), y), y)
@@ -173,15 +163,15 @@ class GAN(ImplicitModel):
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
-        """D on examples of each split, apart where D knows its training examples by heart; and the variety of samples.
+        """Mean D of training and of held-out examples, which differ where D overfits; and the diversity of samples.
 
-        Not of a conditional model's D, which asks for classes.
+        D of a conditional model is left out, because it needs the classes.
         """
-        found = {"diversity": self.diversity(train)}
+        metrics = {"diversity": self.diversity(train)}
         for name, x in (("d_train", train), ("d_held_out", held_out)):
             if x is not None and not self.num_classes:
-                found[name] = self.score(x).sigmoid().mean()
-        return found
+                metrics[name] = self.score(x).sigmoid().mean()
+        return metrics
 
     @torch.no_grad()
     def discriminate(self, x: Tensor) -> Tensor:
@@ -190,9 +180,9 @@ class GAN(ImplicitModel):
 
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
-        """a(x); of a conditional model, with the classes in turns."""
-        return self.logit(self.scaling.inner(x), self._turns(len(x)))
+        """a(x), (n,); a conditional model cycles through the classes."""
+        return self.logit(self.scaling.inner(x), self.cycled_classes(len(x)))
 
 
-def blurred(x: Tensor, sigma: float | Tensor | None) -> Tensor:
+def add_instance_noise(x: Tensor, sigma: float | Tensor | None) -> Tensor:
     return x if sigma is None else x + sigma * torch.randn_like(x)

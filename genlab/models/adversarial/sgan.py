@@ -1,7 +1,7 @@
 """Semi-supervised generative adversarial network (Salimans et al. 2016; Springenberg 2016; Odena 2016).
 
-The discriminator is a classifier of K real classes and one more for what is generated. Of K + 1 logits one is superfluous, so
-that of the last class is 0, and with l_k(x) those of the others
+The discriminator is a classifier with K classes of data and one more class for what is generated. One of the K + 1 logits is
+redundant, so that of the last class is 0. With l_k(x) the other logits,
 
     p(y = k|x) = exp l_k/(1 + Z),   p(generated|x) = 1/(1 + Z),   Z = sum_k exp l_k,   D(x) = Z/(1 + Z),
 
@@ -10,46 +10,48 @@ log D = log Z - softplus(log Z) and log(1 - D) = -softplus(log Z). Its loss has 
     labelled     -E log p(y|x, y <= K) = E[log Z - l_y]
     unlabelled   -1/2 E_{p_r} log D(x) - 1/2 E log(1 - D(G(h)))
 
-weighted by `labelled_weight` and `unlabelled_weight`: both for a mix of labelled and unlabelled data (dataset.labelled=100), the
-first alone for a classifier that ignores the rest, the second alone for unsupervised learning. The generator matches features,
+with the weights `labelled_weight` and `unlabelled_weight`: both for a mix of labelled and unlabelled data
+(dataset.labelled=100), the first alone for a classifier that ignores unlabelled data, the second alone for unsupervised learning.
+The generator matches features,
 
-    || E_{p_r} phi(x) - E phi(G(h)) ||^2,       phi: the layer before the logits,
+    || E_{p_r} phi(x) - E phi(G(h)) ||^2,       phi: the layer before the logits.
 
-which makes worse samples than the game would, and a better classifier: they lie where data are few, between the classes.
-D has noise on its input and layers, and it classifies with a running average of its parameters (`critic_average`).
+Feature matching gives worse samples than the game, and a better classifier: the samples lie between the classes, where data are
+few. D has noise on its input and layers. It classifies with a running average of its parameters (`critic_average`).
 
-The unlabelled teach it something while G keeps up, D(x) and D(G(h)) near 0.8 and 0.2; a D that tells them apart at once learns
-from the labelled alone. So the layers' outputs are standardised once, the lengths of D's hidden weights stay where that put
-them (`weight_norm`, networks/directions.py), and what is learned are directions, slowly. Salimans et al. give Adam the rate
-0.003, but the bias correction in their code stays at its value of the first update, which soon makes
-0.003 (1 - beta_2)^(1/2)/(1 - beta_1) = 0.0002 of it.
+Unlabelled examples help the classifier while G keeps up with D, D(x) near 0.8 and D(G(h)) near 0.2. A D that separates them at
+once learns from the labelled examples alone. So D has to learn slowly: its first parameters standardise its layers' outputs,
+the norms of its hidden weights stay as they are then (`weight_norm`, networks/weight_norm.py), and it learns only directions.
+Salimans et al. give Adam the rate 0.003, but the bias correction in their code stays at its value of the first update. So their
+rate is soon 0.003 (1 - beta_2)^(1/2)/(1 - beta_1) = 0.0002.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import parametrize
 
-from genlab.config.types import Count, NonNegative, Share, Widths
+from genlab.config.types import NonNegative, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.labels import UNLABELLED
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.adversarial.generator import ImplicitModel, Latent, frozen
+from genlab.models.adversarial.implicit_model import GeneratorOptions, ImplicitModel, frozen_parameters
 from genlab.models.base import Charts, Metrics, Quantity
 from genlab.models.ema import EMA
-from genlab.networks.adversarial import Architecture, architecture, discriminator
+from genlab.networks.discriminators import architecture, discriminator
 from genlab.numerics.softplus import softplus
 from genlab.optimizers.recipe import Recipe
 
 
 class SGAN(ImplicitModel):
-    """Without classes in the data, K = 1 and nothing is labelled."""
+    """For data without classes, K = 1 and all examples are unlabelled."""
 
-    started: Tensor
+    initialised: Tensor
+    """Whether the data-dependent initialisation of the discriminator is done."""
 
     quantities: ClassVar[Mapping[str, Quantity]] = {
         "d_real": Quantity("probability"),
@@ -70,34 +72,20 @@ class SGAN(ImplicitModel):
         data: DataSpec,
         optimizer: Recipe,
         *,
-        latent_dim: Count,
-        latent: Latent,
-        network: Architecture,
-        hidden: Widths | None,
         critic_hidden: Widths | None,
         noise: NonNegative,
         layer_noise: NonNegative,
         weight_norm: bool,
         labelled_weight: NonNegative,
         unlabelled_weight: NonNegative,
-        average: Share,
         critic_average: Share,
+        **options: Unpack[GeneratorOptions],
     ) -> None:
-        if architecture(data, network) == "mlp":
+        if architecture(data, options["network"]) == "mlp":
             large = data.dim >= 256
-            hidden = hidden or ([500, 500] if large else [200, 200])
+            options["hidden"] = options["hidden"] or ([500, 500] if large else [200, 200])
             critic_hidden = critic_hidden or ([1000, 500, 250, 250, 250] if large else [250, 250, 250])
-        super().__init__(
-            data,
-            optimizer,
-            latent_dim=latent_dim,
-            latent=latent,
-            network=network,
-            hidden=hidden,
-            average=average,
-            activation="softplus",
-            weight_norm=weight_norm,
-        )
+        super().__init__(data, optimizer, activation="softplus", weight_norm=weight_norm, **options)
         if not labelled_weight and not unlabelled_weight:
             raise GenlabError("model.labelled_weight=0 and model.unlabelled_weight=0 leave no loss; set one above 0")
         if data.num_classes is None and not unlabelled_weight:
@@ -109,16 +97,16 @@ class SGAN(ImplicitModel):
         self.classifies = data.num_classes is not None and labelled_weight > 0
         self.discriminator = discriminator(
             data,
-            network,
+            options["network"],
             critic_hidden,
             outputs=data.num_classes or 1,
-            bound="weight" if weight_norm else "none",
-            # A picture is two units wide in the discriminator's eyes, and one in the data's, in which noise is measured.
+            normalisation="weight" if weight_norm else "none",
+            # Noise is in units of the data. Pictures are in [0, 1] there, and in [-1, 1] for the discriminator.
             noise=(noise if data.support == "real" else 2 * noise, layer_noise),
-            slope=0.0,
+            negative_slope=0.0,
         )
         self.classifier = EMA(self.discriminator, critic_average)
-        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("initialised", torch.zeros((), dtype=torch.bool))
         self.optimizers["discriminator"] = optimizer(self.discriminator.parameters())
 
     @property
@@ -126,57 +114,60 @@ class SGAN(ImplicitModel):
         return True
 
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
-        started = bool(self.started)
+        initialised = bool(self.initialised)
         for batch in batches:
             x = self.scaling.inner(batch.x)
-            if not started:
-                started = self.start(x)
+            if not initialised:
+                self.initialise(x)
+                initialised = True
             with torch.no_grad():
                 x_g = self.generate(self.noise(len(x)))
 
-            # D learns the classes of labelled examples, and to tell data from samples.
+            # D learns the classes of labelled examples, and to separate data from samples.
             labelled, y = self.labelled(batch)
             parts = [labelled, x, x_g] if self.unlabelled_weight else [labelled]
             logits = self.discriminator(torch.cat(parts)).float().split([len(part) for part in parts])
             supervised, unsupervised = x.new_zeros(()), x.new_zeros(())
-            found: Metrics = {}
+            metrics: Metrics = {}
             if len(y):
                 supervised = F.cross_entropy(logits[0], y)
-                right = (logits[0].detach().argmax(1) == y).float().mean()
-                found |= {"supervised": supervised.detach(), "accuracy_labelled": right}
+                accuracy = (logits[0].detach().argmax(1) == y).float().mean()
+                metrics |= {"supervised": supervised.detach(), "accuracy_labelled": accuracy}
             if self.unlabelled_weight:
                 log_z, log_z_g = logits[1].logsumexp(1), logits[2].logsumexp(1)
                 unsupervised = 0.5 * (softplus(log_z) - log_z).mean() + 0.5 * softplus(log_z_g).mean()
-                found |= {
+                metrics |= {
                     "unsupervised": unsupervised.detach(),
                     "d_real": log_z.detach().sigmoid().mean(),
                     "d_fake": log_z_g.detach().sigmoid().mean(),
                 }
             loss = self.labelled_weight * supervised + self.unlabelled_weight * unsupervised
             self.descend(self.optimizers["discriminator"], loss)
-            self.classifier.follow(self.discriminator)
+            self.classifier.update(self.discriminator)
 
             # G matches the mean features of data.
             if self.unlabelled_weight:
-                with frozen(self.discriminator), parametrize.cached():  # D's weights are made once for both
+                with (
+                    frozen_parameters(self.discriminator),
+                    parametrize.cached(),
+                ):  # D's weights are computed once for both
                     with torch.no_grad():
                         real = self.discriminator.features(x).float().mean(0)
                     generated = self.discriminator.features(self.generate(self.noise(len(x)))).float().mean(0)
                     matching = (real - generated).square().mean()
                     self.descend(self.optimizers["generator"], matching)
-                self.follow()
-                found["feature_matching"] = matching.detach()
-            yield found
+                self.update_ema()
+                metrics["feature_matching"] = matching.detach()
+            yield metrics
 
-    def start(self, x: Tensor) -> bool:
-        """Normalise the discriminator's layers on the first batch; true."""
-        self.discriminator.normalise(x)
+    def initialise(self, x: Tensor) -> None:
+        """Data-dependent initialisation of the discriminator on the first batch x."""
+        self.discriminator.initialise(x)
         self.classifier.take(self.discriminator)
-        self.started.fill_(True)
-        return True
+        self.initialised.fill_(True)
 
     def labelled(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Examples of known class in inner units, and their classes: those beside the batch, or else those in it."""
+        """Labelled examples in inner units, and their classes: those beside the batch, or else those in it."""
         if not self.labelled_weight:
             return self.scaling.inner(batch.x[:0]), torch.zeros(0, dtype=torch.int64, device=batch.x.device)
         source = batch.labelled or batch
@@ -186,15 +177,15 @@ class SGAN(ImplicitModel):
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
-        """D of each example and of one sample, by the averaged classifier; where there are labels, how it classifies them."""
+        """D of each example and of one sample, by the averaged discriminator; with labels also nll and accuracy."""
         logits = self.classifier(self.scaling.inner(batch.x)).float()
         log_z = logits.logsumexp(1)
         fake = self.classifier(self.generate(self.noise(len(batch.x)))).float().logsumexp(1)
-        found = {"d_real": log_z.sigmoid(), "d_fake": fake.sigmoid()}
+        metrics = {"d_real": log_z.sigmoid(), "d_fake": fake.sigmoid()}
         if self.labelled_weight and batch.y is not None:
             nll = F.cross_entropy(logits, batch.y, reduction="none")
-            found |= {"loss": nll, "nll": nll, "accuracy": (logits.argmax(1) == batch.y).float()}
-        return found
+            metrics |= {"loss": nll, "nll": nll, "accuracy": (logits.argmax(1) == batch.y).float()}
+        return metrics
 
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
@@ -209,7 +200,7 @@ class SGAN(ImplicitModel):
 
     @torch.no_grad()
     def score(self, x: Tensor) -> Tensor:
-        """log Z(x), the logit of D."""
+        """log Z(x), the logit of D, (n,)."""
         logits: Tensor = self.classifier(self.scaling.inner(x)).float()
         return logits.logsumexp(1)
 

@@ -7,34 +7,41 @@ Gaussians with the means a + W h, and with the hidden units summed over
 
     F(x) = sum_i (x_i - a_i)^2 / 2 sigma_i^2 - sum_j log(1 + exp(b_j + (x/sigma^2 W)_j)).
 
-x here is the data in units of their standard deviations about their means (one unit for all pixels of an image);
-likelihoods are stated in the units of the data. `sigma` is where sigma_i starts; with `learn_sigma` log sigma_i^2 is learned
-along its gradient, the average over data minus that over the model of ((x_i - a_i)^2/2 - x_i (W h)_i) / sigma_i^2, and stays
-above `least_sigma`. What it shares with the binary machine is in boltzmann.py. Held-out data are judged without Z by score
-matching (Hyvarinen 2005),
+With u_i = x_i / sigma_i^2 the gradient of log p is a positive phase over the data minus a negative phase over the model, which
+Gibbs chains estimate (negative_phase.py):
+
+    d log p/dW = <u h>_data - <u h>_model,    d log p/da = <u>_data - <u>_model,    d log p/db = <h>_data - <h>_model,
+    d log p/d log sigma_i^2 = <((x_i - a_i)^2/2 - x_i (W h)_i) / sigma_i^2>_data - <the same>_model.
+
+Here x is the data in units of their standard deviations about their means, with one unit for all pixels of an image; likelihoods
+are stated in the units of the data. `sigma` is where sigma_i starts. With `learn_sigma` log sigma_i^2 is learned, and sigma_i
+stays above `least_sigma`. Held-out data are evaluated without Z by score matching (Hyvarinen 2005),
 
     J = sum_i [ (d_i log p)^2 / 2 + d_i^2 log p ],
 
-half the Fisher divergence E |grad log p - grad log p_data|^2 up to a constant of the data.
+half the Fisher divergence E |grad log p - grad log p_data|^2 up to a constant of the data. What this machine shares with the
+binary one, the centred gradient among it, is in machine.py.
 """
 
 import math
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator
+from typing import Unpack
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from genlab.config.types import Count, Fraction, NonNegative, Positive, Share
+from genlab.config.types import Positive
+from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import Metrics
+from genlab.models.boltzmann.gradients import Statistics, gradient_of
 from genlab.models.boltzmann.machine import BoltzmannMachine
+from genlab.models.boltzmann.machine_arguments import MachineArguments
+from genlab.models.scaling import Scaling
 from genlab.optimizers.recipe import Recipe
 
 
 class GaussianRBM(BoltzmannMachine):
-    shift: Tensor
-    scale: Tensor
     base_var: Tensor
 
     supports = frozenset({"unit", "real"})
@@ -46,52 +53,64 @@ class GaussianRBM(BoltzmannMachine):
         data: DataSpec,
         optimizer: Recipe,
         *,
-        hidden: Count | None,
         sigma: Positive,
         learn_sigma: bool,
         least_sigma: Positive,
-        negative: Literal["cd", "pcd", "tempered"],
-        k: Count,
-        chains: Count,
-        temperatures: Annotated[int, Field(ge=2)],
-        mean_field: bool,
-        centred: bool,
-        average: Share,
-        sparsity: NonNegative,
-        sparsity_target: Fraction,
-        conditional: bool,
+        **shared: Unpack[MachineArguments],
     ) -> None:
         self.sigma, self.learn_sigma, self.least_sigma = sigma, learn_sigma, least_sigma
-        super().__init__(
-            data,
-            optimizer,
-            hidden=hidden,
-            negative=negative,
-            k=k,
-            chains=chains,
-            temperatures=temperatures,
-            mean_field=mean_field,
-            centred=centred,
-            average=average,
-            sparsity=sparsity,
-            sparsity_target=sparsity_target,
-            conditional=conditional,
-        )
+        super().__init__(data, optimizer, **shared)
 
-    def _make_visible_layer(self) -> None:
-        d, k = self.data.dim, self.num_classes
-        std = self.data.std.flatten()
+    @torch.no_grad()
+    def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
+        optimizer = self.optimizers["gaussian_rbm"]
+        for batch in batches:
+            with torch.autocast(self.device.type, enabled=False):  # bf16 would round differences of means away
+                # Positive phase: u and p(h|x) of the data.
+                v = self.visible(batch.x, batch.y)
+                phases = self.phases(len(v))
+                self.hidden_input(self.inputs(v, out=phases.u_data), out=phases.h_data).sigmoid_()
+
+                # Negative phase: u and p(h|x) after k Gibbs sweeps of the chains.
+                v_model = self.negative(self, phases.h_data, phases.u_model, phases.h_model)
+
+                # dW = <u h>_data - <u h>_model, da = <u>_data - <u>_model, db = <h>_data - <h>_model, and sigma.
+                statistics = self.write_gradients(phases)
+                if self.learn_sigma:
+                    self.write_variance_gradient(statistics, v, v_model)
+                self.update(optimizer)
+                if self.learn_sigma:
+                    self.limit_sigma()
+                self.move_offset(statistics.h_data)
+                self.averages.update(float(batch.progress))
+            yield statistics.metrics | self.negative.metrics
+
+    def write_variance_gradient(self, statistics: Statistics, v: Tensor, v_model: Tensor) -> None:
+        """Of -log p by log sigma_i^2. sum_j W_ij <u_i h_j> follows from the gradient of W, which is written already."""
+        assert isinstance(self.log_var, nn.Parameter)
+        joint = (gradient_of(self.W) * self.W).sum(1).neg_()  # of data minus model, centred
+        if self.centred:
+            joint += self.mu * (self.W @ statistics.dh) + statistics.du * (self.W @ self.lam)
+        squares = (v - self.a).square().mean(0) - (v_model - self.a).square().mean(0)
+        gradient = joint - squares / (2 * self.variance)
+        gradient_of(self.log_var).copy_(gradient[: self.data.dim])
+
+    def limit_sigma(self) -> None:
+        """No sigma_i falls below `least_sigma`: pixels that never vary would make an infinite density."""
+        self.log_var.clamp_(min=2 * math.log(self.least_sigma))
+
+    def make_visible_layer(self) -> None:
+        d, std = self.data.dim, self.data.std
         if self.data.is_image:  # pixels that never vary have no scale of their own
-            std = std.square().mean().sqrt().expand(d)
-        self.register_buffer("shift", self.data.mean.flatten().clone())
-        self.register_buffer("scale", std.clamp_min(1e-6).clone())
+            std = std.flatten().square().mean().sqrt().expand(self.data.shape)
+        self.scaling = Scaling(self.data, self.data.mean.flatten(), std.flatten().clamp_min(1e-6))
         log_var = torch.full((d,), 2 * math.log(self.sigma))
         if self.learn_sigma:
             self.log_var = nn.Parameter(log_var)
         else:
             self.register_buffer("log_var", log_var)
-        self.register_buffer("base_var", (self.data.std.flatten() / self.scale).square().clamp_min(1e-4))
-        self.mu[d:] = 1 / max(1, k)  # the data have the mean 0, and so has u(x)
+        self.register_buffer("base_var", (self.data.std.flatten() / self.scaling.scale).square().clamp_min(1e-4))
+        self.mu[d:] = 1 / max(1, self.num_classes)  # the data have the mean 0, and so has u(x)
 
     @property
     def variance(self) -> Tensor:
@@ -102,16 +121,14 @@ class GaussianRBM(BoltzmannMachine):
 
     @property
     def log_volume(self) -> float:
-        return float(self.scale.cpu().double().log().sum())
+        return float(self.scaling.scale.cpu().double().log().sum())
 
     def visible(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        x = (x.flatten(1) - self.shift) / self.scale
+        x = self.scaling.inner(x.flatten(1))
         return x if not self.num_classes else torch.cat([x, self.class_units(x, y)], 1)
 
     def restore(self, v: Tensor) -> Tensor:
-        x = v[:, : self.data.dim] * self.scale + self.shift
-        x = x.clamp(0, 1) if self.data.support == "unit" else x
-        return x.reshape(-1, *self.data.shape)
+        return self.scaling.restore(v[:, : self.data.dim]).reshape(-1, *self.data.shape)
 
     def inputs(self, v: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.div(v, self.variance, out=out)
@@ -152,24 +169,8 @@ class GaussianRBM(BoltzmannMachine):
         found = squares + 0.5 * (2 * math.pi * variance[:d]).log().sum()
         return found + torch.logsumexp(y[:, d:], 1) if self.num_classes else found
 
-    def further_gradients(self, product: Tensor, du: Tensor, dh: Tensor, v: Tensor, v_model: Tensor) -> None:
-        """Of -log p by log sigma_i^2. sum_j W_ij <u_i h_j> comes from the statistics that the gradient of W has."""
-        if not self.learn_sigma:
-            return
-        assert isinstance(self.log_var, nn.Parameter)
-        joint = (product * self.W).sum(1).neg_()  # of data minus model, centred
-        if self.centred:
-            joint += self.mu * (self.W @ dh) + du * (self.W @ self.lam)
-        squares = (v - self.a).square().mean(0) - (v_model - self.a).square().mean(0)
-        gradient = joint - squares / (2 * self.variance)
-        self.gradient_of(self.log_var).copy_(gradient[: self.data.dim])
-
-    def after_update(self) -> None:
-        if self.learn_sigma:
-            self.log_var.clamp_(min=2 * math.log(self.least_sigma))
-
     def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
-        """J of score matching, the x taken in its units of training."""
+        """J of score matching, for x in its units of training."""
         d, variance = self.data.dim, self.variance
         h = torch.sigmoid(self.hidden_input(self.inputs(v)))
         w = self.theta("W")[:d] / variance[:d, None]

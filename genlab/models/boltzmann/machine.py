@@ -5,43 +5,38 @@ Visible units v and binary hidden units h have the energy and the probability
     E(v, h) = V(v) - b.h - u(v) W h,    p(v, h) = exp(-E(v, h)) / Z,    Z = sum_v sum_h exp(-E(v, h)),
 
 with V(v) = -a.v, u(v) = v for binary v (rbm.py) and V(v) = sum_i (v_i - a_i)^2 / 2 sigma_i^2, u_i(v) = v_i / sigma_i^2 for real v
-(gaussian_rbm.py). Nothing connects units of one layer, so each layer is drawn at once given the other, p(h_j = 1|v) =
+(gaussian_rbm.py). No connection joins units of one layer, so each layer is drawn at once given the other, p(h_j = 1|v) =
 1/(1 + exp(-z_j)) with z = b + u(v) W, and the hidden units can be summed over: p(v) = exp(-F(v))/Z with the free energy
 
     F(v) = V(v) - sum_j log(1 + exp(z_j)).
 
-The gradient of log p is a positive phase, taken over the data, minus a negative phase, taken over the model (lecture):
+With `conditional` the classes join the visible units as one softmax unit y (Larochelle & Bengio 2008): v = (x, y). Then p(y|x)
+has a closed form, and samples of a chosen class can be drawn. `average` evaluates and samples with a running average of the
+parameters: with a large rate the parameters scatter about an optimum, and their average lies closer to it.
 
-    d log p/dW = <u h>_data - <u h>_model,   d log p/da = <u>_data - <u>_model,   d log p/db = <h>_data - <h>_model.
-
-The model's averages are estimated by Gibbs sampling (negative_phase.py): k sweeps from the data (contrastive divergence, Hinton
-2002), from chains that persist (Tieleman 2008), or from tempered chains. `centred` measures the units from offsets mu of u and
-lambda of h (Montavon & Mueller 2012; Melchior et al. 2016), which changes the steps but not the distribution:
-
-    dW = <(u - mu)(h - lambda)>_data - <(u - mu)(h - lambda)>_model,   da = <u>_data - <u>_model - dW lambda,   db likewise.
-
-With `conditional` the classes join the visible units as one softmax unit y (Larochelle & Bengio 2008): v = (x, y), from which
-follow p(y|x) in closed form and samples of a chosen class. `average` evaluates and samples with a running average of the
-parameters: what a large rate scatters about, they lie in the middle of.
+The training loop stands in the file of each machine, the gradient in gradients.py, the negative phase in negative_phase.py, and
+sampling in gibbs.py.
 """
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, Unpack
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
 from genlab.config.schema import family_of
-from genlab.config.types import Count, Fraction, NonNegative, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import GenerativeModel, Metrics, Quantity
 from genlab.models.boltzmann import gibbs
-from genlab.models.boltzmann.negative_phase import Contrastive, Negative, Persistent, Tempered
+from genlab.models.boltzmann.averages import ParameterAverages
+from genlab.models.boltzmann.gradients import Centring, Phases, Sparsity, Statistics, write_gradients
+from genlab.models.boltzmann.machine_arguments import MachineArguments
+from genlab.models.boltzmann.negative_phase import negative_phase_of
+from genlab.models.boltzmann.workspace import Workspace
 from genlab.models.conditioning import num_classes_of
 from genlab.networks.trunk import Trunk, affine
 from genlab.numerics.softplus import softplus
@@ -62,57 +57,34 @@ class BoltzmannMachine(GenerativeModel):
     mu: Tensor
     lam: Tensor
 
-    def __init__(
-        self,
-        data: DataSpec,
-        optimizer: Recipe,
-        *,
-        hidden: Count | None,
-        negative: Literal["cd", "pcd", "tempered"],
-        k: Count,
-        chains: Count,
-        temperatures: Annotated[int, Field(ge=2)],
-        mean_field: bool,
-        centred: bool,
-        average: Share,
-        sparsity: NonNegative,
-        sparsity_target: Fraction,
-        conditional: bool,
-    ) -> None:
+    def __init__(self, data: DataSpec, optimizer: Recipe, **shared: Unpack[MachineArguments]) -> None:
         super().__init__(data, optimizer)
-        self.hidden = hidden or min(500, max(16, 2 * data.dim))
+        self.hidden = shared["hidden"] or min(500, max(16, 2 * data.dim))
         self.latent_dim = self.hidden
-        self.num_classes = num_classes_of(data, conditional)
-        self.classifies = conditional
-        self.mean_field, self.centred, self.average = mean_field, centred, average
-        self.sparsity, self.sparsity_target = sparsity, sparsity_target
+        self.num_classes = num_classes_of(data, shared["conditional"])
+        self.classifies = shared["conditional"]
+        self.mean_field, self.centred, self.average = shared["mean_field"], shared["centred"], shared["average"]
+        self.sparsity = Sparsity(shared["sparsity"], shared["sparsity_target"]) if shared["sparsity"] else None
         visible = data.dim + self.num_classes
         self.W = nn.Parameter(0.01 * torch.randn(visible, self.hidden))
         self.a = nn.Parameter(torch.zeros(visible))
         self.b = nn.Parameter(torch.zeros(self.hidden))
         self.register_buffer("mu", torch.zeros(visible))
         self.register_buffer("lam", torch.full((self.hidden,), 0.5))
-        self._make_visible_layer()
-        if average:
-            for name, parameter in self.named_parameters():
-                self.register_buffer(f"average_{name}", parameter.detach().clone())
-        self.averaged_at, self.not_averaged = 0.0, 0  # share of the training, and updates since
-        self.negative: Negative = (
-            Contrastive(k)
-            if negative == "cd"
-            else Persistent(self, k, chains)
-            if negative == "pcd"
-            else Tempered(self, k, chains, temperatures)
+        self.make_visible_layer()
+        self.averages = ParameterAverages(self, self.average)
+        self.negative = negative_phase_of(
+            shared["negative"], shared["k"], shared["chains"], self.hidden, shared["temperatures"]
         )
-        self._scratch: dict[str, Tensor] = {}
-        weights: dict[str, Any] = {"params": [self.W]}  # decay of the weights leaves the biases alone
+        self.workspace = Workspace(self.W)
+        weights: dict[str, Any] = {"params": [self.W]}  # weight decay leaves the biases alone
         others: dict[str, Any] = {"params": [p for p in self.parameters() if p is not self.W], "weight_decay": 0.0}
         self.optimizers[family_of(type(self).__name__)] = optimizer([weights, others])
 
-    # What a machine says of its visible units. y = a + W h is what they hear of the hidden ones.
+    # What a machine says of its visible units. y = a + W h is their input from the hidden units.
 
     @abstractmethod
-    def _make_visible_layer(self) -> None:
+    def make_visible_layer(self) -> None:
         """Set a and the offset mu from the moments of the data; make parameters and buffers that only this machine has."""
 
     @abstractmethod
@@ -140,9 +112,14 @@ class BoltzmannMachine(GenerativeModel):
     def base_log_z(self) -> float:
         """log of the integral of exp(-V_0(v)) over the visible units."""
 
+    @property
+    @abstractmethod
+    def log_volume(self) -> float:
+        """log of the volume, in the units of the data, of a unit cube of visible units; 0 for binary units."""
+
     @abstractmethod
     def draw_visible(self, y: Tensor, beta: float | Tensor = 1.0) -> Tensor:
-        """v ~ p_beta(v|h), in the place of y (n, visible); beta may be (n, 1)."""
+        """v ~ p_beta(v|h), written over y (n, visible); beta may be (n, 1)."""
 
     @abstractmethod
     def mean_visible(self, y: Tensor) -> Tensor:
@@ -150,25 +127,19 @@ class BoltzmannMachine(GenerativeModel):
 
     @abstractmethod
     def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
-        """What falls as the model improves and needs no Z: `loss` and whatever goes with it; (n,) each.
+        """A `loss` that falls as the model improves and needs no Z, and what goes with it; (n,) each.
 
-        `effort` is how dear an estimate may be, in units of what an evaluation spends.
+        `effort` is the cost of the estimate, in units of that of an evaluation.
         """
 
     @abstractmethod
     def log_sum_visible(self, y: Tensor) -> Tensor:
         """log sum_v exp(-V(v) + u(v) (y - a)) over all visible units, for y = a + W h; (n,)."""
 
-    def further_gradients(self, product: Tensor, du: Tensor, dh: Tensor, v: Tensor, v_model: Tensor) -> None:
-        """Write the gradients of parameters that only this machine has (none by default)."""
-
-    def after_update(self) -> None:
-        """Keep parameters in their range (nothing by default)."""
-
     # What both do with classes.
 
     def class_units(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """The last visible units: 1 for the class y, all 0 where it is not given; (n, classes)."""
+        """The last visible units: 1 for the class y; all 0 without y. (n, num_classes)."""
         if y is None:
             return x.new_zeros(len(x), self.num_classes)
         return F.one_hot(y, self.num_classes).to(x.dtype)
@@ -212,104 +183,36 @@ class BoltzmannMachine(GenerativeModel):
         """F(x) with hidden units and classes summed over, p(x) = exp(-F(x))/Z in the units of the data; (n,), in nats."""
         return -torch.logsumexp(-self.class_free_energies(x), 1) + self.log_volume
 
-    @property
-    def log_volume(self) -> float:
-        """log of the volume, in the units of the data, of a unit cube of visible units."""
-        return 0.0
-
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
         """log p(y|x), (n, classes)."""
         return torch.log_softmax(-self.class_free_energies(x), 1)
 
-    # Training.
+    # Parts of the training loop, which is in the file of each machine.
 
-    @torch.no_grad()
-    def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
-        (optimizer,) = self.optimizers.values()
-        for batch in batches:
-            with torch.autocast(self.device.type, enabled=False):  # differences of means: bf16 would round them away
-                metrics = self.phases(batch)
-                self.update(optimizer)
-                self.after_update()
-                self._average(float(batch.progress))
-            yield metrics | self.negative.metrics
+    def phases(self, n: int) -> Phases:
+        """Memory for the units of n examples and of the chains of the negative phase."""
+        m = self.negative.chains or n
+        u, h = self.workspace("u", n + m + 2, len(self.a)), self.workspace("h", n + m + 2, self.hidden)
+        return Phases(n, m, u, h)
 
-    def phases(self, batch: Batch) -> Metrics:
-        """Positive phase, negative phase, gradients."""
-        n, m = len(batch.x), self.negative.chains or len(batch.x)
-        # The units of both phases lie in one array each, so that one product gives both their statistics.
-        u, h = self.scratch("u", n + m + 2, len(self.a)), self.scratch("h", n + m + 2, self.hidden)
-        v = self.visible(batch.x, batch.y)
-        h_data = self.hidden_input(self.inputs(v, out=u[:n]), out=h[:n]).sigmoid_()
-        v_model = self.negative(self, h_data, u[n : n + m], h[n : n + m])
-        return self.write_gradients(u, h, n, m, v, v_model)
+    def write_gradients(self, phases: Phases) -> Statistics:
+        """Write the gradients of -log p by W, a and b (gradients.py)."""
+        centring = Centring(self.mu, self.lam) if self.centred else None
+        return write_gradients(phases, self.W, self.a, self.b, centring, self.sparsity, self.workspace)
 
-    def write_gradients(self, u: Tensor, h: Tensor, n: int, m: int, v: Tensor, v_model: Tensor) -> Metrics:
-        """Gradients of -log p from u and p(h|v), of the data in the first n rows and of the model in the next m.
-
-        The last two rows of u and h are scratch: the outer products that centre the statistics join the matrix product.
-        """
-        share = self.scratch("share", n + m)  # times the rows, it averages: the data, and the data minus the model
-        share[:n], share[n:] = 1 / n, -1 / m
-        h_mean = share[:n] @ h[:n]
-        du, dh = share @ u[: n + m], share @ h[: n + m]
-        metrics = {
-            "hidden_activity": h_mean.mean(),
-            "visible_gap": du.square().mean().sqrt_(),
-            "hidden_gap": dh.square().mean().sqrt_(),
-        }
-        h[n : n + m].mul_(-n / m)
-        if self.sparsity:  # gradient of sparsity/2 sum_j (<h_j>_data - target)^2
-            push = self.sparsity * (h_mean - self.sparsity_target) * h[:n] * (1 - h[:n])
-            h[:n].sub_(push)
-            dh = dh - push.mean(0)
+    def move_offset(self, h_data: Tensor) -> None:
+        """lambda follows the mean of p(h|v) over the data, (hidden,)."""
         if self.centred:
-            u[-2], u[-1] = self.mu, du
-            torch.mul(dh, -n, out=h[-2])
-            torch.mul(self.lam, -n, out=h[-1])
-        rows = n + m + 2 if self.centred else n + m
-        gradient = self.gradient_of(self.W)
-        torch.addmm(gradient, u[:rows].t(), h[:rows], beta=0, alpha=-1 / n, out=gradient)
-        self.further_gradients(gradient, du, dh, v, v_model)
-        torch.neg(du, out=self.gradient_of(self.a))
-        torch.neg(dh, out=self.gradient_of(self.b))
-        if self.centred:
-            # gradient lambda and mu gradient, by way of the few rows that made the gradient
-            self.gradient_of(self.a).addmv_(u[:rows].t(), h[:rows] @ self.lam, alpha=1 / n)
-            self.gradient_of(self.b).addmv_(h[:rows].t(), u[:rows] @ self.mu, alpha=1 / n)
-            self.lam.lerp_(h_mean, 0.01)
-        return metrics
-
-    def gradient_of(self, parameter: nn.Parameter) -> Tensor:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        return parameter.grad
-
-    def scratch(self, name: str, *shape: int) -> Tensor:
-        """Memory that one update after another uses: fresh memory would be cleared page by page every time."""
-        found = self._scratch.get(name)
-        if found is None or found.shape != shape or found.device != self.device or found.dtype != self.W.dtype:
-            found = self._scratch[name] = torch.zeros(shape, device=self.device, dtype=self.W.dtype)
-        return found
-
-    def _average(self, progress: float) -> None:
-        """Move the averages; they look back over the share `average` of the training, and at its start over all of it."""
-        step = progress - self.averaged_at
-        self.not_averaged += 1
-        if self.average and step >= self.average / 300 and self.not_averaged >= 4:
-            weight = min(1.0, step / min(self.average, progress))
-            for name, parameter in self.named_parameters():
-                getattr(self, f"average_{name}").lerp_(parameter, weight)
-            self.averaged_at, self.not_averaged = progress, 0
+            self.lam.lerp_(h_data, 0.01)
 
     def get_extra_state(self) -> Tensor:
-        return torch.tensor([self.averaged_at, self.not_averaged], dtype=torch.float64)
+        return self.averages.state()
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.averaged_at, self.not_averaged = float(state[0]), int(state[1])
+        self.averages.load(state)
 
-    # What can be asked of a trained machine.
+    # What a trained machine can do.
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
@@ -322,13 +225,15 @@ class BoltzmannMachine(GenerativeModel):
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
-        """Free energy of training examples minus that of held-out ones, which falls below 0 as the machine overfits, and more."""
+        """Free energies, the held-out loss, and the free energy of training examples minus that of held-out ones, which falls
+        below 0 as the machine overfits.
+        """
         free_energy = self.free_energy(train).mean()
         found = {"free_energy": free_energy}
         if held_out is not None:
             found["free_energy_gap"] = free_energy - self.free_energy(held_out).mean()
-        ema_network = self.held_out_loss(self.with_classes(train if held_out is None else held_out), effort=0.1)
-        return found | {name: values.mean() for name, values in ema_network.items() if name != "loss"}
+        measured = self.held_out_loss(self.with_classes(train if held_out is None else held_out), effort=0.1)
+        return found | {name: values.mean() for name, values in measured.items() if name != "loss"}
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -343,7 +248,7 @@ class BoltzmannMachine(GenerativeModel):
 
     @torch.no_grad()
     def trunk(self) -> Trunk:
-        """p(h = 1|x) as a layer of sigmoid units; those of classes, where there are any, are left at 0."""
+        """p(h = 1|x) as a layer of sigmoid units, with the units of classes at 0."""
         d, x = self.data.dim, torch.zeros(1, *self.data.shape, device=self.device)
         low, high = (self.inputs(self.visible(at))[0, :d].reshape(self.data.shape) for at in (x, x + 1))
         scale = 1 / (high - low)  # u(x) is affine in x
@@ -364,12 +269,12 @@ class BoltzmannMachine(GenerativeModel):
 
     @torch.no_grad()
     def filters(self) -> Tensor:
-        """Columns of W, what each hidden unit looks for: (hidden, *shape)."""
+        """Columns of W, the pattern to which each hidden unit responds: (hidden, *shape)."""
         return self.theta("W")[: self.data.dim].t().reshape(self.hidden, *self.data.shape)
 
     @torch.no_grad()
     def fantasies(self) -> Tensor | None:
-        """E[x|h] of the chains that persist, (chains, *shape); None where none do."""
+        """E[x|h] of the persistent chains, (chains, *shape); None where there are none."""
         h = self.negative.fantasies()
         return None if h is None else self.decode(h)
 
@@ -377,7 +282,7 @@ class BoltzmannMachine(GenerativeModel):
 
     @torch.no_grad()
     def base_draws(self, n: int) -> Tensor:
-        """Exact draws of the base distribution, which is that at beta = 0: (n, visible)."""
+        """Exact draws of the base distribution, at beta = 0: (n, visible)."""
         return self.draw_visible(self.theta("a").expand(n, -1).clone(), 0.0)
 
     def sample_loop(
@@ -390,7 +295,7 @@ class BoltzmannMachine(GenerativeModel):
     ) -> Iterator[Tensor]:
         """States of n chains, as E[x|h] (`mean`, the default for images) or as x itself; see gibbs.sample."""
         show_mean = self.data.is_image if mean is None else mean
-        return gibbs.sample(self, n, sampler, steps, labels, show_mean)
+        return gibbs.sample(self, self.negative.fantasies(), n, sampler, steps, labels, show_mean)
 
     def walk(self, x: Tensor | int, steps: int, mean: bool = False) -> Iterator[Tensor]:
         """States of chains at beta = 1 from examples x, or of so many chains from the base distribution."""
@@ -405,13 +310,13 @@ class BoltzmannMachine(GenerativeModel):
         """Visible units of x, with the most probable class where the machine has classes."""
         return self.visible(x, self.classify(x).argmax(1) if self.num_classes else None)
 
-    # The partition function: what genlab/likelihood asks for.
+    # The partition function (inference/partition.py).
 
     def log_sum_over_visible(self, h: Tensor) -> Tensor:
         """log sum_v exp(-E(v, h)) of hidden configurations h (n, hidden): (n,)."""
         return h @ self.theta("b") + self.log_sum_visible(self.visible_input(h))
 
-    def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
+    def log_marginals(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
         """Layers over whose configurations Z can be summed: number of units, and log of the sum of exp(-E) over all else."""
         return [(self.hidden, self.log_sum_over_visible)]
 

@@ -1,28 +1,42 @@
 """Binary restricted Boltzmann machine (Smolensky 1986; Hinton 2002), the binary-binary machine of the lecture:
 
-    p(x, h) = exp(a.x + b.h + x W h) / Z,    x_i, h_j in {0, 1}.
+    p(x, h) = exp(-E(x, h))/Z,    E(x, h) = -a.x - b.h - x W h,    x_i, h_j in {0, 1}.
 
-Given one layer, the units of the other are independent, p(x_i = 1|h) = 1/(1 + exp(-(a + W h)_i)), and with the hidden units
-summed over, p(x) = exp(-F(x))/Z with
+Given one layer, the units of the other are independent,
+
+    p(h_j = 1|x) = 1/(1 + exp(-(b + x W)_j)),    p(x_i = 1|h) = 1/(1 + exp(-(a + W h)_i)),
+
+and with the hidden units summed over, p(x) = exp(-F(x))/Z with the free energy
 
     F(x) = -a.x - sum_j log(1 + exp(b_j + (x W)_j)).
 
-What it shares with the Gaussian machine (its training above all) is in boltzmann.py. The pseudo-likelihood prod_i p(x_i|x_-i)
-needs no Z and is greatest at the truth, as the likelihood is (Besag 1975).
+The gradient of log p is a positive phase, an average over the data, minus a negative phase, an average over the model:
+
+    d log p/dW = <x h>_data - <x h>_model,    d log p/da = <x>_data - <x>_model,    d log p/db = <h>_data - <h>_model.
+
+Gibbs chains estimate the averages over the model: k sweeps from the data (contrastive divergence, Hinton 2002), from persistent
+chains (Tieleman 2008), or from tempered chains (negative_phase.py). `centred` measures the units from offsets mu of x and lambda
+of h (Montavon & Mueller 2012; Melchior et al. 2016). That changes the steps but not the distribution:
+
+    dW = <(x - mu)(h - lambda)>_data - <(x - mu)(h - lambda)>_model,   da = <x>_data - <x>_model - dW lambda,   db likewise.
+
+The pseudo-likelihood prod_i p(x_i|x_-i) needs no Z. Like the likelihood, it is greatest at the truth (Besag 1975). What this
+machine shares with the Gaussian one is in machine.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genlab.data.batches import Batch
 from genlab.models.base import Metrics
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.numerics.rng import bernoulli
 from genlab.numerics.softplus import softplus
 
-CHEAP = 2**22  # numbers that one estimate of the pseudo-likelihood may take
+AFFORDABLE = 2**22  # numbers that one estimate of the pseudo-likelihood may take
 
 
 class RBM(BoltzmannMachine):
@@ -32,7 +46,27 @@ class RBM(BoltzmannMachine):
     discrete = True
     sees_units = True
 
-    def _make_visible_layer(self) -> None:
+    @torch.no_grad()
+    def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
+        optimizer = self.optimizers["rbm"]
+        for batch in batches:
+            with torch.autocast(self.device.type, enabled=False):  # bf16 would round differences of means away
+                # Positive phase: x and p(h|x) of the data.
+                v = self.visible(batch.x, batch.y)
+                phases = self.phases(len(v))
+                self.hidden_input(self.inputs(v, out=phases.u_data), out=phases.h_data).sigmoid_()
+
+                # Negative phase: x and p(h|x) after k Gibbs sweeps of the chains.
+                self.negative(self, phases.h_data, phases.u_model, phases.h_model)
+
+                # dW = <x h>_data - <x h>_model, da = <x>_data - <x>_model, db = <h>_data - <h>_model.
+                statistics = self.write_gradients(phases)
+                self.update(optimizer)
+                self.move_offset(statistics.h_data)
+                self.averages.update(float(batch.progress))
+            yield statistics.metrics | self.negative.metrics
+
+    def make_visible_layer(self) -> None:
         mean, d = self.data.mean.flatten(), self.data.dim
         with torch.no_grad():
             self.a[:d] = torch.logit(mean.clamp(1e-3, 1 - 1e-3))
@@ -57,6 +91,10 @@ class RBM(BoltzmannMachine):
         return -(v @ self.base_bias)
 
     @property
+    def log_volume(self) -> float:
+        return 0.0
+
+    @property
     def base_log_z(self) -> float:
         return float(self.log_sum_visible(self.base_bias.cpu().double().unsqueeze(0)))
 
@@ -79,12 +117,12 @@ class RBM(BoltzmannMachine):
         found = softplus(y[:, : self.data.dim]).sum(1)
         return found + torch.logsumexp(y[:, self.data.dim :], 1) if self.num_classes else found
 
-    def sides(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
-        return [*super().sides(), (self.data.dim, lambda x: -self.free_energy(x))]
+    def log_marginals(self) -> list[tuple[int, Callable[[Tensor], Tensor]]]:
+        return [*super().log_marginals(), (self.data.dim, lambda x: -self.free_energy(x))]
 
     def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
-        """Minus the pseudo-likelihood, its sum estimated from as many components as are cheap (all, where the data are small)."""
-        some = min(self.data.dim, max(1, int(effort * CHEAP) // (len(v) * self.hidden)))
+        """Minus the pseudo-likelihood. The sum over components is estimated from some of them where the data are large."""
+        some = min(self.data.dim, max(1, int(effort * AFFORDABLE) // (len(v) * self.hidden)))
         chosen = torch.randperm(self.data.dim, device=v.device)[:some]
         pseudo = self.data.dim * self.log_conditionals(v, chosen).mean(1)
         return {"loss": -pseudo, "pseudo_log_likelihood": pseudo}

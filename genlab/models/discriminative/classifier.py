@@ -1,16 +1,16 @@
 """Classifier: the discriminative counterpart, p(y|x) instead of p(x).
 
-A network f maps x to one number a class and the softmax makes probabilities of them, p(y = k|x) = exp f_k / sum_l exp f_l.
+A network f maps x to one number for each class, and the softmax gives probabilities, p(y = k|x) = exp f_k / sum_l exp f_l.
 Training maximises the likelihood of the labels, so the loss is the cross-entropy
 
     L = -1/N sum_n log p(y_n|x_n),
 
 in nats per example. With `label_smoothing` s the target is 1 - s for the label and s spread over all classes (Szegedy et al.
-2016). `shift` > 0 moves every training image by up to that many pixels each way, which labels do not mind.
+2016). `shift` > 0 moves every training image by up to that many pixels each way (data augmentation: the label stays right).
 
 Unsupervised pretraining: with `start` the network up to the last layer is the encoder of a trained run, or the hidden layer of
-a Boltzmann machine, p(h|x), and a new softmax layer is put on top; all of it is trained further. `reset` takes the same
-network with random parameters, against which to judge what the start is worth; `frozen` trains the softmax layer alone.
+a Boltzmann machine, p(h|x), with a new softmax layer on top. All of it is trained further. `reset` takes the same network with
+random parameters, as the baseline that shows what pretraining gains. `frozen` trains the softmax layer alone.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -26,7 +26,8 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import Metrics, Model, Quantity
-from genlab.networks.classifiers import CNN, FFNN, RNN, Backbone, backbone
+from genlab.models.scaling import Scaling
+from genlab.networks.classifiers import CNN, FFNN, RNN, ClassifierNetwork, classifier_network
 from genlab.networks.mlp import Activation
 from genlab.networks.trunk import Trunk, rebuild
 from genlab.optimizers.recipe import Recipe
@@ -34,9 +35,6 @@ from genlab.optimizers.recipe import Recipe
 
 class Classifier(Model):
     """Feed-forward, convolutional or recurrent network with a softmax over the classes of the data."""
-
-    mean: Tensor
-    scale: Tensor
 
     quantities: ClassVar[Mapping[str, Quantity]] = {
         "nll": Quantity("nats", "lower"),
@@ -52,7 +50,7 @@ class Classifier(Model):
         data: DataSpec,
         optimizer: Recipe,
         *,
-        network: Backbone,
+        network: ClassifierNetwork,
         hidden: list[Count] | None,
         activation: Activation,
         dropout: Share,
@@ -68,26 +66,25 @@ class Classifier(Model):
         self.num_classes = data.num_classes
         self.label_smoothing, self.shift = label_smoothing, shift if data.is_image else 0
         self.reset, self.frozen = reset, frozen
-        refuse_start(data, start, trunk, network, hidden, reset=reset, frozen=frozen)
+        check_start(data, start, trunk, network, hidden, reset=reset, frozen=frozen)
         self.backbone: FFNN | CNN | RNN | Trunk
         if trunk is None:
-            self.backbone = backbone(data, network, hidden, activation, dropout)
-            # An image has one scale for all its pixels, the components of a vector each have their own.
+            self.backbone = classifier_network(data, network, hidden, activation, dropout)
+            # An image has one scale for all its pixels; each component of a vector has its own.
             scale = data.std.square().mean().sqrt() if data.is_image else data.std
             mean = data.mean.mean() if data.is_image else data.mean
         else:
             self.backbone = rebuild(trunk, optimizer, dropout)
-            mean, scale = torch.zeros(()), torch.ones(())  # it has a scale of its own
+            mean, scale = torch.zeros(()), torch.ones(())  # a trunk has a scale of its own
         self.head = nn.Linear(self.backbone.width, self.num_classes)
-        self.register_buffer("mean", mean)
-        self.register_buffer("scale", torch.where(scale > 0, scale, torch.ones_like(scale)))
+        self.scaling = Scaling(data, mean, torch.where(scale > 0, scale, torch.ones_like(scale)))
         self.backbone.requires_grad_(not frozen)
         self.optimizers["classifier"] = optimizer([p for p in self.parameters() if p.requires_grad])
 
     def start_from(self, trunk: Trunk) -> None:
-        """Take the parameters of `trunk`; with `reset` only the scale on which it sees the data."""
+        """Copy the parameters of `trunk`; with `reset` only the scale on which it sees the data."""
         assert isinstance(self.backbone, Trunk), "there is a model.start"
-        self.backbone.take(trunk, scale_only=self.reset)
+        self.backbone.copy_from(trunk, scale_only=self.reset)
 
     @property
     def replayable(self) -> bool:
@@ -106,18 +103,18 @@ class Classifier(Model):
             yield {"loss": loss.detach(), "accuracy": logits.argmax(1).eq(batch.y).float().mean()}
 
     def features(self, x: Tensor) -> Tensor:
-        """What the last layer sees of x, shape (n, width)."""
-        out: Tensor = self.backbone((x - self.mean) / self.scale)
+        """Input of the last layer for examples x, shape (n, width)."""
+        out: Tensor = self.backbone(self.scaling.inner(x))
         return out.float()
 
     def logits(self, x: Tensor) -> Tensor:
-        """f(x), shape (n, classes)."""
+        """f(x), shape (n, num_classes)."""
         out: Tensor = self.head(self.features(x))
         return out.float()
 
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
-        """log p(y|x) in nats, shape (n, classes)."""
+        """log p(y|x) in nats, shape (n, num_classes)."""
         return F.log_softmax(self.logits(x), 1)
 
     @torch.no_grad()
@@ -130,17 +127,17 @@ class Classifier(Model):
         return {"loss": nll, "nll": nll, "accuracy": (log_p.argmax(1) == batch.y).float(), "brier": brier}
 
 
-def refuse_start(
+def check_start(
     data: DataSpec,
     start: str | None,
     trunk: dict[str, Any] | None,
-    network: Backbone,
+    network: ClassifierNetwork,
     hidden: list[int] | None,
     *,
     reset: bool,
     frozen: bool,
 ) -> None:
-    """A network comes from the start or from the other keys, and it sees the kind of data that it was made for."""
+    """Raises GenlabError where the keys name two networks, or where the data are not those that the start was trained on."""
     if start is None or trunk is None:
         for key, value in (("reset", reset), ("frozen", frozen), ("trunk", trunk is not None)):
             if value:
@@ -167,7 +164,7 @@ def refuse_start(
 
 
 def shifted(images: Tensor, most: int) -> Tensor:
-    """Each image moved by its own whole number of pixels, -most..most in both directions; what comes in is 0."""
+    """Each image moved by random whole numbers of pixels, -most..most in both directions; new pixels at the edge are 0."""
     n, _, height, width = images.shape
     padded = F.pad(images, (most, most, most, most))
     dy, dx = torch.randint(2 * most + 1, (2, n, 1), device=images.device)

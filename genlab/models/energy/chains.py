@@ -1,122 +1,105 @@
-"""Chains of an energy-based model: samples, missing parts of examples, and the path from the reference q to the model.
+"""Markov chains of an energy E(u): their states, one transition of them, and its repetition.
 
-Along the path lie the energies E_beta = B + beta f (reference.py). A transition (langevin.py, flips.py) leaves
-exp(-E_beta)/Z_beta as it is, or comes as near to that as an uncorrected one does.
+A transition leaves the distribution exp(-E)/Z as it is, exactly with a Metropolis correction (`accept`), approximately without.
+The transitions are in transitions.py.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from genlab.errors import GenlabError, did_you_mean
-from genlab.models.boltzmann.gibbs import annealed
-from genlab.models.energy.langevin import Energy, Langevin, Mala, Point
+Energy = Callable[[Tensor], Tensor]
+"""States (n, ...) -> energies (n,)."""
 
-if TYPE_CHECKING:
-    from genlab.models.energy.ebm import EBM
-
-SAMPLERS = ("buffer", "noise", "annealed")
-STEPS = 500  # from noise, unless others are asked for
+TARGET_ACCEPTANCE = 0.57  # best in many dimensions (Roberts & Rosenthal 1998)
+ADAPTATION_RATE = 0.03  # change of log step for an acceptance rate that is off by 1
 
 
-@torch.no_grad()
-def run(model: "EBM", energies: Iterable[Energy], u: Tensor) -> Iterator[Point]:
-    """Where chains from u (n, ...) are after one transition with each of `energies`."""
-    here = None
-    for energy in energies:
-        if here is None or energy is not here.at:
-            here = Point(energy, u if here is None else here.u)
-        here = model.transition(here)
-        yield here
+class State:
+    """States u (n, ...) of n chains. Their energy and its gradient are computed once, when they are needed."""
+
+    def __init__(self, function: Energy, u: Tensor, known: tuple[Tensor, Tensor] | None = None) -> None:
+        """`known`: the energies of u and their gradients, where they are known already."""
+        self.function, self.u = function, u.detach()
+        if known is not None:
+            self.energy_and_gradient = known
+
+    @cached_property
+    def energy_and_gradient(self) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            u = self.u.requires_grad_()
+            energy = self.function(u)
+            (gradient,) = torch.autograd.grad(energy.sum(), u)
+        self.u = self.u.detach()
+        return energy.detach(), gradient
+
+    @property
+    def energy(self) -> Tensor:
+        """E(u), (n,)."""
+        return self.energy_and_gradient[0]
+
+    @property
+    def gradient(self) -> Tensor:
+        """grad E(u), (n, ...)."""
+        return self.energy_and_gradient[1]
+
+    @property
+    def gradient_norm(self) -> Tensor:
+        """|grad E(u)|, averaged over chains; a scalar."""
+        norm: Tensor = self.gradient.flatten(1).norm(dim=1).mean()
+        return norm
 
 
-def betas(steps: int, rising: bool) -> list[float]:
-    """beta of each of so many transitions: 1, or rising to 1 over the first four fifths of them."""
-    return annealed(steps) if rising else [1.0] * steps
+class Transition(nn.Module, ABC):
+    """One step of every chain. `report` holds scalars of the last one."""
 
+    step: Tensor
+    adapts: ClassVar[bool] = True
+    """Whether the step size follows the acceptance rate in training."""
+    max_step = math.inf
+    """Largest step size that the adaptation reaches."""
+    temperature = 1.0
+    """T of the distribution exp(-E/T) that the chains sample."""
 
-def energies(model: "EBM", steps: int, rising: bool) -> list[Energy]:
-    """E_beta for each of so many transitions, one object for each beta."""
-    path = betas(steps, rising)
-    known = {beta: model.at(beta) for beta in path}
-    return [known[beta] for beta in path]
+    def __init__(self, step: float) -> None:
+        super().__init__()
+        self.register_buffer("step", torch.tensor(float(step)))
+        self.report: dict[str, Tensor] = {}
 
+    @abstractmethod
+    def forward(self, state: State) -> State: ...
 
-def sample(model: "EBM", n: int, sampler: str | None, steps: int | None) -> Iterator[Tensor]:
-    """States (n, *shape) of n chains in the data's support.
+    def accept(self, log_ratio: Tensor, proposal: State, state: State) -> State:
+        """The Metropolis correction: `proposal` with probability min(1, exp(log_ratio)) for each chain, else `state`.
 
-    `buffer` goes on from chains of the training, k steps unless others are asked for: from those of its older half, which are
-    no longer near the noise that they began as. `noise` starts at the reference and `annealed` does too, with beta rising
-    from 0; both take 500 steps, and a model that was trained by short runs k of them from noise, as in its training.
-    Raises GenlabError where there is no such sampler or no buffer.
-    """
-    if sampler is None:
-        sampler = "buffer" if model.replay is not None else "annealed" if model.matches_scores else "noise"
-    if sampler not in SAMPLERS:
-        raise GenlabError(f"sampler={sampler}: {did_you_mean(sampler, SAMPLERS)}")
-    if sampler == "buffer":
-        if model.replay is None:
-            raise GenlabError(
-                "sampler=buffer: this model keeps no chains (model.negative, model.objective); set sampler=noise"
-            )
-        start, usual = model.replay.older(n), model.k
-    else:
-        start = model.reference.draw(n)
-        usual = STEPS if model.replay is not None or model.matches_scores else model.k
-    for here in run(model, energies(model, steps or usual, sampler == "annealed"), start):
-        yield model.shown(here)
+        `log_ratio` (n,) is E(u) - E(u') + log q(u|u') - log q(u'|u). In training the step size follows the acceptance rate.
+        """
+        accepted = torch.rand_like(log_ratio).log() < log_ratio
+        acceptance = accepted.float().mean()
+        self.report = {"acceptance": acceptance, "slope": state.gradient_norm}
+        if self.training and self.adapts:
+            self.step.mul_(torch.exp(ADAPTATION_RATE * (acceptance - TARGET_ACCEPTANCE))).clamp_(max=self.max_step)
 
+        def select(new: Tensor, old: Tensor) -> Tensor:
+            return torch.where(accepted.view(-1, *[1] * (new.ndim - 1)), new, old)
 
-def walk(model: "EBM", x: Tensor | int, steps: int) -> Iterator[Tensor]:
-    start = model.reference.draw(x) if isinstance(x, int) else model.scaling.inner(x)
-    for here in run(model, energies(model, steps, False), start):
-        yield model.scaling.restore(here.u)
-
-
-def inpaint(model: "EBM", x: Tensor, known: Tensor, steps: int) -> Iterator[Tensor]:
-    """Annealed chains of the components of x that are not `known` (*shape,), with the others held."""
-    free = ~known
-
-    def whole(w: Tensor) -> Tensor:
-        u = held.clone()
-        u[:, free] = w
-        return u
-
-    def given(energy: Energy) -> Energy:
-        return lambda w: energy(whole(w))
-
-    held = model.scaling.inner(x)
-    path = energies(model, steps, True)
-    of_rest = {energy: given(energy) for energy in path}
-    rising = [of_rest[energy] for energy in path]
-    for here in run(model, rising, model.reference.draw(len(x))[:, free]):
-        yield torch.where(known, x, model.scaling.restore(whole(here.u)))
+        known = select(proposal.energy, state.energy), select(proposal.gradient, state.gradient)
+        return State(state.function, select(proposal.u, state.u), known)
 
 
 @torch.no_grad()
-def descend(model: "EBM", u: Tensor) -> Tensor:
-    """Where k steps down the energy, without noise, lead from u."""
-    clip, box = (
-        (model.transition.clip, model.transition.box) if isinstance(model.transition, Langevin | Mala) else (None, None)
-    )
-    down = Langevin(float(model.transition.step), 0.0, clip, box)
-    here = Point(model.energy, u)
-    for _ in range(model.k):
-        here = down(here)
-    return here.u
-
-
-@torch.no_grad()
-def settle(model: "EBM", u: Tensor, steps: int) -> Tensor:
-    last = deque(run(model, energies(model, steps, False), u), maxlen=1)
-    return last.pop().u if last else u
-
-
-@torch.no_grad()
-def anneal(model: "EBM", u: Tensor, beta: float, following: float) -> tuple[Tensor, Tensor]:
-    """log p*(u) at `following` minus that at `beta`, (n,) in float64, and u after a transition at `following`."""
-    increment = -(following - beta) * model.f(u).cpu().double()
-    return increment, model.transition(Point(model.at(following), u)).u
+def run(
+    transition: Transition, energy_at: Callable[[float], Energy], betas: Iterable[float], u: Tensor
+) -> Iterator[State]:
+    """States of chains from u (n, ...) after one transition of E_beta = energy_at(beta) at each of `betas`."""
+    state, previous = None, None
+    for beta in betas:
+        if state is None or beta != previous:  # where beta stays, energy and gradient are known
+            state = State(energy_at(beta), u if state is None else state.u)
+        state, previous = transition(state), beta
+        yield state

@@ -1,10 +1,10 @@
-"""Distributions q(u) = exp(-B(u))/Z_0 that are known exactly, from which an energy model measures its own: E = B + f.
+"""Reference distributions q(u) = exp(-B(u))/Z_0, known exactly. The energy of the model is E = B + f.
 
-    Normal     N(0, 1) for each component, for data on the real line: where f grows slower than u^2, Z is finite
-    Box        uniform in [-1, 1]^D, where pictures live
-    Spins      independent u_i = +-1 with the means of the data, for binary data
+    NormalReference    N(0, 1) for each component, for real data: where f grows slower than u^2, Z is finite
+    UniformReference   uniform in [-1, 1]^D, for pictures
+    SpinReference      independent u_i = +-1 with the means of the data, for binary data
 
-Between q and the model lie the energies B + beta f.
+The path of energies B + beta f leads from q (beta = 0) to the model (beta = 1).
 """
 
 import math
@@ -17,13 +17,14 @@ from genlab.data.spec import DataSpec
 
 
 class Reference(nn.Module, ABC):
-    place: Tensor  # says on which device draws are made
+    device_marker: Tensor
+    """Has no other use than its device and type, which are those of the draws."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.shape = shape
         self.dim = math.prod(shape)
-        self.register_buffer("place", torch.zeros(()), persistent=False)
+        self.register_buffer("device_marker", torch.zeros(()), persistent=False)
 
     @abstractmethod
     def energy(self, u: Tensor) -> Tensor:
@@ -39,7 +40,7 @@ class Reference(nn.Module, ABC):
         """n exact draws, (n, *shape)."""
 
 
-class Normal(Reference):
+class NormalReference(Reference):
     def energy(self, u: Tensor) -> Tensor:
         return 0.5 * u.square().flatten(1).sum(1)
 
@@ -48,10 +49,10 @@ class Normal(Reference):
         return 0.5 * self.dim * math.log(2 * math.pi)
 
     def draw(self, n: int) -> Tensor:
-        return torch.randn(n, *self.shape, device=self.place.device, dtype=self.place.dtype)
+        return torch.randn(n, *self.shape, device=self.device_marker.device, dtype=self.device_marker.dtype)
 
 
-class Box(Reference):
+class UniformReference(Reference):
     def energy(self, u: Tensor) -> Tensor:
         return u.new_zeros(len(u))
 
@@ -60,10 +61,10 @@ class Box(Reference):
         return self.dim * math.log(2)
 
     def draw(self, n: int) -> Tensor:
-        return torch.rand(n, *self.shape, device=self.place.device, dtype=self.place.dtype) * 2 - 1
+        return torch.rand(n, *self.shape, device=self.device_marker.device, dtype=self.device_marker.dtype) * 2 - 1
 
 
-class Spins(Reference):
+class SpinReference(Reference):
     """B(u) = -h.u, tanh h_i = E u_i."""
 
     field: Tensor
@@ -86,7 +87,7 @@ class Spins(Reference):
 
 
 def reference_for(data: DataSpec, *, bounded: bool) -> Reference:
-    """`bounded`: states lie in [-1, 1]."""
+    """`bounded`: real states lie in [-1, 1]."""
     if data.support == "binary":
-        return Spins(data)
-    return Box(data.shape) if bounded else Normal(data.shape)
+        return SpinReference(data)
+    return UniformReference(data.shape) if bounded else NormalReference(data.shape)

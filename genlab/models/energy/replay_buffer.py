@@ -1,19 +1,19 @@
-"""Chains that go on from one update to the next (Tieleman 2008; Du & Mordatch 2019): a buffer from which each batch takes some.
+"""Replay buffer of persistent chains (Tieleman 2008; Du & Mordatch 2019): the next updates continue from where chains stopped.
 
-Slots are drawn without replacement, so that every one is written once and in no particular order. A share of the chains is begun
-anew each time; the age of a chain is the number of batches that it has been in.
+A batch takes random slots without replacement, so that each of them is written once. In a share of the slots new chains begin.
+The age of a chain is the number of batches that have used it.
 """
 
 import torch
 from torch import Tensor, nn
 
 
-class Replay(nn.Module):
+class ReplayBuffer(nn.Module):
     states: Tensor
     ages: Tensor
 
     def __init__(self, states: Tensor, restart: float) -> None:
-        """`states` (slots, ...) of fresh chains."""
+        """`states` (slots, ...) of new chains. `restart`: the share of chains that begin anew in each batch."""
         super().__init__()
         self.restart = restart
         self.register_buffer("states", states)
@@ -22,20 +22,20 @@ class Replay(nn.Module):
     def __len__(self) -> int:
         return len(self.states)
 
-    def take(self, fresh: Tensor) -> tuple[Tensor, Tensor]:
-        """Slots (n,) and their states; in some of them `fresh` ones (n, ...) take the place of what was there."""
-        slots = torch.randperm(len(self.states), device=self.states.device)[: len(fresh)]
-        begun = torch.rand(len(fresh), device=fresh.device) < self.restart
-        self.ages[slots] = torch.where(begun, 0, self.ages[slots])
-        return slots, torch.where(begun.view(-1, *[1] * (fresh.ndim - 1)), fresh, self.states[slots])
+    def take(self, new: Tensor) -> tuple[Tensor, Tensor]:
+        """Slots (n,) and the states of their chains; where a chain begins anew, its state is that of `new` (n, ...)."""
+        slots = torch.randperm(len(self.states), device=self.states.device)[: len(new)]
+        restarted = torch.rand(len(new), device=new.device) < self.restart
+        self.ages[slots] = torch.where(restarted, 0, self.ages[slots])
+        return slots, torch.where(restarted.view(-1, *[1] * (new.ndim - 1)), new, self.states[slots])
 
     def put(self, slots: Tensor, states: Tensor) -> None:
-        """Keep where the chains of `slots` have got to."""
+        """Store the new states of the chains in `slots`."""
         self.states[slots] = states
         self.ages[slots] += 1
 
-    def older(self, n: int) -> Tensor:
-        """States (n, ...) of chains drawn from the half that has run for longest; each at most once where there are enough."""
+    def draw_older(self, n: int) -> Tensor:
+        """States (n, ...) of random chains from the older half of the buffer, without replacement if it has n of them."""
         half = self.ages.argsort(descending=True, stable=True)[: max(1, len(self.states) // 2)]
         drawn = torch.randperm(len(half), device=half.device)[:n]
         if len(half) < n:

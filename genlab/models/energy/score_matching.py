@@ -1,34 +1,34 @@
-"""Score matching: losses, one number for each example, that are least where -grad E is the slope of log p of the data.
+"""Score matching: losses, one for each example, that are smallest where -grad E is the score of the data, grad log p.
 
     denoising   |sigma grad E(u + sigma eps) - eps|^2 / 2,  eps ~ N(0, I)    of data with that noise (Vincent 2011)
     sliced      |grad E|^2 / 2 - v.(d^2 E) v,  v ~ N(0, I)                   of the data (Hyvarinen 2005; Song et al. 2019)
 
-On average over v the second takes from half the squared slope the trace of d^2 E, for the price of one derivative in place of D.
+The mean over v of the second term is the trace of d^2 E. It costs one derivative instead of D.
 """
 
 import torch
 from torch import Tensor
 
-from genlab.models.energy.langevin import Energy
+from genlab.models.energy.chains import Energy
 
 
 def denoising(energy: Energy, u: Tensor, sigma: float) -> Tensor:
-    """Of examples u (n, *shape): (n,)."""
+    """Losses (n,) of examples u (n, *shape)."""
     eps = torch.randn_like(u)
-    return 0.5 * (sigma * slope(energy, (u + sigma * eps).requires_grad_()) - eps).square().flatten(1).sum(1)
+    return 0.5 * (sigma * gradient(energy, (u + sigma * eps).requires_grad_()) - eps).square().flatten(1).sum(1)
 
 
 def sliced(energy: Energy, u: Tensor) -> Tensor:
-    """Of examples u (n, *shape): (n,)."""
+    """Losses (n,) of examples u (n, *shape)."""
     u = u.detach().requires_grad_()
-    found, v = slope(energy, u), torch.randn_like(u)
+    slope, v = gradient(energy, u), torch.randn_like(u)
     with torch.enable_grad():
-        (curved,) = torch.autograd.grad((found * v).sum(), u, create_graph=True)
-    return (0.5 * found.square() - v * curved).flatten(1).sum(1)
+        (curvature,) = torch.autograd.grad((slope * v).sum(), u, create_graph=True)
+    return (0.5 * slope.square() - v * curvature).flatten(1).sum(1)
 
 
-def slope(energy: Energy, u: Tensor) -> Tensor:
-    """grad E at u, which asks for a gradient; it can be differentiated again."""
+def gradient(energy: Energy, u: Tensor) -> Tensor:
+    """grad E at u, which requires a gradient. The result can be differentiated again."""
     with torch.enable_grad():
-        (found,) = torch.autograd.grad(energy(u).sum(), u, create_graph=True)
-    return found
+        (slope,) = torch.autograd.grad(energy(u).sum(), u, create_graph=True)
+    return slope

@@ -4,19 +4,20 @@ Encoder f and decoder g mirror each other around the bottleneck h. With x~ = g(f
 
     mean squared error    ||x - x~||^2    or    cross-entropy    -sum_j [x_j log x~_j + (1 - x_j) log(1 - x~_j)],
 
-summed over components and averaged over examples. With no hidden layers and an identity output it is linear, and its optimum
-spans the subspace of the leading principal components. What keeps an overcomplete one (more codes than components) from the
-identity is a penalty or noise:
+summed over components and averaged over examples. With no hidden layers and an identity output the autoencoder is linear, and its
+optimum spans the subspace of the leading principal components. An overcomplete one (latent_dim above the dimension of x) can
+learn the identity, unless a penalty or noise prevents it:
 
-    denoising (Vincent et al. 2008)     `noise`: the encoder sees x + noise * eps and must restore x
+    denoising (Vincent et al. 2008)     `noise`: the encoder sees x + noise * eps, and the loss compares x~ with x
     sparse                              `sparsity` * sum_k |h_k|
     contractive (Rifai et al. 2011)     `contraction` * ||dh/dx||_F^2, estimated by one random projection, ||v^T dh/dx||^2 with
                                         v_k = -1 or 1: unbiased, as E[v v^T] = I (Hutchinson 1990)
 
-The last two shrink the code, and a free decoder can undo that by its scale; `tied` weights, each layer of the decoder the
-transpose of its mirror image in the encoder with a bias of its own, cannot.
+The last two shrink the code. A free decoder can compensate for that by its scale. A decoder with `tied` weights cannot: each of
+its layers is the transpose of the mirror layer of the encoder, with a bias of its own.
 
-It has no prior. Samples are decoded from a density fitted to the codes of the training data afterwards (latent/codes.py).
+An autoencoder has no prior. Samples are decoded from a density fitted to the codes of the training data afterwards
+(latent/ex_post.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -31,8 +32,9 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics
-from genlab.models.latent.ex_post import Codes, Density
-from genlab.networks.autoencoders import Decoder, Network, encoder_and_decoder, start_at
+from genlab.models.latent.ex_post import CodeDensity, Density
+from genlab.models.scaling import Scaling
+from genlab.networks.autoencoders import Decoder, Network, encoder_and_decoder, set_output_bias
 from genlab.networks.mlp import MLP, Activation
 from genlab.networks.tied import TiedDecoder
 from genlab.numerics.softplus import bernoulli_log_prob
@@ -48,10 +50,7 @@ OUTPUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class AE(GenerativeModel):
-    """Feed-forward or convolutional autoencoder. It defines no distribution of its own: its samples are made ex post."""
-
-    shift: Tensor
-    scale: Tensor
+    """Feed-forward or convolutional autoencoder. It defines no distribution of x: its samples are drawn ex post."""
 
     supports = frozenset({"binary", "unit", "real"})
     deterministic_loss = True
@@ -78,7 +77,7 @@ class AE(GenerativeModel):
         latent_dim = latent_dim or (32 if data.is_image else max(1, data.dim // 2))
         if output == "auto":
             output = "identity" if data.support == "real" else "sigmoid"
-        refuse_misfit(data, output, loss)
+        check_output(data, output, loss)
         for key, weight in (("noise", noise), ("contraction", contraction)):
             if weight > 0 and optimizer.needs_closure:
                 raise GenlabError(
@@ -86,11 +85,10 @@ class AE(GenerativeModel):
                 )
         self.latent_dim, self.output, self.criterion = latent_dim, output, loss
         self.noise, self.sparsity, self.contraction = noise, sparsity, contraction
-        # Real data are seen in units of their overall spread: one factor for all components, which leaves PCA unchanged.
+        # Real data are measured in units of their overall spread: one factor for all components, which leaves PCA unchanged.
         scale = data.std.square().mean().sqrt().clamp_min(1e-12) if data.support == "real" else torch.ones(())
         shift = data.mean if output == "identity" and data.support == "real" else torch.zeros_like(data.mean)
-        self.register_buffer("shift", shift)
-        self.register_buffer("scale", scale)
+        self.scaling = Scaling(data, shift, scale)
         self.decoder: Decoder | TiedDecoder
         self.encoder, self.decoder = encoder_and_decoder(
             data,
@@ -109,10 +107,9 @@ class AE(GenerativeModel):
                     f"dataset={data.name}; set model.network=mlp or model.tied=false"
                 )
             self.decoder = TiedDecoder(self.encoder, data.shape, activation)
-        self.codes = Codes(latent_dim, density, components)
-        start_at(
-            self.decoder, data.mean.clamp(0.005, 0.995).logit() if output == "sigmoid" else (data.mean - shift) / scale
-        )
+        self.code_density = CodeDensity(latent_dim, density, components)
+        mean = data.mean.clamp(0.005, 0.995).logit() if output == "sigmoid" else self.scaling.inner(data.mean)
+        set_output_bias(self.decoder, mean)
         self.optimizers["ae"] = optimizer(self.parameters())
 
     @property
@@ -123,11 +120,11 @@ class AE(GenerativeModel):
         optimizer = self.optimizers["ae"]
         for batch in batches:
             terms: Metrics = {}
-            seen_codes: list[Tensor] = []
+            batch_codes: list[Tensor] = []
 
-            def loss(x: Tensor = batch.x, terms: Metrics = terms, codes: list[Tensor] = seen_codes) -> Tensor:
-                seen = x + self.noise * torch.randn_like(x) if self.noise else x
-                h, penalties = self.penalised_code(seen)
+            def loss(x: Tensor = batch.x, terms: Metrics = terms, codes: list[Tensor] = batch_codes) -> Tensor:
+                noisy = x + self.noise * torch.randn_like(x) if self.noise else x
+                h, penalties = self.penalised_code(noisy)
                 error = self.error(self.decoder(h).float(), x).mean()
                 codes[:] = [h.detach()]
                 terms["reconstruction_error"] = error.detach()
@@ -137,7 +134,7 @@ class AE(GenerativeModel):
 
             value = self.descend(optimizer, loss)
             with torch.no_grad():
-                self.codes.remember(self.code(batch.x) if self.noise else seen_codes[0])
+                self.code_density.add(self.code(batch.x) if self.noise else batch_codes[0])
             yield {"loss": value, **terms}
 
     def penalised_code(self, x: Tensor) -> tuple[Tensor, Metrics]:
@@ -157,44 +154,44 @@ class AE(GenerativeModel):
         trains = torch.is_grad_enabled()
         with torch.enable_grad():
             x = x.detach().requires_grad_()
-            # Not through a call: what torch.compile makes of an encoder cannot be differentiated twice.
-            h: Tensor = self.encoder.forward((x - self.shift) / self.scale).float()
+            # `forward`, not a call: a compiled encoder cannot be differentiated twice.
+            h: Tensor = self.encoder.forward(self.scaling.inner(x)).float()
             v = torch.randint(2, h.shape, device=h.device).mul_(2).sub_(1).to(h.dtype)
             (projection,) = torch.autograd.grad(h, x, v, create_graph=trains)
         return h, projection.square().flatten(1).sum(1)
 
     def code(self, x: Tensor) -> Tensor:
         """h = f(x), shape (n, latent_dim)."""
-        h: Tensor = self.encoder((x - self.shift) / self.scale).float()
+        h: Tensor = self.encoder(self.scaling.inner(x)).float()
         return h
 
-    def restore(self, out: Tensor) -> Tensor:
+    def reconstruction(self, out: Tensor) -> Tensor:
         """x~ from the decoder's outputs before the output activation."""
-        return self.shift + self.scale * OUTPUTS[self.output](out)
+        return self.scaling.outer(OUTPUTS[self.output](out))
 
     def error(self, out: Tensor, x: Tensor) -> Tensor:
         """Reconstruction error of decoder outputs (before the output activation) against x, shape (n,)."""
-        if self.criterion == "bce":  # from the logits: log sigmoid(out) does not overflow, log(x~) does
+        if self.criterion == "bce":  # from the logits: log sigmoid(out) does not overflow, but log(x~) does
             return -bernoulli_log_prob(out, x)
-        return (x - self.restore(out)).square().flatten(1).sum(1)
+        return (x - self.reconstruction(out)).square().flatten(1).sum(1)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         h, penalties = self.penalised_code(batch.x)
         out = self.decoder(h).float()
         error = self.error(out, batch.x)
-        mse = (batch.x - self.restore(out)).square().flatten(1).sum(1)
+        mse = (batch.x - self.reconstruction(out)).square().flatten(1).sum(1)
         return {"loss": error + sum(penalties.values()), "reconstruction_error": error, "mse": mse}
 
     @property
     def ex_post(self) -> str:
         """The density of codes that samples come from."""
-        return self.codes.describe()
+        return self.code_density.describe()
 
     @torch.no_grad()
     def sample_loop(self, n: int) -> Iterator[Tensor]:
         """g(h) with h from the density fitted to the codes of training examples, which is no part of the model."""
-        yield self.decode(self.codes.sample(n))
+        yield self.decode(self.code_density.sample(n))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -206,11 +203,11 @@ class AE(GenerativeModel):
 
     @torch.no_grad()
     def decode(self, h: Tensor) -> Tensor:
-        return self.restore(self.decoder(h).float())
+        return self.reconstruction(self.decoder(h).float())
 
 
-def refuse_misfit(data: DataSpec, output: str, loss: str) -> None:
-    """An output activation must be able to reach the data, and cross-entropy needs probabilities."""
+def check_output(data: DataSpec, output: str, loss: str) -> None:
+    """Raises GenlabError where the output activation cannot reach the data, or the cross-entropy gets no probabilities."""
     span = f"dataset={data.name} has values in [{data.low:.3g}, {data.high:.3g}]"
     if output == "sigmoid" and (data.low < 0 or data.high > 1):
         raise GenlabError(f"model.output=sigmoid reaches only (0, 1) and {span}; set model.output=identity")

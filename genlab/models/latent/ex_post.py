@@ -1,8 +1,8 @@
-"""A density of codes, fitted afterwards: how a family without a prior is sampled (Ghosh et al. 2020).
+"""A density of codes, fitted after training: samples of a family without a prior (Ghosh et al. 2020).
 
-An autoencoder is no model of p(x). But a density fitted to the codes that its encoder gives the training data, and its decoder,
-make samples. The density is a Gaussian, or a mixture of Gaussians with full covariances fitted by expectation-maximisation. It
-is no part of the training, and whoever shows such samples should say so.
+An autoencoder is no model of p(x). Samples can still be made: a density is fitted to the codes of the training data, and draws
+from it are decoded. The density is a Gaussian, or a mixture of Gaussians with full covariances fitted by
+expectation-maximisation. It is no part of the training, and figures of such samples should say so.
 """
 
 import warnings
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 Density = Literal["gaussian", "mixture"]
 
-CAPACITY = 10_000
-ENOUGH = 10  # codes for each dimension and for each component, below which a mixture is not fitted
+CAPACITY = 10_000  # codes that are kept
+LEAST_CODES = 10  # for each dimension and for each component; with fewer, a Gaussian is fitted and no mixture
 LEAST_VARIANCE = 1e-5  # added along every axis, in units of the mean variance of the codes
-ITERATIONS = 10  # of expectation-maximisation after k-means: half a second, ten times a run
+EM_ITERATIONS = 10  # after k-means: half a second, ten times a run
 
 
 @dataclass(frozen=True)
-class Mixture:
+class GaussianMixture:
     """sum_k weights_k N(means_k, factors_k factors_k^T): (K,), (K, q), (K, q, q)."""
 
     weights: Tensor
@@ -36,8 +36,8 @@ class Mixture:
         return self.means[which] + (self.factors[which] @ eps).squeeze(2)
 
 
-class Codes(nn.Module):
-    """Remembers the codes of the last 10,000 examples, and draws new ones from a density fitted to them when it is asked."""
+class CodeDensity(nn.Module):
+    """Keeps the codes of the last 10,000 examples, and draws new codes from a density that is fitted to them when needed."""
 
     ring: Tensor
     written: Tensor
@@ -47,10 +47,10 @@ class Codes(nn.Module):
         self.latent_dim, self.density, self.components = latent_dim, density, components
         self.register_buffer("ring", torch.zeros(CAPACITY, latent_dim))
         self.register_buffer("written", torch.zeros((), dtype=torch.int64))
-        self._fitted: tuple[tuple[int, float], Mixture] | None = None
+        self._fitted: tuple[tuple[int, float], GaussianMixture] | None = None
 
     @torch.no_grad()
-    def remember(self, h: Tensor) -> None:
+    def add(self, h: Tensor) -> None:
         """Write codes (n, latent_dim) over the oldest ones."""
         h = h.detach()[-CAPACITY:]
         place = (self.written + torch.arange(len(h), device=h.device)) % CAPACITY
@@ -59,7 +59,7 @@ class Codes(nn.Module):
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """n codes (n, latent_dim); from N(0, I) before anything was remembered."""
+        """n codes (n, latent_dim); from N(0, I) before any code was added."""
         count = self._count()
         key = (int(self.written), float(self.ring.double().sum()) if self.ring.device.type != "mps" else 0.0)
         if self._fitted is None or self._fitted[0] != key:
@@ -70,7 +70,7 @@ class Codes(nn.Module):
         """The density that `sample` draws from, in words."""
         count = self._count()
         if count < 2:
-            return "standard normal density, for want of codes"
+            return "standard normal density, for lack of codes"
         shape = f"mixture of {self.components} Gaussians" if self._is_mixture(count) else "Gaussian"
         return f"{shape} fitted to the newest {count:,} codes of the training"
 
@@ -81,12 +81,15 @@ class Codes(nn.Module):
         return (
             self.density == "mixture"
             and self.components > 1
-            and count >= ENOUGH * max(self.latent_dim, self.components)
+            and count >= LEAST_CODES * max(self.latent_dim, self.components)
         )
 
 
-def _fit(codes: Tensor, components: int) -> Mixture:
-    """The mixture of so many components for codes (n, q); the same for the same codes, and without torch's generators."""
+def _fit(codes: Tensor, components: int) -> GaussianMixture:
+    """A mixture of `components` Gaussians fitted to codes (n, q), without numbers from torch's generators.
+
+    The same codes give the same mixture.
+    """
     x = codes.cpu().double()
     x = x[x.isfinite().all(1)]
     q = x.shape[1]
@@ -102,17 +105,19 @@ def _fit(codes: Tensor, components: int) -> Mixture:
             (u.T @ u / len(u))[None] + LEAST_VARIANCE * np.eye(q),
         )
     else:
-        from sklearn.mixture import GaussianMixture
+        from sklearn import mixture as sklearn_mixture
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
-        mixture = GaussianMixture(components, reg_covar=LEAST_VARIANCE, max_iter=ITERATIONS, random_state=0)
+        found = sklearn_mixture.GaussianMixture(
+            components, reg_covar=LEAST_VARIANCE, max_iter=EM_ITERATIONS, random_state=0
+        )
         # Beside other work, several threads are many times slower at products this small.
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")  # fewer distinct codes than components; EM that could go on for longer
-            mixture.fit(u.astype(np.float32))
+            found.fit(u.astype(np.float32))
         weights, means, covariances = (
-            found.astype(np.float64) for found in (mixture.weights_, mixture.means_, mixture.covariances_)
+            part.astype(np.float64) for part in (found.weights_, found.means_, found.covariances_)
         )
     factors = scale * torch.linalg.cholesky(torch.from_numpy(covariances))
     parts = (torch.from_numpy(weights), mean + scale * torch.from_numpy(means), factors)
-    return Mixture(*(part.float().to(codes.device) for part in parts))
+    return GaussianMixture(*(part.float().to(codes.device) for part in parts))

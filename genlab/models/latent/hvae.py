@@ -6,16 +6,16 @@ with every p(h_{t-1}|h_t) normal with a diagonal covariance, its mean and varian
 
     log p(x) >= E_q[log p(x|h_1)] - sum_t KL_t,        KL_t = E_q[log q(h_t|.) - log p(h_t|h_{t+1})],
 
-one term a level, which together make -ELBO. Two ways of inference:
+with one KL term for each level. Two ways of inference:
 
-    bottom_up   q(h_1..T|x) = q(h_1|x) prod_t q(h_t|h_{t-1}), the lecture's: upper levels tend to fall asleep
-    ladder      deterministic features d_t = f_t(d_{t-1}) go up, draws come down: with (m_t, s_t^2) seen from below by d_t and
-                (mu_t, sigma_t^2) those of p(h_t|h_{t+1}), q(h_t|x, h_{t+1}) is their product, of precision 1/s_t^2 + 1/sigma_t^2;
-                the generative networks are shared with the inference, and a level says something only where it differs
+    bottom_up   q(h_1..T|x) = q(h_1|x) prod_t q(h_t|h_{t-1}), as in the lecture. Upper levels tend to collapse to the prior.
+    ladder      Deterministic features d_t = f_t(d_{t-1}) go up, draws of h_t come down. The features d_t give a normal density
+                N(m_t, s_t^2). Its product with p(h_t|h_{t+1}) = N(mu_t, sigma_t^2) is q(h_t|x, h_{t+1}), of precision
+                1/s_t^2 + 1/sigma_t^2. Inference shares the generative networks; a level costs KL only where q differs from p.
 
-Training maximises the ELBO, the weight of its KL terms rising from 0 over the first `kl_warmup` share of the training, without
-which upper levels never wake up. For k > 1 it then goes on with the importance-weighted bound L_k (Burda et al. 2016); from the
-start, that bound tends to an inference that guesses from p and lets the best of k draws count.
+Training maximises the ELBO. The weight of its KL terms rises from 0 over the first `kl_warmup` share of the training; without
+this warm-up the upper levels stay collapsed. For k > 1 training then goes on with the importance-weighted bound L_k (Burda et
+al. 2016). Used from the start, that bound tends to an inference close to p, of which only the best of k draws counts.
 """
 
 import math
@@ -30,22 +30,20 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics, Quantity
-from genlab.models.latent.observation import Likelihood, observation
-from genlab.models.latent.priors import log_normal
-from genlab.networks.autoencoders import VectorDecoder, start_at
+from genlab.models.latent.normal import Normal, draw, log_normal, product
+from genlab.models.latent.observation import Likelihood, observation_model
+from genlab.models.scaling import Scaling
+from genlab.networks.autoencoders import VectorDecoder, set_output_bias
 from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 from genlab.networks.trunk import Trunk
 from genlab.optimizers.recipe import Recipe
 
-Normal = tuple[Tensor, Tensor]
-"""Mean and log variance, each (n, width)."""
+Inference = tuple[list[Tensor], list[Normal], list[Normal]]
+"""h_1..T of k draws, each (k * n, width), with their q(h_t|.) and p(h_t|h_{t+1})."""
 
 
 class HVAE(GenerativeModel):
     """Feed-forward networks between the levels; level 1 is next to the data."""
-
-    shift: Tensor
-    scale: Tensor
 
     quantities: ClassVar[Mapping[str, Quantity]] = {
         "elbo": Quantity("nats", "higher", lower_bound=True),
@@ -74,7 +72,7 @@ class HVAE(GenerativeModel):
         self.levels, self.ladder, self.k, self.kl_warmup = list(levels), inference == "ladder", k, kl_warmup
         self.latent_dim = levels[0]
         widths = hidden or [[max(64, 400 // 2**t)] * 2 for t in range(len(levels))]
-        self.observation = observation(likelihood, data)
+        self.observation = observation_model(likelihood, data)
         self.discrete = self.observation.discrete
         up: list[nn.Module] = []
         heads: list[nn.Module] = []
@@ -91,10 +89,8 @@ class HVAE(GenerativeModel):
         self.decoder = VectorDecoder(
             [levels[0], *reversed(widths[0]), outputs * data.dim], outputs, data.shape, activation
         )
-        start_at(self.decoder, self.observation.marginal(data))  # the best model that ignores h
-        self.standardise = data.support == "real"
-        self.register_buffer("shift", data.mean)
-        self.register_buffer("scale", data.std.clamp_min(1e-6))
+        set_output_bias(self.decoder, self.observation.marginal(data))  # the best model that ignores h
+        self.scaling = Scaling.standard(data)
         self.optimizers["hvae"] = optimizer(self.parameters())
 
     @property
@@ -110,7 +106,7 @@ class HVAE(GenerativeModel):
             if weighted:
                 loss = math.log(self.k) - log_w.logsumexp(0).mean()
             else:
-                ramp = batch.risen(self.kl_warmup)
+                ramp = batch.linear_warmup(self.kl_warmup)
                 loss = (ramp * kls.sum(0) - reconstruction).mean()
             self.descend(optimizer, loss)
             found = {
@@ -129,36 +125,42 @@ class HVAE(GenerativeModel):
         log_p = self.observation.log_prob(self.decoder(h[0]).float(), xs)
         return log_p.unflatten(0, (k, -1)), torch.stack(ratios).unflatten(1, (k, -1))
 
-    def infer(self, x: Tensor, k: int, noise: bool = True) -> tuple[list[Tensor], list[Normal], list[Normal]]:
-        """h_1..T of k draws (means without `noise`), each (k * n, width), with their q(h_t|.) and p(h_t|h_{t+1})."""
-        d = (x - self.shift) / self.scale if self.standardise else x
-        top = len(self.levels)
+    def infer(self, x: Tensor, k: int, noise: bool = True) -> Inference:
+        """k draws of h_1..T ~ q(.|x), or the means without `noise`."""
+        u = self.scaling.inner(x)
+        return self.infer_by_ladder(u, k, noise) if self.ladder else self.infer_bottom_up(u, k, noise)
+
+    def infer_bottom_up(self, u: Tensor, k: int, noise: bool) -> Inference:
+        """q(h_1|x) prod_t q(h_t|h_{t-1})."""
+        top = len(self.levels) - 1
+        below, h, q = u, [], []
+        for t in range(top + 1):
+            normal = _normal(self.heads[t](self.up[t](below)))
+            q.append(_repeat(normal, k) if t == 0 else normal)
+            below = draw(q[t], noise)
+            h.append(below)
+        return h, q, [*(self.prior(t, h[t + 1]) for t in range(top)), self.prior(top, None, like=h[-1])]
+
+    def infer_by_ladder(self, u: Tensor, k: int, noise: bool) -> Inference:
+        """Features go up, draws come down: q(h_t|x, h_{t+1}) is the product of the density from below and p(h_t|h_{t+1})."""
+        d, below = u, []
+        for up, head in zip(self.up, self.heads, strict=True):
+            d = up(d)
+            below.append(_repeat(_normal(head(d)), k))
         h: list[Tensor] = []
         q: list[Normal] = []
-        if not self.ladder:
-            for t in range(top):
-                seen = _normal(self.heads[t](self.up[t](d)))
-                q.append((_repeat(seen[0], k), _repeat(seen[1], k)) if t == 0 else seen)
-                h.append(draw(q[t], noise))
-                d = h[t]
-            return h, q, [*(self.prior(t, h[t + 1]) for t in range(top - 1)), self.prior(top - 1, None, like=h[-1])]
-        below: list[Normal] = []
-        for t in range(top):
-            d = self.up[t](d)
-            seen = _normal(self.heads[t](d))
-            below.append((_repeat(seen[0], k), _repeat(seen[1], k)))
         p: list[Normal] = []
         above: Tensor | None = None
-        for t in reversed(range(top)):
+        for t in reversed(range(len(self.levels))):
             p.insert(0, self.prior(t, above, like=below[t][0]))
-            # The top level has no opinion from above: q(h_T|x) is what is seen from below.
+            # Nothing lies above the top level: q(h_T|x) is the density from below alone.
             q.insert(0, below[t] if above is None else product(below[t], p[0]))
             above = draw(q[0], noise)
             h.insert(0, above)
         return h, q, p
 
     def prior(self, t: int, above: Tensor | None, like: Tensor | None = None) -> Normal:
-        """Of level t (counted from 0) given the level above it; N(0, I) shaped as `like` for the top."""
+        """p(h_t|h_{t+1}) of level t (counted from 0) for `above` = h_{t+1}; N(0, I) in the shape of `like` for the top level."""
         if above is not None:
             return _normal(self.down[t](above))
         assert like is not None
@@ -182,8 +184,8 @@ class HVAE(GenerativeModel):
         found |= {f"kl_{t}": kl.mean(0) for t, kl in enumerate(kls, 1)}
         return found | {"mse": (batch.x - self.reconstruct(batch.x)).square().flatten(1).sum(1)}
 
-    def descent(self, h: Tensor, t: int, noise: list[Tensor]) -> Tensor:
-        """h_1 below h at level t (counted from 0), drawn with `noise`, standard normal (n, width) of every level."""
+    def sample_down(self, h: Tensor, t: int, noise: list[Tensor]) -> Tensor:
+        """h_1 ~ p(h_1|h_t = h) for level t (counted from 0), drawn with `noise`, standard normal (n, width) for every level."""
         for s in reversed(range(t)):
             mu, log_var = self.prior(s, h)
             h = mu + torch.exp(0.5 * log_var) * noise[s]
@@ -191,21 +193,21 @@ class HVAE(GenerativeModel):
 
     @torch.no_grad()
     def sample_loop(self, n: int, mean: bool | None = None) -> Iterator[Tensor]:
-        """h_T ~ p(h_T) down to h_1, then E[x|h_1] for `mean` (as pictures are shown) or x ~ p(x|h_1) (for vectors)."""
+        """h_T ~ p(h_T), then h_{T-1} to h_1, then E[x|h_1] for `mean` (as pictures are shown) or x ~ p(x|h_1) (for vectors)."""
         noise = [torch.randn(n, width, device=self.device) for width in self.levels]
-        out = self.decoder(self.descent(noise[-1], len(self.levels) - 1, noise)).float()
+        out = self.decoder(self.sample_down(noise[-1], len(self.levels) - 1, noise)).float()
         show_mean = self.data.is_image if mean is None else mean
         yield self.observation.mean(out) if show_mean else self.observation.sample(out)
 
     @torch.no_grad()
     def hierarchy(self, n: int, kept: int, *, below: bool) -> Tensor:
-        """E[x|h_1] of n samples that have in common the noise of levels 1..kept (`below`), or of those above; (n, *shape)."""
+        """E[x|h_1] of n samples that share the noise of levels 1..kept (`below`), or of the levels above; (n, *shape)."""
         noise = [
             torch.randn(1 if (t < kept) == below else n, width, device=self.device)
             for t, width in enumerate(self.levels)
         ]
         noise = [eps.expand(n, -1) for eps in noise]
-        return self.decode(self.descent(noise[-1], len(self.levels) - 1, noise))
+        return self.decode(self.sample_down(noise[-1], len(self.levels) - 1, noise))
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -219,9 +221,7 @@ class HVAE(GenerativeModel):
 
     def trunk(self) -> Trunk:
         """The layers below the head of h_1."""
-        zero, one = torch.zeros(()), torch.ones(())
-        shift, scale = (self.shift, self.scale) if self.standardise else (zero, one)
-        return Trunk(self.up[0], shift, scale, self.data.shape)
+        return Trunk(self.up[0], *self.scaling.shift_and_scale, self.data.shape)
 
     @torch.no_grad()
     def decode(self, h: Tensor) -> Tensor:
@@ -229,22 +229,10 @@ class HVAE(GenerativeModel):
         return self.observation.mean(self.decoder(h).float())
 
 
-def draw(q: Normal, noise: bool = True) -> Tensor:
-    mu, log_var = q
-    return mu + torch.exp(0.5 * log_var) * torch.randn_like(mu) if noise else mu
-
-
-def product(a: Normal, b: Normal) -> Normal:
-    """The normal distribution proportional to the product of two: precisions add, means weigh by them."""
-    precision_a, precision_b = torch.exp(-a[1]), torch.exp(-b[1])
-    precision = precision_a + precision_b
-    return (a[0] * precision_a + b[0] * precision_b) / precision, -precision.log()
-
-
 def _normal(out: Tensor) -> Normal:
     mu, log_var = out.float().chunk(2, dim=1)
     return mu, log_var.clamp(-12.0, 12.0)
 
 
-def _repeat(x: Tensor, k: int) -> Tensor:
-    return x if k == 1 else x.repeat(k, 1)
+def _repeat(normal: Normal, k: int) -> Normal:
+    return normal if k == 1 else (normal[0].repeat(k, 1), normal[1].repeat(k, 1))

@@ -1,6 +1,6 @@
 """Mean and leading principal axes of a stream of examples, in one pass over them.
 
-With y = x - s for a fixed shift s near the mean (so that nothing cancels), sums of 1, y and y y^T over n examples give
+With y = x - s for a fixed shift s near the mean (so that no digits cancel), sums of 1, y and y y^T over n examples give
 
     m = s + <y>,    S = <y y^T> - <y><y>^T    (the maximum-likelihood covariance, divided by n).
 
@@ -9,8 +9,8 @@ Omega (D, l): S Omega = <y (y^T Omega)> - <y> (<y>^T Omega), from which the Nyst
 
     S ~ (S Omega) (Omega^T S Omega)^-1 (S Omega)^T
 
-follows, computed with a small shift of the spectrum that makes it stable (Halko, Martinsson & Tropp 2011; Tropp et al. 2017,
-algorithm 3). It never exceeds S, so its variances are a little too small; their sum over all of space is exact.
+follows. A small shift of the spectrum makes it stable (Halko, Martinsson & Tropp 2011; Tropp et al. 2017, algorithm 3). The
+approximation never exceeds S, so its variances are a little too small. The total variance is exact.
 """
 
 from abc import ABC, abstractmethod
@@ -23,21 +23,21 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Axes:
-    """In float64."""
+class PrincipalAxes:
+    """The leading principal axes, in float64."""
 
     mean: Tensor
     """(D,)"""
     vectors: Tensor
-    """Orthonormal rows (q, D), in the order of variance; of each the largest entry is positive."""
+    """Orthonormal rows (q, D), in the order of variance; the largest entry of each is positive."""
     variances: Tensor
-    """Of the examples along them, (q,)."""
+    """Variances of the examples along the axes, (q,)."""
     total: Tensor
     """Variance summed over all components, scalar."""
 
 
 class Moments(nn.Module, ABC):
-    """Running sums in float64 (float32 on mps, which has no other), as buffers: they travel in the state dict."""
+    """Running sums as buffers, which are part of the state dict. In float64, or float32 on mps, which has no float64."""
 
     shift: Tensor
     count: Tensor
@@ -58,7 +58,7 @@ class Moments(nn.Module, ABC):
     @final
     @torch.no_grad()
     def add(self, x: Tensor) -> None:
-        """Count examples (n, ...) in."""
+        """Add examples (n, ...) to the sums."""
         y = x.flatten(1).to(self.first.dtype) - self.shift
         self.count += len(y)
         self.first += y.sum(0)
@@ -68,22 +68,22 @@ class Moments(nn.Module, ABC):
     @final
     @torch.no_grad()
     def variance(self) -> Tensor:
-        """Of what was counted so far, summed over components; scalar."""
+        """Variance of the examples so far, summed over components; scalar."""
         return self.squares / self.count - (self.first / self.count).square().sum()
 
     @final
     @torch.no_grad()
-    def leading(self, q: int) -> Axes:
-        """The first q principal axes of what was counted so far, at least one example."""
+    def leading(self, q: int) -> PrincipalAxes:
+        """The first q principal axes of the examples so far, of which there must be at least one."""
         n, mean = exact(self.count), exact(self.first) / exact(self.count)
         vectors, variances = self.spectrum(q, n, mean)
         largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
         total = exact(self.squares) / n - mean.square().sum()
-        return Axes(exact(self.shift) + mean, vectors * largest.sign(), variances.clamp_min(0), total)
+        return PrincipalAxes(exact(self.shift) + mean, vectors * largest.sign(), variances.clamp_min(0), total)
 
     @abstractmethod
     def add_products(self, y: Tensor) -> None:
-        """Count in the products of the shifted examples (n, D)."""
+        """Add the products of the shifted examples (n, D) to the second moments."""
 
     @abstractmethod
     def spectrum(self, q: int, n: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
-"""Observation models p(x|h): what the numbers that a decoder puts out mean for the data.
+"""Observation models p(x|h): the distribution of x whose parameters a decoder puts out.
 
 Each turns decoder outputs of shape (n, outputs*C, ...) into log p(x|h) in nats per example, summed over all components,
-into the mean of x and into draws of x. All but the continuous densities are probabilities of discrete data.
+into the mean of x and into draws of x. `discrete` says whether p(x|h) is a probability or a density.
 """
 
 import math
@@ -13,14 +13,17 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
+from genlab.models.scaling import Scaling
 from genlab.numerics.softplus import bernoulli_log_prob, logsigmoid, softplus
 
 Likelihood = Literal["auto", "bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic"]
 
 
-class Observation(nn.Module, ABC):
+class ObservationModel(nn.Module, ABC):
+    """p(x|h) as a function of the decoder's outputs."""
+
     outputs: ClassVar[int] = 1
-    """Numbers that the decoder supplies for each component of x."""
+    """Number of decoder outputs for each component of x."""
     discrete: ClassVar[bool]
     """Whether log_prob is the log-probability of discrete data, or else a log-density."""
 
@@ -38,14 +41,14 @@ class Observation(nn.Module, ABC):
 
     @abstractmethod
     def marginal(self, data: DataSpec) -> Tensor:
-        """Decoder outputs that fit the data's mean without looking at h: where training starts; (outputs*C, ...)."""
+        """Decoder outputs of the best model that ignores h, (outputs*C, ...): training starts from them."""
 
 
 def _logit_of_mean(data: DataSpec) -> Tensor:
     return data.mean.clamp(0.005, 0.995).logit()
 
 
-class Bernoulli(Observation):
+class Bernoulli(ObservationModel):
     """p(x|h) = prod_i m_i^x_i (1 - m_i)^(1 - x_i), m = sigmoid(out), for x in {0, 1}."""
 
     discrete = True
@@ -63,10 +66,10 @@ class Bernoulli(Observation):
         return _logit_of_mean(data)
 
 
-class ContinuousBernoulli(Observation):
+class ContinuousBernoulli(ObservationModel):
     """A density over [0, 1], p(x|h) = C(l) exp(l x)/(1 + exp(l)) with l = out (Loaiza-Ganem & Cunningham 2019).
 
-    Its constant, C(l) = l/tanh(l/2), is what the cross-entropy of grey values lacks to be a likelihood.
+    The cross-entropy of grey values lacks the constant C(l) = l/tanh(l/2), and is no likelihood without it.
     """
 
     discrete = False
@@ -77,7 +80,7 @@ class ContinuousBernoulli(Observation):
 
     @staticmethod
     def log_constant(logits: Tensor) -> Tensor:
-        """log C(l); by its series where l/tanh(l/2) would divide 0 by 0 (the next term is below 1e-9)."""
+        """log C(l); near 0, where l/tanh(l/2) divides 0 by 0, by its series (the next term is below 1e-9)."""
         small = logits.abs() < 0.05
         safe = torch.where(small, torch.ones_like(logits), logits).abs()
         exact = safe.log() - torch.tanh(safe / 2).log()
@@ -97,7 +100,7 @@ class ContinuousBernoulli(Observation):
         return _logit_of_mean(data)
 
 
-class Gaussian(Observation):
+class Gaussian(ObservationModel):
     """p(x|h) = N(x; mu, sigma^2 I) with one learned sigma (Rybkin et al. 2021).
 
     In [0, 1] mu = sigmoid(out). Real components are measured in units of their standard deviation over the training
@@ -105,38 +108,39 @@ class Gaussian(Observation):
     """
 
     discrete = False
-    shift: Tensor
-    scale: Tensor
 
     def __init__(self, data: DataSpec) -> None:
         super().__init__()
         self.bounded = data.support == "unit"
         self.log_sigma = nn.Parameter(torch.tensor(-1.0 if self.bounded else 0.0))
-        unit = torch.ones_like(data.std)
-        self.register_buffer("shift", torch.zeros_like(data.mean) if self.bounded else data.mean)
-        self.register_buffer("scale", unit if self.bounded else torch.where(data.std > 0, data.std, unit))
+        zero, one = torch.zeros_like(data.mean), torch.ones_like(data.std)
+        self.scaling = (
+            Scaling(data, zero, one, identity=True)
+            if self.bounded
+            else Scaling(data, data.mean, torch.where(data.std > 0, data.std, one))
+        )
 
     def log_prob(self, out: Tensor, x: Tensor) -> Tensor:
         mu = out.sigmoid() if self.bounded else out
-        u = (x - self.shift) / self.scale
+        u = self.scaling.inner(x)
         log_p = -0.5 * ((u - mu) * torch.exp(-self.log_sigma)) ** 2 - self.log_sigma - 0.5 * math.log(2 * math.pi)
-        return log_p.flatten(1).sum(1) - self.scale.log().sum()
+        return log_p.flatten(1).sum(1) - self.scaling.scale.log().sum()
 
     def mean(self, out: Tensor) -> Tensor:
-        return out.sigmoid() if self.bounded else self.shift + self.scale * out
+        return out.sigmoid() if self.bounded else self.scaling.outer(out)
 
     def sample(self, out: Tensor) -> Tensor:
-        return self.mean(out) + self.scale * self.log_sigma.exp() * torch.randn_like(out)
+        return self.mean(out) + self.scaling.scale * self.log_sigma.exp() * torch.randn_like(out)
 
     def marginal(self, data: DataSpec) -> Tensor:
         return _logit_of_mean(data) if self.bounded else torch.zeros_like(data.mean)
 
 
-class DiscretizedLogistic(Observation):
-    """Probability of an integer grey level v = 0..K-1, x = v/(K-1), under a logistic density in bins (Kingma et al. 2016):
+class DiscretizedLogistic(ObservationModel):
+    """Probability of a grey level v = 0..K-1, x = v/(K-1), as that of its bin under a logistic density (Kingma et al. 2016):
 
     p(v|h) = sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), a, b = (x -+ 1/2(K-1) - m)/s, the outermost
-    bins reaching to infinity. The product form loses no digits anywhere. The decoder supplies m and log s.
+    bins reaching to infinity. The product form loses no digits anywhere. The decoder puts out m and log s.
     """
 
     discrete = True
@@ -174,7 +178,7 @@ class DiscretizedLogistic(Observation):
         return torch.cat([data.mean, data.std.clamp_min(0.02).log()])
 
 
-FITS: dict[str, tuple[Support, ...]] = {
+SUPPORTS: dict[str, tuple[Support, ...]] = {
     "bernoulli": ("binary",),
     "continuous_bernoulli": ("unit",),
     "gaussian": ("unit", "real"),
@@ -182,15 +186,18 @@ FITS: dict[str, tuple[Support, ...]] = {
 }
 
 
-def observation(likelihood: Likelihood, data: DataSpec) -> Observation:
-    """The observation model of that name, or for `auto` the one that is a likelihood of these data."""
+def observation_model(likelihood: Likelihood, data: DataSpec) -> ObservationModel:
+    """The observation model of that name, or for `auto` the one that is a likelihood of these data.
+
+    Raises GenlabError where the named one does not fit the support of the data.
+    """
     if likelihood == "auto":
         if data.support == "unit":
             likelihood = "continuous_bernoulli" if data.levels is None else "discretized_logistic"
         else:
             likelihood = "bernoulli" if data.support == "binary" else "gaussian"
-    if data.support not in FITS[likelihood]:
-        fitting = ", ".join(name for name, supports in FITS.items() if data.support in supports)
+    if data.support not in SUPPORTS[likelihood]:
+        fitting = ", ".join(name for name, supports in SUPPORTS.items() if data.support in supports)
         why = " (the cross-entropy of grey values is not a likelihood)" if likelihood == "bernoulli" else ""
         remedy = " or dataset.binarize=dynamic" if likelihood == "bernoulli" and data.support == "unit" else ""
         raise GenlabError(

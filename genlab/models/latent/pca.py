@@ -8,9 +8,9 @@ covariance S and the leading eigenvectors U,
     W = U diag(sqrt(l_i - sigma^2)),    sigma^2 = (l_(q+1) + ... + l_D)/(D - q),
 
 up to a rotation of h, fixed here so that the latent axes are the principal ones in the order of variance. There the average
-log p(x) is -1/2 [D log(2 pi) + sum_(i<=q) log l_i + (D - q) log sigma^2 + D]. So there is nothing to descend: training adds up
-moments (latent/moments.py) and solves at the end, or whenever somebody looks. No D x D matrix is inverted; with M = W^T W +
-sigma^2 I,
+log p(x) is -1/2 [D log(2 pi) + sum_(i<=q) log l_i + (D - q) log sigma^2 + D]. So no gradient is needed: training adds up moments
+(latent/moments.py), and the parameters are solved for at the end, or when they are used before. No D x D matrix is inverted;
+with M = W^T W + sigma^2 I,
 
     log|C| = log|M| + (D - q) log sigma^2,    d^T C^-1 d = (|d|^2 - d^T W M^-1 W^T d)/sigma^2,    E[h|x] = M^-1 W^T (x - mu).
 """
@@ -75,7 +75,7 @@ class PCA(GenerativeModel):
             self.moments: Moments = SketchedMoments(data.mean, columns=min(data.dim, 8 * q + 100))
         else:
             self.moments = ExactMoments(data.mean)
-        # Before training, the optimum for components that are independent: all that the specification tells.
+        # Before training: the optimum for independent components, which follows from the data specification.
         variances, order = data.std.flatten().double().square().sort(descending=True)
         unit = one_hot(order[:q], data.dim).float()
         self.mean = _parameter(data.mean)
@@ -104,18 +104,18 @@ class PCA(GenerativeModel):
         self.solved_at.fill_(count)
 
     def _noise(self, variances: Tensor, total: Tensor) -> Tensor:
-        """sigma^2: the mean variance of the axes that are discarded, or of the last one where none is, which gives C = S too."""
+        """sigma^2: the mean variance of the discarded axes. Where none is, that of the last axis, so that C = S."""
         rest = self.data.dim - self.latent_dim
         noise = (total - variances.sum()) / rest if rest else variances[-1]
         return noise.clamp_min(self._least_variance(float(variances[0]))).float()
 
     def _least_variance(self, largest: float) -> float:
-        """What counts as 0: rounding of the data, which are float32, and of the eigenvalues."""
+        """Variances below this count as 0: rounding of the data, which are float32, and of the eigenvalues."""
         rounding = torch.finfo(torch.float32).eps * max(abs(self.data.low), abs(self.data.high))
         return max(rounding**2, 1e-12 * largest, 1e-30)
 
     def remarks(self) -> list[str]:
-        """One line where the likelihood has no maximum, because the data lie in a subspace."""
+        """One line where the likelihood has no maximum because the data lie in a subspace."""
         self.solve()
         zero = 1.001 * self._least_variance(float(self.eigenvalues[0]))
         if float(self.noise_variance) > zero:
@@ -160,14 +160,14 @@ class PCA(GenerativeModel):
     @torch.no_grad()
     def sample_loop(self, n: int, mean: bool | None = None) -> Iterator[Tensor]:
         """h ~ N(0, I), then W h + mu for `mean` (as pictures are shown) or x ~ p(x|h) (the default for vectors)."""
-        x = self._place(torch.randn(n, self.latent_dim, device=self.device))
+        x = self._mean_of(torch.randn(n, self.latent_dim, device=self.device))
         if not (self.data.is_image if mean is None else mean):
             x = x + self.noise_variance.sqrt() * torch.randn_like(x)
-        yield self._within(x)
+        yield self._clipped(x)
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Orthogonal projection on mu + span U, the linear map of least squared error: not decode(encode(x)), which shrinks."""
+        """Orthogonal projection on mu + span U, the linear map of least squared error; decode(encode(x)) would shrink x."""
         return self.reconstruct_with(x, self.latent_dim)
 
     @torch.no_grad()
@@ -178,11 +178,11 @@ class PCA(GenerativeModel):
 
     @torch.no_grad()
     def reconstruct_with(self, x: Tensor, components: int) -> Tensor:
-        """Projection on the first so many axes."""
+        """Projection on the first `components` axes."""
         self.solve()
         axes = self.components[:components].flatten(1)
         projection = (x - self.mean).flatten(1) @ axes.T @ axes
-        return self._within(self.mean + projection.view_as(x))
+        return self._clipped(self.mean + projection.view_as(x))
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ class PCA(GenerativeModel):
     @torch.no_grad()
     def decode(self, h: Tensor) -> Tensor:
         """E[x|h] = W h + mu."""
-        return self._within(self._place(h))
+        return self._clipped(self._mean_of(h))
 
     def spectrum(self) -> tuple[Tensor, float]:
         self.solve()
@@ -206,15 +206,16 @@ class PCA(GenerativeModel):
         self.solve()
         return self.components
 
-    def _place(self, h: Tensor) -> Tensor:
+    def _mean_of(self, h: Tensor) -> Tensor:
+        """W h + mu, (n, *shape)."""
         W, _, _ = self.factors()
         x: Tensor = self.mean + (h @ W.to(h.dtype).T).unflatten(1, self.data.shape)
         return x
 
-    def _within(self, x: Tensor) -> Tensor:
+    def _clipped(self, x: Tensor) -> Tensor:
         return x if self.data.support == "real" else x.clamp(0, 1)
 
 
 def _parameter(value: Tensor) -> nn.Parameter:
-    """A parameter that no optimizer moves."""
+    """A parameter without a gradient, which no optimizer changes."""
     return nn.Parameter(value.clone().contiguous(), requires_grad=False)

@@ -6,14 +6,14 @@ q(h|x) = N(h; mu(x), sigma^2(x) I). Training maximises the evidence lower bound,
     log p(x) >= ELBO = E_q(h|x)[log p(x|h)] - KL(q(h|x) || p(h)),
 
 with the first (reconstruction) term estimated by L draws h = mu + sigma * eps, eps ~ N(0, I), and the second (prior
-matching) term in closed form, KL = 1/2 sum_j (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1). What changes it, each an option:
+matching) term in closed form, KL = 1/2 sum_j (mu_j^2 + sigma_j^2 - log sigma_j^2 - 1). Options that change the objective:
 
     k > 1            maximises L_k = E log (1/k) sum_i w_i, w = p(x, h)/q(h|x), instead (IWAE: Burda et al. 2016)
-    beta, kl_warmup  reconstruction - beta KL (Higgins et al. 2017), beta rising from 0 at first (Bowman et al. 2016)
-    capacity         reconstruction - beta |KL - C| with C rising from 0 to that many nats instead (Burgess et al. 2018)
-    free_bits        no component's KL, averaged over the batch, counts less than that many nats (Kingma et al. 2016)
+    beta, kl_warmup  reconstruction - beta KL (Higgins et al. 2017); beta rises from 0 at first (Bowman et al. 2016)
+    capacity         reconstruction - beta |KL - C|; C rises from 0 to that many nats (Burgess et al. 2018)
+    free_bits        the KL of a component, averaged over the batch, counts at least that many nats (Kingma et al. 2016)
     prior            a mixture or a VampPrior (latent/priors.py) in the place of N(0, I); the KL term is then an estimate
-    conditional      p(x|y): encoder and decoder are told the class (Sohn et al. 2015), and p(x) = sum_y p(x|y)/K
+    conditional      p(x|y): encoder and decoder take the class y too (Sohn et al. 2015), and p(x) = sum_y p(x|y)/K
 """
 
 import math
@@ -21,7 +21,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.config.types import Count, NonNegative, Positive, Share
@@ -29,29 +28,18 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics, Quantity
-from genlab.models.conditioning import num_classes_of, wanted_classes
-from genlab.models.latent.observation import Likelihood, observation
-from genlab.models.latent.priors import PriorName, StandardNormal, log_normal, prior_of
-from genlab.networks.autoencoders import Network, encoder_and_decoder, start_at, with_classes
+from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot
+from genlab.models.latent.normal import gaussian_kl, gaussian_kls, log_normal
+from genlab.models.latent.observation import Likelihood, observation_model
+from genlab.models.latent.priors import PriorName, StandardNormal, prior_of
+from genlab.models.scaling import Scaling
+from genlab.networks.autoencoders import Network, encoder_and_decoder, set_output_bias, with_classes
 from genlab.networks.mlp import Activation
 from genlab.optimizers.recipe import Recipe
 
 
-def gaussian_kls(mu: Tensor, log_var: Tensor) -> Tensor:
-    """KL(N(mu, exp(log_var)) || N(0, 1)) in nats, of each component."""
-    return 0.5 * (mu.square() + log_var.exp() - log_var - 1)
-
-
-def gaussian_kl(mu: Tensor, log_var: Tensor) -> Tensor:
-    """KL(N(mu, diag exp(log_var)) || N(0, I)) in nats, summed over the last dimension."""
-    return gaussian_kls(mu, log_var).sum(-1)
-
-
 class VAE(GenerativeModel):
     """Encoder and decoder are feed-forward or convolutional mirror images of each other around h."""
-
-    shift: Tensor
-    scale: Tensor
 
     quantities: ClassVar[Mapping[str, Quantity]] = {
         "elbo": Quantity("nats", "higher", lower_bound=True),
@@ -84,15 +72,15 @@ class VAE(GenerativeModel):
     ) -> None:
         super().__init__(data, optimizer)
         latent_dim = latent_dim or (20 if data.is_image else min(20, data.dim))
-        if kl_warmup is None:  # the few numbers of a vector pay for a code only once it is good
+        if kl_warmup is None:  # for the few numbers of a vector, a code is worth its KL only once it is good
             kl_warmup = 0.0 if data.is_image or k > 1 or free_bits else 0.5
-        refuse_misfit(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
+        check_objective(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
         self.latent_dim, self.k, self.mc_samples = latent_dim, k, mc_samples
         self.beta, self.capacity, self.kl_warmup, self.free_bits = beta, capacity, kl_warmup, free_bits
         self.num_classes = num_classes_of(data, conditional)
         self.bound = "elbo_given_class" if conditional else "elbo"  # of log p(x|y), or of log p(x)
         self.classifies = conditional
-        self.observation = observation(likelihood, data)
+        self.observation = observation_model(likelihood, data)
         self.discrete = self.observation.discrete
         self.encoder, self.decoder = encoder_and_decoder(
             data,
@@ -105,10 +93,8 @@ class VAE(GenerativeModel):
             activation=activation,
             num_classes=self.num_classes,
         )
-        start_at(self.decoder, self.observation.marginal(data))  # the best model that ignores h
-        self.standardise = data.support == "real"
-        self.register_buffer("shift", data.mean)
-        self.register_buffer("scale", data.std.clamp_min(1e-6))
+        set_output_bias(self.decoder, self.observation.marginal(data))  # the best model that ignores h
+        self.scaling = Scaling.standard(data)
         if conditional and prior == "vamp":
             raise GenlabError("model.prior=vamp has examples without a class; set model.conditional=false")
         self.prior = prior_of(prior, data, self.posterior, latent_dim, components)
@@ -129,8 +115,8 @@ class VAE(GenerativeModel):
                 yield {"loss": -bound.detach(), self.bound: log_w.detach().mean(), "iw_bound": bound.detach()}
                 continue
             reconstruction, kl = self.terms(batch.x, self.mc_samples, y)
-            ramp = batch.risen(self.kl_warmup)
-            loss = self.price(kl, ramp) - reconstruction.mean()
+            ramp = batch.linear_warmup(self.kl_warmup)
+            loss = self.weighted_kl(kl, ramp) - reconstruction.mean()
             self.descend(optimizer, loss)
             reconstruction, kl = reconstruction.detach().mean(), kl.detach().sum(-1).mean()
             found = {"loss": loss.detach(), self.bound: reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
@@ -138,8 +124,8 @@ class VAE(GenerativeModel):
                 found["ramp"] = torch.as_tensor(ramp, device=kl.device)
             yield found
 
-    def price(self, kl: Tensor, ramp: float | Tensor) -> Tensor:
-        """What the loss takes for the KL terms (n, latent_dim), when `ramp` has risen from 0 to 1."""
+    def weighted_kl(self, kl: Tensor, ramp: float | Tensor) -> Tensor:
+        """Term of the loss, a scalar, for KL terms (n, latent_dim); `ramp` is the warm-up, which rises from 0 to 1."""
         if self.free_bits:
             return ramp * self.beta * kl.mean(0).clamp_min(self.free_bits).sum()
         if self.capacity is not None:
@@ -147,13 +133,13 @@ class VAE(GenerativeModel):
         return ramp * self.beta * kl.sum(-1).mean()
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:
-        """Classes as a conditional model is told them, (n, classes); None for any other."""
-        return F.one_hot(y, self.num_classes).float() if self.num_classes and y is not None else None
+        """Classes as the networks take them, (n, num_classes); None for an unconditional model."""
+        return one_hot(y, self.num_classes)
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log variance of q(h|x), or q(h|x, y), each of shape (n, latent_dim)."""
-        seen = (x - self.shift) / self.scale if self.standardise else x
-        mu, log_var = self.encoder(with_classes(seen, y, self.encoder)).float().chunk(2, dim=1)
+        u = self.scaling.inner(x)
+        mu, log_var = self.encoder(with_classes(u, y, self.encoder)).float().chunk(2, dim=1)
         return mu, log_var
 
     def log_likelihood(self, h: Tensor, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -164,11 +150,6 @@ class VAE(GenerativeModel):
         out = self.decoder(with_classes(h.flatten(0, 1), ys, self.decoder)).float()
         log_p: Tensor = self.observation.log_prob(out, xs)
         return log_p.reshape(k, len(x))
-
-    def elbo_terms(self, x: Tensor, mc_samples: int, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Reconstruction and KL term of the ELBO, each of shape (n,), in nats."""
-        reconstruction, kls = self.terms(x, mc_samples, y)
-        return reconstruction, kls.sum(-1)
 
     def terms(self, x: Tensor, mc_samples: int, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(1/L) sum_l log p(x|h_l), h_l ~ q(h|x): (n,); and KL(q(h|x) || p(h)) by component: (n, latent_dim). In nats.
@@ -194,7 +175,7 @@ class VAE(GenerativeModel):
 
     @torch.no_grad()
     def log_weights(self, x: Tensor, k: int) -> Tensor:
-        """`log_ratios` of p(x). A conditional model draws y ~ q(y|x) as it classifies, with p(y) = 1/K."""
+        """`log_ratios` of p(x). A conditional model draws y ~ q(y|x), see `classify`, and has p(y) = 1/K."""
         if not self.num_classes:
             return self.log_ratios(x, k)
         log_q = self.classify(x)
@@ -204,7 +185,7 @@ class VAE(GenerativeModel):
 
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
-        """log q(y|x), (n, classes): a softmax over the bounds on log p(x|y), with h at its mean. Conditional models only."""
+        """log q(y|x), (n, num_classes): a softmax over the bounds on log p(x|y), with h at its mean. Conditional models only."""
         bounds = []
         for k in range(self.num_classes):
             y = self.one_hot(torch.full((len(x),), k, device=x.device))
@@ -212,14 +193,18 @@ class VAE(GenerativeModel):
             bounds.append(self.log_likelihood(mu.unsqueeze(0), x, y)[0] - gaussian_kl(mu, log_var))
         return torch.stack(bounds, 1).log_softmax(1)
 
+    def predicted_classes(self, x: Tensor) -> Tensor | None:
+        """The most probable classes of x, one-hot (n, num_classes); None for an unconditional model."""
+        return self.one_hot(self.classify(x).argmax(1)) if self.num_classes else None
+
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         y = self.one_hot(batch.y)
         reconstruction, kls = self.terms(batch.x, self.mc_samples, y)
         kl = kls.sum(-1)
-        # What is priced for a whole batch has no share for each example.
-        whole = self.free_bits > 0 or self.capacity is not None
-        loss = (self.price(kls, 1.0) if whole else self.beta * kl) - reconstruction
+        # With free bits or a capacity the KL term belongs to the batch as a whole, not to each example.
+        of_batch = self.free_bits > 0 or self.capacity is not None
+        loss = (self.weighted_kl(kls, 1.0) if of_batch else self.beta * kl) - reconstruction
         found = {"loss": loss, self.bound: reconstruction - kl, "reconstruction": reconstruction, "kl": kl}
         if self.k > 1:
             bound = self.log_ratios(batch.x, self.k, y).logsumexp(0) - math.log(self.k)
@@ -232,11 +217,7 @@ class VAE(GenerativeModel):
 
         A conditional model draws the classes `labels` in turns, or else all of them. Raises GenlabError for others.
         """
-        y = None
-        if self.num_classes or labels is not None:
-            y = wanted_classes(list(range(self.num_classes)) if labels is None else labels, n, self.num_classes).to(
-                self.device
-            )
+        y = classes_to_sample(labels, n, self.num_classes, self.device)
         out = self.decoder(with_classes(self.prior.sample(n), y, self.decoder)).float()
         show_mean = self.data.is_image if mean is None else mean
         yield self.observation.mean(out) if show_mean else self.observation.sample(out)
@@ -244,12 +225,13 @@ class VAE(GenerativeModel):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[x|h] at the mean h of q(h|x)."""
-        y = self.one_hot(self.classify(x).argmax(1)) if self.num_classes else None
+        y = self.predicted_classes(x)
         return self.decode(self.posterior(x, y)[0], y)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        return self.posterior(x, self.one_hot(self.classify(x).argmax(1)) if self.num_classes else None)[0]
+        """Mean of q(h|x), (n, latent_dim)."""
+        return self.posterior(x, self.predicted_classes(x))[0]
 
     @torch.no_grad()
     def decode(self, h: Tensor, y: Tensor | None = None) -> Tensor:
@@ -259,10 +241,10 @@ class VAE(GenerativeModel):
         return self.observation.mean(self.decoder(with_classes(h, y, self.decoder)).float())
 
 
-def refuse_misfit(
+def check_objective(
     k: int, prior: str, *, beta: float, capacity: float | None, kl_warmup: float, free_bits: float
 ) -> None:
-    """What changes the KL term needs one: the importance-weighted bound has none."""
+    """Raises GenlabError for options of the KL term that exclude each other, and for k > 1, whose bound has no KL term."""
     changed = {
         "beta": (beta, 1.0),
         "capacity": (capacity, None),
@@ -276,7 +258,7 @@ def refuse_misfit(
                 f"model.{key}={value}: the importance-weighted bound (model.k={k}) has no KL term; set model.{key}={neutral}"
             )
     if capacity is not None and not beta:
-        raise GenlabError(f"model.capacity={capacity}: with model.beta=0 the KL term has no price; set model.beta=10")
+        raise GenlabError(f"model.capacity={capacity}: with model.beta=0 the KL term has no weight; set model.beta=10")
     if free_bits and capacity is not None:
         raise GenlabError(f"model.free_bits={free_bits} and model.capacity={capacity}: set one of the two")
     if free_bits and prior != "normal":

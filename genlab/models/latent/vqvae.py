@@ -2,28 +2,23 @@
 
 The encoder gives P vectors z_e(x)_i, one for each place of a coarse grid (convolutions) or P of no place (feed-forward). Each
 is replaced by the nearest vector of the codebook, z_i = argmin_k ||z_e(x)_i - e_k||^2, and the decoder sees z_q,i = e_(z_i).
-The argmin has no derivative: the gradient of z_q is handed on to z_e as it is (straight through). The loss of an example is
+The argmin has no derivative: z_e takes the gradient of z_q unchanged (straight through). The loss of an example is
 
     L = -log p(x|z_q) + beta sum_i ||z_e(x)_i - sg(z_q,i)||^2 - log p(z),        sg: constant for the gradient.
 
-The first two terms train encoder and decoder; the second, with the `commitment` beta, keeps the encoder near the vectors that
-it chose. The codebook takes no gradient. It is a running k-means: with n_k choices of k in a batch and a `decay` g,
+The first two terms train encoder and decoder. The second, with the `commitment` beta, keeps the encoder near the vectors that
+it chose. The codebook takes no gradient: it is a running k-means (latent/codebook.py). The `perplexity` of a batch is exp H of
+its choices: K where all vectors are equally frequent, 1 where only one is chosen.
 
-    N_k <- g N_k + (1 - g) n_k,        m_k <- g m_k + (1 - g) sum_{i: z_i = k} z_e,i,        e_k = m_k / N_k,
-
-N_k smoothed so that it never vanishes (Laplace). It starts with k-means on the first batch, and a vector that is hardly chosen
-any more starts anew at what the encoder puts out (Dhariwal et al. 2020). The `perplexity` of a batch is exp H of its choices:
-K where all are equally frequent, 1 where one is left.
-
-The last term trains the prior p(z) = prod_i p(z_i|z_<i), a causal transformer (autoregressive.py), and nothing else. With it
-the model has a likelihood, and of log p(x) = log sum_z p(z) p(x|z) the one term z = z(x) is a lower bound:
+The last term trains the prior p(z) = prod_i p(z_i|z_<i), a causal transformer (networks/causal_transformer.py), and nothing
+else. With it the model has a likelihood. In log p(x) = log sum_z p(z) p(x|z) the single term z = z(x) is a lower bound:
 
     log p(x) >= log p(x|z(x)) + log p(z(x)),        with -log2 p(z(x)) the length of the code in bits.
 
-The prior learns beside the autoencoder, from codes that still change. One half of the training for each in turn was tried on
-MNIST, in the same time, and was worse: the codes settle early, and a prior that starts late sees too few of them. Nothing in
-L limits how much a code says, and so P and K do: with too many symbols it repeats the noise of the pixels, which costs the
-prior as much as it saves the decoder.
+The prior learns at the same time as the autoencoder, from codes that still change. Training the autoencoder in the first half
+and the prior in the second was worse on MNIST, in the same time: the codes settle early, and a prior that starts late sees too
+few of them. Nothing in L limits the information in a code; P and K do. With too many symbols the code repeats the noise of the
+pixels, which costs the prior as much as it saves the decoder.
 """
 
 import math
@@ -31,106 +26,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from genlab.config.types import Count, NonNegative, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import GenerativeModel, Metrics, Quantity
-from genlab.models.latent.observation import Likelihood, observation
-from genlab.networks.causal_transformer import Autoregressive
-from genlab.networks.code_grids import networks_of_positions
+from genlab.models.latent.codebook import Codebook, perplexity, straight_through
+from genlab.models.latent.observation import Likelihood, observation_model
+from genlab.models.scaling import Scaling
+from genlab.networks.causal_transformer import CausalTransformer
+from genlab.networks.code_grids import code_networks
 from genlab.networks.mlp import Activation
 from genlab.optimizers.recipe import Recipe
 
-LLOYD = 10  # steps of k-means at the start
-NOISE_RATE = 10  # for log sigma of p(x|z), in units of the networks' rate: with fine codes it has far to go
-SMOOTHING = 1e-5  # choices that every vector has for nothing
-
-
-class Codebook(nn.Module):
-    """K vectors of dimension `dim`, each at the running mean of the vectors that were nearest to it."""
-
-    vectors: Tensor
-    counts: Tensor
-    sums: Tensor
-    seeded: Tensor
-
-    def __init__(self, size: int, dim: int, decay: float, revival: float) -> None:
-        super().__init__()
-        self.size, self.decay, self.revival = size, decay, revival
-        self.register_buffer("vectors", torch.randn(size, dim))
-        self.register_buffer("counts", torch.ones(size))
-        self.register_buffer("sums", self.vectors.clone())
-        self.register_buffer("seeded", torch.zeros((), dtype=torch.bool))
-
-    @torch.no_grad()
-    def nearest(self, z: Tensor) -> Tensor:
-        """argmin_k ||z - e_k||^2 for z (..., dim): int64 (...)."""
-        with torch.autocast(z.device.type, enabled=False):
-            # ||z - e||^2 = ||z||^2 - 2 (z.e - ||e||^2/2), of which the first does not depend on k
-            half = 0.5 * self.vectors.square().sum(1)
-            scores = torch.addmm(-half, z.flatten(0, -2), self.vectors.T)
-        return scores.argmax(1).view(z.shape[:-1])
-
-    def lookup(self, indices: Tensor) -> Tensor:
-        """e_z for indices z (...): (..., dim)."""
-        return F.embedding(indices, self.vectors)
-
-    @torch.no_grad()
-    def follow(self, z: Tensor, indices: Tensor, decay: float | None = None) -> Tensor:
-        """Take vectors z (..., dim), which chose `indices` (...), into the running means; returns the choices n_k, (K,)."""
-        decay = self.decay if decay is None else decay
-        z, indices = z.flatten(0, -2), indices.flatten()
-        with torch.autocast(z.device.type, enabled=False):
-            # Sums by a matrix product: writes to repeated indices are rounded in no fixed order.
-            chosen = F.one_hot(indices, self.size).to(z.dtype)
-            n = chosen.sum(0)
-            self.counts.lerp_(n, 1 - decay)
-            self.sums.lerp_(chosen.T @ z, 1 - decay)
-        self._revive(z)
-        total = self.counts.sum()
-        smooth = (self.counts + SMOOTHING) * (total / (total + self.size * SMOOTHING))
-        self.vectors.copy_(self.sums / smooth[:, None])
-        return n
-
-    def _revive(self, z: Tensor) -> None:
-        """Give each vector that is hardly chosen any more the place of a random one of z (n, dim), and a fair count."""
-        fair = self.counts.sum() / self.size
-        dead = self.counts < self.revival * fair
-        places = z[torch.randint(len(z), (self.size,), device=z.device)]
-        self.counts.copy_(torch.where(dead, fair, self.counts))
-        self.sums.copy_(torch.where(dead[:, None], fair * places, self.sums))
-
-    @torch.no_grad()
-    def seed(self, z: Tensor) -> None:
-        """Start at random ones of the vectors z (..., dim), and move them by a few steps of k-means."""
-        flat = z.flatten(0, -2)
-        order = torch.randperm(len(flat), device=z.device)
-        self.vectors.copy_(flat[order[torch.arange(self.size, device=z.device) % len(flat)]])
-        for _ in range(LLOYD):
-            self.follow(flat, self.nearest(flat), decay=0.0)
-        self.seeded.fill_(True)
-
-
-def perplexity(counts: Tensor) -> Tensor:
-    """exp H of the shares that `counts` (K,) have of their sum."""
-    p = counts / counts.sum()
-    return (-torch.xlogy(p, p).sum()).exp()
-
-
-def straight_through(z: Tensor, quantised: Tensor) -> Tensor:
-    """`quantised`, with the derivative of z."""
-    return z + (quantised - z).detach()
+NOISE_RATE = (
+    10  # for log sigma of p(x|z), in units of the networks' learning rate: with fine codes sigma changes by much
+)
 
 
 class VQVAE(GenerativeModel):
     """Encoder, codebook and decoder, and a prior of the codes, all trained at the same time on the same batches."""
-
-    shift: Tensor
-    scale: Tensor
 
     quantities: ClassVar[Mapping[str, Quantity]] = {
         "elbo": Quantity("nats", "higher", lower_bound=True),
@@ -162,23 +79,21 @@ class VQVAE(GenerativeModel):
         super().__init__(data, optimizer)
         codebook = codebook or (256 if data.is_image else 32)
         self.commitment = commitment
-        self.observation = observation(likelihood, data)
+        self.observation = observation_model(likelihood, data)
         self.discrete = self.observation.discrete
-        self.encoder, self.decoder, self.positions = networks_of_positions(
+        self.encoder, self.decoder, self.positions = code_networks(
             data,
             network,
             hidden,
             positions,
             dim=code_dim,
             activation=activation,
-            start=self.observation.marginal(data),  # the best model that ignores the code
+            initial_output=self.observation.marginal(data),  # the best model that ignores the code
         )
         self.latent_dim = self.positions * code_dim
         self.codebook = Codebook(codebook, code_dim, decay, revival)
-        self.prior = Autoregressive(self.positions, codebook, prior_width, prior_depth, prior_dropout)
-        self.standardise = data.support == "real"
-        self.register_buffer("shift", data.mean)
-        self.register_buffer("scale", data.std.clamp_min(1e-6))
+        self.prior = CausalTransformer(self.positions, codebook, prior_width, prior_depth, prior_dropout)
+        self.scaling = Scaling.standard(data)
         groups: list[dict[str, object]] = [{"params": [*self.encoder.parameters(), *self.decoder.parameters()]}]
         if noise := list(self.observation.parameters()):
             groups.append({"params": noise})
@@ -203,7 +118,7 @@ class VQVAE(GenerativeModel):
             reconstruction = self.log_likelihood(straight_through(z_e, z_q), batch.x).mean()
             commitment = self.commitment * (z_e - z_q).square().sum((1, 2)).mean()
             self.descend(self.optimizers["vqvae"], commitment - reconstruction)
-            used = self.codebook.follow(z_e.detach(), z)
+            used = self.codebook.update(z_e.detach(), z)
 
             prior = self.descend(self.optimizers["prior"], -self.prior.log_prob(z).mean())
             reconstruction, commitment = reconstruction.detach(), commitment.detach()
@@ -218,7 +133,7 @@ class VQVAE(GenerativeModel):
 
     def features(self, x: Tensor) -> Tensor:
         """z_e(x), shape (n, positions, code_dim)."""
-        out: Tensor = self.encoder((x - self.shift) / self.scale if self.standardise else x)
+        out: Tensor = self.encoder(self.scaling.inner(x))
         return out.float()
 
     def log_likelihood(self, z_q: Tensor, x: Tensor) -> Tensor:
@@ -227,7 +142,7 @@ class VQVAE(GenerativeModel):
 
     @torch.no_grad()
     def symbols(self, x: Tensor) -> Tensor:
-        """z(x): int64 below the size of the codebook, shape (n, positions)."""
+        """z(x), indices into the codebook: int64, shape (n, positions)."""
         return self.codebook.nearest(self.features(x))
 
     @torch.no_grad()
@@ -238,7 +153,7 @@ class VQVAE(GenerativeModel):
 
     @torch.no_grad()
     def rate_bits(self, x: Tensor) -> Tensor:
-        """-log2 p(z(x)), shape (n,): bits that the code of x takes, with the prior as the model of an arithmetic coder."""
+        """-log2 p(z(x)), shape (n,): bits of the code of x in arithmetic coding with the prior as the model."""
         return -self.prior.log_prob(self.symbols(x)) / math.log(2)
 
     def code_bits(self) -> float:
@@ -263,7 +178,7 @@ class VQVAE(GenerativeModel):
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
-        """How the codebook is used by examples of each split: perplexity, and the share of vectors that anything chooses."""
+        """Use of the codebook by examples of each split: perplexity, and the share of vectors that are chosen at all."""
         found: Metrics = {}
         for name, x in (("train", train), ("held_out", held_out)):
             if x is not None:
@@ -285,10 +200,10 @@ class VQVAE(GenerativeModel):
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """z_q(x) in one row, (n, positions * code_dim)."""
+        """z_q(x), flattened: (n, positions * code_dim)."""
         return self.codebook.lookup(self.symbols(x)).flatten(1)
 
     @torch.no_grad()
     def decode(self, h: Tensor) -> Tensor:
-        """E[x|h]; h need not lie in the codebook, so that one can interpolate."""
+        """E[x|h] of h (n, positions * code_dim), whose vectors may lie between those of the codebook."""
         return self.observation.mean(self.decoder(h.unflatten(1, (self.positions, -1))).float())

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.inference.pictures import interpolation_of_draws
+from genlab.inference.latent_pictures import interpolation_of_draws
 from genlab.inference.sampling import BLOCK, classes_asked, draw
 from genlab.models.adversarial.gan import EQUILIBRIUM, GAN
-from genlab.models.adversarial.generator import frozen
-from genlab.networks.adversarial import discriminator, generator, joined
+from genlab.models.adversarial.implicit_model import frozen_parameters
+from genlab.networks.discriminators import discriminator
+from genlab.networks.generators import generator
 from genlab.optimizers.algorithms import adam, sgd
 from genlab.optimizers.recipe import Recipe
 from tests.helpers.processes import assert_refused, call
@@ -67,7 +68,7 @@ def normal_batches(n: int, size: int, mu: float = 0.0, sigma: float = 1.0, dim: 
         yield Batch(mu + sigma * torch.randn(size, dim), None, i / n)
 
 
-def judged(shift: float, scale: float, hidden: list[int], steps: int, recipe: Recipe) -> GAN:
+def trained_discriminator(shift: float, scale: float, hidden: list[int], steps: int, recipe: Recipe) -> GAN:
     """D trained against samples N(shift, scale^2), data being N(0, 1)."""
     gan = build(line(), recipe, critic_hidden=hidden, critic_steps=10**9)
     gan.generator = Given(shift, scale)
@@ -97,7 +98,7 @@ def quadrature(shift: float, scale: float) -> tuple[Tensor, Tensor, Tensor, floa
 def test_discriminator_reaches_the_log_density_ratio_and_the_value_that_follows(
     shift: float, scale: float, hidden: list[int]
 ) -> None:
-    gan = judged(shift, scale, hidden, 1500, adversarial(1e-2))
+    gan = trained_discriminator(shift, scale, hidden, 1500, adversarial(1e-2))
     x, p_r, p_g, js = quadrature(shift, scale)
     with torch.no_grad():
         a = gan.logit(x[:, None].float()).double()
@@ -114,7 +115,7 @@ def test_discriminator_reaches_the_log_density_ratio_and_the_value_that_follows(
 
 
 def test_logged_value_and_js_are_those_of_the_discriminator_that_is_there() -> None:
-    gan = judged(1.0, 1.0, [], 1000, adversarial(2e-2))
+    gan = trained_discriminator(1.0, 1.0, [], 1000, adversarial(2e-2))
     torch.manual_seed(1)
     found = gan.evaluate(Batch(torch.randn(200_000, 1), None, 1.0))
     _, _, _, js = quadrature(1.0, 1.0)
@@ -124,7 +125,7 @@ def test_logged_value_and_js_are_those_of_the_discriminator_that_is_there() -> N
 
 
 def test_at_equal_densities_all_is_still_at_one_half() -> None:
-    gan = judged(0.0, 1.0, [32, 32], 1000, adversarial(1e-3))
+    gan = trained_discriminator(0.0, 1.0, [32, 32], 1000, adversarial(1e-3))
     torch.manual_seed(1)
     found = gan.evaluate(Batch(torch.randn(100_000, 1), None, 1.0))
     assert float(found["value"].mean()) == pytest.approx(-2 * math.log(2), abs=0.01)
@@ -180,7 +181,7 @@ def test_dirac_gan_orbits_without_and_converges_with_r1(game: str, r1: float) ->
 def test_penalty_is_half_gamma_times_the_mean_squared_gradient() -> None:
     gan = build(line(3), r1=0.7)
     x, x_g = torch.randn(50, 3), torch.randn(50, 3)
-    _, _, penalty = gan.compare(x.clone(), x_g, None)
+    _, _, penalty = gan.logits_and_penalty(x.clone(), x_g, None)
     z = x.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(gan.logit(z).sum(), z)
     assert float(penalty) == pytest.approx(0.35 * float(gradient.square().sum(1).mean()), rel=1e-5)
@@ -220,7 +221,7 @@ def test_generator_moves_once_in_so_many_steps(critic_steps: int) -> None:
 
 def test_generator_step_leaves_no_gradient_in_the_discriminator() -> None:
     gan = build(line())
-    with frozen(gan.discriminator):
+    with frozen_parameters(gan.discriminator):
         gan.logit(gan.generate(gan.noise(8))).sum().backward()
     assert all(p.grad is None for p in gan.discriminator.parameters())
     assert all(p.grad is not None for p in gan.generator.parameters())
@@ -239,12 +240,12 @@ def test_instance_noise_falls_to_nothing_along_a_line() -> None:
     gan = build(line(), instance_noise=2.0)
     seen: list[float] = []
 
-    class Ear(Slope):
+    class Listener(Slope):
         def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
             seen.append(float(x.detach()[: len(x) // 2].std()))
             return super().forward(x, y)
 
-    gan.discriminator = Ear(0.1)  # type: ignore[assignment]
+    gan.discriminator = Listener(0.1)  # type: ignore[assignment]
     gan.optimizers["discriminator"] = adam_recipe()(gan.discriminator.parameters())
     list(gan.train_loop(Batch(torch.zeros(5000, 1), None, p) for p in (0.0, 0.5, 0.999)))
     for found, expected in zip(seen[::2], (2.0, 1.0, 0.002), strict=True):
@@ -283,7 +284,7 @@ def test_truncated_noise_is_that_of_the_truncated_normal_distribution() -> None:
     gan = build(line(), latent_dim=50)
     torch.manual_seed(0)
     c = 0.8
-    h = gan.truncated(20_000, c)
+    h = gan.truncated_noise(20_000, c)
     assert float(h.abs().max()) <= c
     mass = math.erf(c / math.sqrt(2))
     variance = 1 - 2 * c * math.exp(-(c**2) / 2) / math.sqrt(2 * math.pi) / mass
@@ -295,16 +296,16 @@ def test_way_between_two_codes_stays_on_the_shell() -> None:
     gan = build(line(), latent_dim=100)
     torch.manual_seed(0)
     start, end = gan.draw_codes(50), gan.draw_codes(50)
-    torch.testing.assert_close(gan.between(start, end, 0.0), start, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(gan.between(start, end, 1.0), end, atol=1e-4, rtol=1e-4)
-    middle = gan.between(start, end, 0.5).norm(dim=1)
+    torch.testing.assert_close(gan.interpolate(start, end, 0.0), start, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(gan.interpolate(start, end, 1.0), end, atol=1e-4, rtol=1e-4)
+    middle = gan.interpolate(start, end, 0.5).norm(dim=1)
     torch.testing.assert_close(middle, (start.norm(dim=1) + end.norm(dim=1)) / 2, atol=1e-3, rtol=1e-4)
     uniform = build(line(), latent="uniform")
     h = uniform.draw_codes(1000)
     assert float(h.min()) >= -1
     assert float(h.max()) <= 1
     assert float(h.var()) == pytest.approx(1 / 3, rel=0.05)
-    torch.testing.assert_close(uniform.between(h[:5], h[5:10], 0.25), 0.75 * h[:5] + 0.25 * h[5:10])
+    torch.testing.assert_close(uniform.interpolate(h[:5], h[5:10], 0.25), 0.75 * h[:5] + 0.25 * h[5:10])
 
 
 # Supports
@@ -371,7 +372,7 @@ def test_conditional_samples_are_of_their_class(conditioning: str) -> None:
 
 
 class Echo(nn.Module):
-    """x = the class that G is told."""
+    """x = the class y."""
 
     def forward(self, h: Tensor) -> Tensor:
         return h[:, -3:].argmax(1, keepdim=True).float()
@@ -400,10 +401,11 @@ def test_pictures_of_a_conditional_model_keep_the_class_of_where_they_start() ->
 
 def test_a_projection_says_nothing_at_first() -> None:
     torch.manual_seed(0)
-    judge = discriminator(line(2, classes=3), "mlp", [8], num_classes=3)
+    projecting = discriminator(line(2, classes=3), "mlp", [8], num_classes=3)
     x, y = torch.randn(6, 2), torch.eye(3).repeat(2, 1)
-    assert torch.equal(judge(x, y), judge(x))
-    planes = joined(torch.zeros(6, 1, 16, 16), y, discriminator(small_image(), "conv", [4], channels=3))
+    assert torch.equal(projecting(x, y), projecting(x))
+    concatenating = discriminator(small_image(), "conv", [4], num_classes=3, conditioning="concat")
+    planes = concatenating.concatenate(torch.zeros(6, 1, 16, 16), y)
     assert planes.shape == (6, 4, 16, 16)
     assert torch.equal(planes[:, 1:, 3, 5], y)
 

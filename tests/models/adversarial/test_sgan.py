@@ -63,7 +63,7 @@ def test_zero_logits_of_ten_classes_give_ten_elevenths() -> None:
 
 def test_losses_are_those_of_the_docstring() -> None:
     sgan = build(line(2, classes=3), weight_norm=False)
-    sgan.start(torch.randn(50, 2))
+    sgan.initialise(torch.randn(50, 2))
     x, y = torch.randn(20, 2), torch.randint(3, (20,))
     labelled = Batch(torch.randn(20, 2), torch.randint(3, (20,)), 0.0)
     torch.manual_seed(7)
@@ -83,8 +83,8 @@ def test_losses_are_those_of_the_docstring() -> None:
 def test_first_batch_normalises_every_layer(weight_norm: bool) -> None:
     sgan = build(line(5, classes=3), weight_norm=weight_norm, critic_hidden=[40, 30, 20])
     x = 3 + 2 * torch.randn(500, 5)
-    assert sgan.start(x)
-    assert bool(sgan.started)
+    sgan.initialise(x)
+    assert bool(sgan.initialised)
     z = x
     for layer in [*sgan.discriminator.features, sgan.discriminator.head]:
         z = layer(z)
@@ -98,7 +98,7 @@ def test_hidden_weights_keep_their_lengths_and_turn_by_the_rate_over_their_scale
     sgan = build(line(100, classes=3), lr=1e-3, critic_hidden=[200, 200, 200])
     batches = [Batch(torch.randn(50, 100), torch.randint(3, (50,)), 0.0) for _ in range(2)]
     layers = [layer for layer in sgan.discriminator.features if isinstance(layer, nn.Linear)]
-    sgan.start(batches[0].x)
+    sgan.initialise(batches[0].x)
     last = sgan.discriminator.head
     assert isinstance(last, nn.Linear)
     before = [layer.weight.detach().clone() for layer in [*layers, last]]
@@ -172,8 +172,8 @@ def test_noise_is_measured_in_units_of_the_data() -> None:
     configured = configure("model=sgan")["model"]
     assert (configured["noise"], configured["layer_noise"]) == (0.3, 0.5)
     sgan = build(small_data("grey").spec, noise=0.3)
-    blurred = sgan.discriminator.train().features[0](torch.zeros(100, 1, 8, 8))
-    assert float(blurred.std() * sgan.scaling.scale) == pytest.approx(0.3, rel=0.05)
+    noisy = sgan.discriminator.train().features[0](torch.zeros(100, 1, 8, 8))
+    assert float(noisy.std() * sgan.scaling.scale) == pytest.approx(0.3, rel=0.05)
     assert not sgan.discriminator.eval().features[0](torch.zeros(1, 1, 8, 8)).any()
 
 
@@ -196,3 +196,11 @@ def test_unlabelled_examples_help_where_labels_are_few() -> None:
         list(sgan.train_loop(Batch(x[torch.randint(2000, (64,))], None, i / 1500, beside) for i in range(1500)))
         errors[weight] = float((sgan.eval().classify(x).argmax(1) != y).float().mean())
     assert errors[1.0] < errors[0.0] - 0.05
+
+
+def test_an_older_checkpoint_knows_that_its_discriminator_is_initialised() -> None:
+    sgan = build(line(2, classes=3))
+    older = {{"initialised": "started"}.get(name, name): value for name, value in sgan.state_dict().items()}
+    older["started"] = torch.tensor(True)
+    sgan.load_state_dict(older)
+    assert bool(sgan.initialised)

@@ -74,7 +74,7 @@ def test_penalty_is_that_of_the_slopes_between_data_and_samples() -> None:
     wgan = build(dim=3)
     x, x_g = torch.randn(40, 3), torch.randn(40, 3)
     torch.manual_seed(5)
-    penalty, slope = wgan.slope_penalty(x, x_g, None)
+    penalty, slope = wgan.gradient_penalty(x, x_g, None)
     torch.manual_seed(5)
     u = torch.rand(40, 1)
     z = (u * x + (1 - u) * x_g).requires_grad_()

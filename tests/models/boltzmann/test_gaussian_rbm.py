@@ -185,7 +185,9 @@ def test_chains_of_the_training_sample_the_model(negative: str, classes: int) ->
             v = machine.negative(machine, torch.zeros(1), u, p)
             torch.testing.assert_close(u, v / machine.variance)
             torch.testing.assert_close(p, torch.sigmoid(machine.b + u @ machine.W))
-        assert deviation(moments(v[:, :3] * machine.scale + machine.shift), exact_moments(machine)) < FAR
+        assert (
+            deviation(moments(v[:, :3] * machine.scaling.scale + machine.scaling.shift), exact_moments(machine)) < FAR
+        )
     held = machine.negative.h
     assert isinstance(held, Tensor)
     betas = [1.0] if negative == "pcd" else [0.0, 0.5, 1.0]
@@ -230,11 +232,11 @@ def test_pixels_share_one_unit_and_vectors_have_their_own() -> None:
     image = GaussianRBM(
         data, adam_recipe(), hidden=4, sigma=0.5, learn_sigma=False, least_sigma=0.01, conditional=False, **KEYS
     )
-    assert image.scale.tolist() == pytest.approx([std.square().mean().sqrt().item()] * 4)
+    assert image.scaling.scale.tolist() == pytest.approx([std.square().mean().sqrt().item()] * 4)
     assert not [name for name, _ in image.named_parameters() if name == "log_var"]
     assert torch.allclose(image.variance, torch.tensor(0.25))
     assert float(image.restore(torch.full((1, 4), 9.0)).max()) == 1.0
-    assert gaussian(3, 2).scale.tolist() == pytest.approx([0.5, 1.5, 2.5])
+    assert gaussian(3, 2).scaling.scale.tolist() == pytest.approx([0.5, 1.5, 2.5])
 
 
 def test_training_finds_the_likelihood_of_a_mixture() -> None:
@@ -259,9 +261,9 @@ def test_training_finds_the_likelihood_of_a_mixture() -> None:
     log_z = exact_log_z(machine)
     assert log_z is not None
     assert -float(machine.free_energy(x).detach().mean()) - log_z == pytest.approx(float(truth.mean()), abs=0.1)
-    assert (machine.variance.detach().sqrt() * machine.scale).tolist() == pytest.approx([0.5, 2.0], rel=0.1)
+    assert (machine.variance.detach().sqrt() * machine.scaling.scale).tolist() == pytest.approx([0.5, 2.0], rel=0.1)
     assert isinstance(machine.log_var, torch.nn.Parameter)
     with torch.no_grad():
         machine.log_var.fill_(-50.0)
-        machine.after_update()
+        machine.limit_sigma()
     assert float(machine.log_var.detach().min()) == pytest.approx(2 * math.log(machine.least_sigma))

@@ -4,6 +4,8 @@ Draws are compared by chi-square, whose p-value a right machine puts below 1e-4 
 distance of a mean in standard errors, which 4.5 exceeds for one component in 150,000.
 """
 
+import inspect
+import re
 from itertools import pairwise
 
 import pytest
@@ -13,6 +15,7 @@ from torch import Tensor
 import genlab.models.boltzmann.rbm as rbm_module
 from genlab.data.batches import Batch
 from genlab.inference.partition import exact_log_z
+from genlab.models.boltzmann.gradients import write_gradients
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.boltzmann.rbm import RBM
 from tests.helpers.machines import (
@@ -49,8 +52,8 @@ def test_energies_probabilities_and_classes_are_those_of_enumeration(classes: in
         torch.testing.assert_close(-machine.free_energy_of(v), log_p.logsumexp(1), atol=1e-12, rtol=0)
         of_x = log_p.logsumexp(1).reshape(64, -1)  # (x, y)
         torch.testing.assert_close(-machine.free_energy(x), of_x.logsumexp(1), atol=1e-12, rtol=0)
-        assert [units for units, _ in machine.sides()] == [4, 6]
-        for units, log_sum_over_rest in machine.sides():
+        assert [units for units, _ in machine.log_marginals()] == [4, 6]
+        for units, log_sum_over_rest in machine.log_marginals():
             assert float(log_sum_over_rest(states(units)).logsumexp(0)) == pytest.approx(log_z, abs=1e-12)
         assert exact_log_z(machine) == pytest.approx(log_z, abs=1e-12)
         assert float((-machine.free_energy(x) - log_z).exp().sum()) == pytest.approx(1, abs=1e-12)
@@ -84,6 +87,38 @@ def test_centred_gradient_is_the_formula_of_melchior() -> None:
         expected["a"] = v.mean(0) - v_model.mean(0) - expected["W"] @ machine.lam
         expected["b"] = h.mean(0) - h_model.mean(0) - expected["W"].T @ machine.mu
     assert_same(found, {name: -value for name, value in expected.items()})
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 3.0])
+@pytest.mark.parametrize("is_centred", [True, False])
+@pytest.mark.parametrize(("n", "m"), [(5, 5), (4, 9), (9, 4)])
+def test_the_gradient_in_place_is_the_formula_of_its_docstring(
+    n: int, m: int, is_centred: bool, sparsity: float
+) -> None:
+    """The lines of the docstring are run as they stand there."""
+    machine = rbm(6, 4, centred=is_centred, sparsity=sparsity, sparsity_target=0.2)
+    v, v_model = some(n, machine, 1), some(m, machine, 2)
+    lines = [line.strip() for line in str(inspect.getdoc(write_gradients)).splitlines() if re.match(r" +\w+ = ", line)]
+    assert len(lines) == 4
+    with torch.no_grad():
+        known: dict[str, object] = {
+            "n": n,
+            "m": m,
+            "u_data": v,
+            "u_model": v_model,
+            "h_data": torch.sigmoid(machine.b + v @ machine.W),
+            "h_model": torch.sigmoid(machine.b + v_model @ machine.W),
+            "mu": machine.mu if is_centred else torch.zeros(6).double(),
+            "lam": machine.lam if is_centred else torch.zeros(4).double(),
+            "strength": sparsity,
+            "target": 0.2,
+        }
+        exec("\n".join(lines), {}, known)
+    found = written(machine, v, v_model)
+    for name in ("W", "a", "b"):
+        expected = known[f"d{name}"]
+        assert isinstance(expected, Tensor)
+        torch.testing.assert_close(-found[name], expected, atol=1e-12, rtol=0)
 
 
 def expected_gradients(machine: RBM, v: Tensor) -> dict[str, Tensor]:
@@ -237,7 +272,7 @@ def test_pseudo_likelihood_is_that_of_each_component_given_the_others(
         )
     batch = Batch(v[:, :5], v[:, 5:].argmax(1) if classes else None, 1.0)
     torch.testing.assert_close(machine.evaluate(batch)["pseudo_log_likelihood"], conditional.sum(1), atol=1e-12, rtol=0)
-    monkeypatch.setattr(rbm_module, "CHEAP", 2 * len(v) * 3)
+    monkeypatch.setattr(rbm_module, "AFFORDABLE", 2 * len(v) * 3)
     torch.manual_seed(0)
     some_components = torch.stack([machine.evaluate(batch)["pseudo_log_likelihood"] for _ in range(1000)])
     assert deviation(some_components, conditional.sum(1)) < FAR

@@ -18,13 +18,21 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.inference.likelihood import log_likelihoods
 from genlab.inference.partition import ais, exact_log_z
-from genlab.models.abilities import Anneals, HasFantasies, HasTemperature, Inpaints, Monitors, Reconstructs, Walks
+from genlab.models.abilities import (
+    Anneals,
+    HasFantasies,
+    HasMarkovChain,
+    HasTemperature,
+    Inpaints,
+    Monitors,
+    Reconstructs,
+)
 from genlab.models.energy import score_matching
-from genlab.models.energy.discrete import ManyFlips, SingleFlip
+from genlab.models.energy.chains import State, Transition
 from genlab.models.energy.ebm import EBM
-from genlab.models.energy.langevin import Langevin, Mala, Point, Transition, thermal
-from genlab.models.energy.reference import Box, Normal, Spins
-from genlab.models.energy.replay_buffer import Replay
+from genlab.models.energy.reference import NormalReference, SpinReference, UniformReference
+from genlab.models.energy.replay_buffer import ReplayBuffer
+from genlab.models.energy.transitions import MALA, Langevin, ManyFlips, SingleFlip, unit_temperature_noise
 from genlab.optimizers.recipe import set_rate
 from tests.helpers.machines import p_value, states
 from tests.helpers.processes import assert_refused, call
@@ -52,20 +60,20 @@ def variance_after(transition: Transition, variance: float, steps: int, chains: 
     """Mean of u^2 over chains after so many steps on u^2/2 variance, and its standard error."""
     torch.manual_seed(0)
     transition.eval()
-    here = Point(quadratic(variance), math.sqrt(variance) * torch.randn(chains, 1))
+    state = State(quadratic(variance), math.sqrt(variance) * torch.randn(chains, 1))
     with torch.no_grad():
         for _ in range(steps):
-            here = transition(here)
-    squares = here.u.double().square()
+            state = transition(state)
+    squares = state.u.double().square()
     return float(squares.mean()), float(squares.std()) / chains**0.5
 
 
 @pytest.mark.parametrize(
     ("transition", "expected"),
     [
-        (Langevin(0.8, thermal(0.8), None, None), 2 / (1 - 0.8 / 4)),
-        (Mala(0.8, None, None), 2.0),
-        (Mala(2.5, 0.3, None), 2.0),
+        (Langevin(0.8, unit_temperature_noise(0.8), None, None), 2 / (1 - 0.8 / 4)),
+        (MALA(0.8, None, None), 2.0),
+        (MALA(2.5, 0.3, None), 2.0),
         (Langevin(0.5, 0.1, None, None), 0.1**2 / (1 - (1 - 0.5 / 2) ** 2)),
     ],
     ids=["Langevin", "MALA", "MALA with a clipped slope", "recipe for pictures"],
@@ -73,7 +81,7 @@ def variance_after(transition: Transition, variance: float, steps: int, chains: 
 def test_chains_on_a_quadratic_energy_have_the_predicted_variance(transition: Transition, expected: float) -> None:
     found, error = variance_after(transition, 2.0, 40)
     assert abs(found - expected) < FAR * error
-    assert isinstance(transition, Mala) or expected != pytest.approx(2.0, rel=0.05)
+    assert isinstance(transition, MALA) or expected != pytest.approx(2.0, rel=0.05)
 
 
 def test_the_temperature_is_that_of_small_steps() -> None:
@@ -81,7 +89,8 @@ def test_the_temperature_is_that_of_small_steps() -> None:
     assert transition.temperature == pytest.approx(0.25)
     variance = 0.1**2 / (1 - (1 - 0.02 / 2) ** 2)
     assert variance == pytest.approx(2 * transition.temperature, rel=0.01)
-    assert Langevin(0.3, thermal(0.3), None, None).temperature == 1  # without which no likelihood is stated
+    transition = Langevin(0.3, unit_temperature_noise(0.3), None, None)
+    assert transition.temperature == 1, "a likelihood is stated only then"
 
 
 def test_reflected_chains_draw_from_the_density_in_a_box() -> None:
@@ -90,13 +99,13 @@ def test_reflected_chains_draw_from_the_density_in_a_box() -> None:
     edges = torch.linspace(-1, 1, 11)
     share = torch.tensor([math.exp(-3 * a) - math.exp(-3 * b) for a, b in pairwise(edges.tolist())])
     counts = []
-    for transition in (Mala(0.1, None, (-1.0, 1.0)), Langevin(0.1, thermal(0.1), None, (-1.0, 1.0))):
-        here = Point(lambda u: 3 * u.sum(1), 2 * torch.rand(20_000, 1) - 1)
+    for transition in (MALA(0.1, None, (-1.0, 1.0)), Langevin(0.1, unit_temperature_noise(0.1), None, (-1.0, 1.0))):
+        state = State(lambda u: 3 * u.sum(1), 2 * torch.rand(20_000, 1) - 1)
         with torch.no_grad():
             for _ in range(60):
-                here = transition.eval()(here)
-        counts.append(torch.histc(here.u, 10, -1, 1))
-        assert float(here.u.abs().max()) <= 1
+                state = transition.eval()(state)
+        counts.append(torch.histc(state.u, 10, -1, 1))
+        assert float(state.u.abs().max()) <= 1
     chi = [float(((n - 20_000 * share / share.sum()).square() / (20_000 * share / share.sum())).sum()) for n in counts]
     assert chi[0] < 33.7  # exceeded once in 10,000 with nine degrees of freedom
     assert chi[1] > 1000
@@ -106,29 +115,29 @@ def test_reflected_chains_draw_from_the_density_in_a_box() -> None:
 def test_reflected_chains_are_exact_up_to_their_longest_step(slope: float) -> None:
     """E u of exp(-slope u) on [-1, 1] is 1/slope - coth slope; the second drifts as far as the box is wide."""
     torch.manual_seed(0)
-    transition = Mala(0.01, None, (-1.0, 1.0))
-    here = Point(lambda u: slope * u.sum(1), 2 * torch.rand(20_000, 1) - 1)
+    transition = MALA(0.01, None, (-1.0, 1.0))
+    state = State(lambda u: slope * u.sum(1), 2 * torch.rand(20_000, 1) - 1)
     with torch.no_grad():
         for step in range(1500):
             transition.train(step < 1400)
             if step == 1400:
-                transition.step.fill_(transition.longest)
-            here = transition(here)
-    u = here.u.double()
+                transition.step.fill_(transition.max_step)
+            state = transition(state)
+    u = state.u.double()
     stderr = float(u.std()) / len(u) ** 0.5
     assert float(u.mean()) == pytest.approx(1 / slope - 1 / math.tanh(slope), abs=FAR * stderr)
 
 
 def test_steps_have_a_limit_where_nearly_all_proposals_are_accepted() -> None:
     torch.manual_seed(0)
-    nearly_flat = (Mala(0.01, None, (-1.0, 1.0)), 2 * torch.rand(50, 4) - 1), (ManyFlips(2.0), torch.ones(50, 4))
+    nearly_flat = (MALA(0.01, None, (-1.0, 1.0)), 2 * torch.rand(50, 4) - 1), (ManyFlips(2.0), torch.ones(50, 4))
     for transition, u in nearly_flat:
-        here = Point(lambda u: 0.01 * u.sum(1), u)
+        state = State(lambda u: 0.01 * u.sum(1), u)
         with torch.no_grad():
             for _ in range(700):
-                here = transition(here)
-        assert float(transition.step) == pytest.approx(transition.longest)
-        assert math.isfinite(transition.longest)
+                state = transition(state)
+        assert float(transition.step) == pytest.approx(transition.max_step)
+        assert math.isfinite(transition.max_step)
 
 
 def test_only_smooth_energies_of_real_data_state_the_loss_of_score_matching() -> None:
@@ -142,16 +151,16 @@ def test_only_smooth_energies_of_real_data_state_the_loss_of_score_matching() ->
 
 def test_the_step_follows_the_acceptance_while_training_only() -> None:
     torch.manual_seed(0)
-    transition = Mala(1e-4, None, None)
-    here = Point(quadratic(1.0), torch.randn(2000, 10))
+    transition = MALA(1e-4, None, None)
+    state = State(quadratic(1.0), torch.randn(2000, 10))
     with torch.no_grad():
         for _ in range(800):
-            here = transition(here)
+            state = transition(state)
     before = float(transition.step)
     assert float(transition.report["acceptance"]) == pytest.approx(0.57, abs=0.08)
     assert before > 0.1
     with torch.no_grad():
-        transition.eval()(here)
+        transition.eval()(state)
     assert float(transition.step) == before
 
 
@@ -176,38 +185,38 @@ def test_flips_leave_an_enumerated_distribution_as_it_is(transition: Transition)
     every = states(4)
     draws = every[p.multinomial(8000, replacement=True)].float()
     for start, steps in ((2 * draws - 1, 3), (torch.ones(8000, 4), 80)):
-        here = Point(energy, start)
+        state = State(energy, start)
         with torch.no_grad():
             for _ in range(steps):
-                here = transition.eval()(here)
-        assert p_value(((here.u + 1) / 2).double(), every, p) > RARE
+                state = transition.eval()(state)
+        assert p_value(((state.u + 1) / 2).double(), every, p) > RARE
         assert 0.1 < float(transition.report["acceptance"]) < 1
 
 
 def test_slots_are_drawn_once_and_what_is_written_is_found_again() -> None:
     torch.manual_seed(0)
-    replay = Replay(torch.zeros(50, 2), restart=0.2)
+    buffer = ReplayBuffer(torch.zeros(50, 2), restart=0.2)
     counts = torch.zeros(50)
     begun = 0
     for i in range(1, 401):
         fresh = torch.full((20, 2), -float(i))
-        slots, u = replay.take(fresh)
+        slots, u = buffer.take(fresh)
         assert len(slots.unique()) == 20
         new = (u == -i).all(1)
         begun += int(new.sum())
-        assert torch.equal(u[~new], replay.states[slots][~new])
-        assert (replay.ages[slots][new] == 0).all()
-        replay.put(slots, u + 1000 * i)
-        assert torch.equal(replay.states[slots], u + 1000 * i)
+        assert torch.equal(u[~new], buffer.states[slots][~new])
+        assert (buffer.ages[slots][new] == 0).all()
+        buffer.put(slots, u + 1000 * i)
+        assert torch.equal(buffer.states[slots], u + 1000 * i)
         counts[slots] += 1
     assert abs(begun - 1600) < FAR * math.sqrt(8000 * 0.2 * 0.8)
     assert float((counts - 160).abs().max()) < FAR * math.sqrt(400 * 0.4 * 0.6)
     # An age counts the batches since a chain began: geometric, of mean 1/restart once that is long ago.
-    assert 1 <= float(replay.ages.float().mean()) < 2 / 0.2
-    assert len(replay.older(25).unique(dim=0)) == len(
-        replay.states[replay.ages.argsort(descending=True)[:25]].unique(dim=0)
+    assert 1 <= float(buffer.ages.float().mean()) < 2 / 0.2
+    assert len(buffer.draw_older(25).unique(dim=0)) == len(
+        buffer.states[buffer.ages.argsort(descending=True)[:25]].unique(dim=0)
     )
-    assert replay.older(60).shape == (60, 2)
+    assert buffer.draw_older(60).shape == (60, 2)
 
 
 @pytest.mark.parametrize("support", ["real", "binary"])
@@ -385,18 +394,18 @@ def test_inpainting_draws_the_rest_given_what_is_known() -> None:
 def test_references_are_what_they_say() -> None:
     torch.manual_seed(0)
     means = torch.tensor([0.1, 0.5, 0.8])
-    spins = Spins(replace(spec("binary", 3), mean=means))
+    spins = SpinReference(replace(spec("binary", 3), mean=means))
     every = 2 * states(3).float() - 1
     assert float((-spins.energy(every)).logsumexp(0)) == pytest.approx(spins.log_z, abs=1e-5)
     p = (-spins.energy(every)).softmax(0)
     torch.testing.assert_close(p @ states(3).float(), means)
     assert p_value(((spins.draw(20_000) + 1) / 2).double(), states(3), p.double()) > RARE
-    assert Normal((2,)).log_z == pytest.approx(math.log(2 * math.pi))
-    assert Box((1, 3)).log_z == pytest.approx(3 * math.log(2))
-    assert float(Box((2,)).draw(1000).abs().max()) <= 1
+    assert NormalReference((2,)).log_z == pytest.approx(math.log(2 * math.pi))
+    assert UniformReference((1, 3)).log_z == pytest.approx(3 * math.log(2))
+    assert float(UniformReference((2,)).draw(1000).abs().max()) <= 1
 
 
-def test_pictures_take_the_cold_recipe_and_state_no_likelihood() -> None:
+def test_pictures_take_the_low_temperature_recipe_and_state_no_likelihood() -> None:
     model = model_of(spec("unit", 1, 8, 8, mean=0.4, std=0.3))
     assert isinstance(model.transition, Langevin)
     assert model.temperature == pytest.approx(0.005**2 / 20)
@@ -410,7 +419,7 @@ def test_pictures_take_the_cold_recipe_and_state_no_likelihood() -> None:
         "ais",
         "reverse_ais",
     }
-    for capability in (Anneals, Walks, Inpaints, HasFantasies, Monitors, Reconstructs):
+    for capability in (Anneals, HasMarkovChain, Inpaints, HasFantasies, Monitors, Reconstructs):
         assert isinstance(model, capability)
 
 
@@ -439,8 +448,8 @@ def test_spectral_norms_bound_the_slope_and_survive_averaging() -> None:
 
 def test_samples_come_from_noise_or_go_on_from_the_training() -> None:
     model = model_of(spec("unit", 1, 8, 8, mean=0.4, std=0.3), buffer=30).eval()
-    assert model.replay is not None
-    model.replay.states.fill_(0.9)
+    assert model.replay_buffer is not None
+    model.replay_buffer.states.fill_(0.9)
     near = model.sample(4, sampler="buffer", steps=1)
     assert float((near - 0.95).abs().max()) < 0.2
     assert float(model.sample(4, sampler="noise", steps=1).std()) > 0.2
@@ -479,3 +488,16 @@ def test_a_network_that_is_too_deep_is_refused_on_the_command_line(
 ) -> None:
     arguments = ["train", "model=ebm", "model.network=conv", "model.hidden=[4,4,4,4]", f"hydra.run.dir={tmp_path}"]
     assert_refused(call(arguments, capsys), "model.hidden=[4, 4, 4, 4]")
+
+
+def test_an_older_checkpoint_opens() -> None:
+    model, other = (model_of(spec("real", 2), buffer=30, hidden=[8]) for _ in range(2))
+    assert other.replay_buffer is not None
+    other.replay_buffer.states.fill_(2.0)
+    names = {"replay_buffer.": "replay.", "ema.": "averaged.", "scaling.": "units."}
+    older = other.state_dict()
+    for new, old in names.items():
+        older = {name.replace(new, old, 1) if name.startswith(new) else name: value for name, value in older.items()}
+    model.load_state_dict(older)
+    assert model.replay_buffer is not None
+    assert torch.equal(model.replay_buffer.states, other.replay_buffer.states)

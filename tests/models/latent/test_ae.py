@@ -16,7 +16,7 @@ from genlab.errors import GenlabError
 from genlab.models.abilities import SamplesExPost
 from genlab.models.base import GenerativeModel
 from genlab.models.latent.ae import AE
-from genlab.models.latent.ex_post import CAPACITY, Codes
+from genlab.models.latent.ex_post import CAPACITY, CodeDensity
 from genlab.models.latent.pca import PCA
 from genlab.networks.mlp import MLP
 from genlab.optimizers.algorithms import lbfgs
@@ -196,7 +196,7 @@ def test_the_contraction_is_part_of_the_loss_with_its_gradient() -> None:
         _, squares = model.code_and_jacobian(x)
         (gradient,) = torch.autograd.grad(0.3 * squares.mean(), W)
         gradients.append(gradient)
-    expected = 0.6 * W.detach() / model.scale.square()
+    expected = 0.6 * W.detach() / model.scaling.scale.square()
     torch.testing.assert_close(
         torch.stack(gradients).mean(0), expected, rtol=0.02, atol=0.02 * float(expected.abs().max())
     )
@@ -253,7 +253,7 @@ def test_it_samples_and_says_how() -> None:
     model = build(dataset.spec)
     assert isinstance(model, GenerativeModel)
     assert isinstance(model, SamplesExPost)
-    assert "for want of codes" in model.ex_post
+    assert "for lack of codes" in model.ex_post
     x = dataset.represent(dataset.train.x[torch.arange(20)])
     for expected in ("Gaussian fitted to the newest 20 codes", "mixture of 3 Gaussians fitted to the newest 40 codes"):
         next(iter(model.train_loop([Batch(x, None, 0.0)])))
@@ -268,17 +268,17 @@ def test_the_codes_that_are_kept_are_those_of_clean_examples(noise: float) -> No
     model = build(dataset.spec, adam_recipe(1e-12), noise=noise)
     for _ in model.train_loop([Batch(x[:20], None, 0.0), Batch(x[20:], None, 0.5)]):
         pass
-    torch.testing.assert_close(model.codes.ring[:30], model.encode(x), rtol=1e-4, atol=1e-5)
-    assert int(model.codes.written) == 30
+    torch.testing.assert_close(model.code_density.ring[:30], model.encode(x), rtol=1e-4, atol=1e-5)
+    assert int(model.code_density.written) == 30
 
 
 def test_the_ring_keeps_the_newest_codes() -> None:
-    codes = Codes(1, "gaussian", 1)
+    codes = CodeDensity(1, "gaussian", 1)
     numbers = torch.arange(2 * CAPACITY + 700.0).unsqueeze(1)
     for part in numbers.split(900):
-        codes.remember(part)
+        codes.add(part)
     assert torch.equal(codes.ring.flatten().sort().values, numbers.flatten()[-CAPACITY:])
-    codes.remember(numbers - 1e6)  # more at once than there is room for
+    codes.add(numbers - 1e6)  # more at once than there is room for
     assert torch.equal(codes.ring.flatten().sort().values, numbers.flatten()[-CAPACITY:] - 1e6)
 
 
@@ -293,8 +293,8 @@ def test_sampled_codes_have_the_moments_of_the_kept_ones() -> None:
     across /= across @ torch.tensor([20.0, 0.0, 5.0])  # the clusters lie at 0 and 1, far apart beside their widths
     between = {}
     for density in ("gaussian", "mixture"):
-        codes = Codes(3, density, 2)
-        codes.remember(h)
+        codes = CodeDensity(3, density, 2)
+        codes.add(h)
         torch.manual_seed(1)
         drawn = codes.sample(n)
         cov = torch.cov(h.T, correction=0)
@@ -307,15 +307,15 @@ def test_sampled_codes_have_the_moments_of_the_kept_ones() -> None:
 
 
 def test_the_density_is_fitted_once_and_without_torchs_random_numbers() -> None:
-    codes = Codes(4, "mixture", 3)
-    codes.remember(torch.randn(500, 4, generator=torch.Generator().manual_seed(0)))
+    codes = CodeDensity(4, "mixture", 3)
+    codes.add(torch.randn(500, 4, generator=torch.Generator().manual_seed(0)))
     torch.manual_seed(0)
     first = codes.sample(10)
     fitted = codes._fitted
     torch.manual_seed(0)
     assert torch.equal(codes.sample(10), first)
     assert codes._fitted is fitted
-    again = Codes(4, "mixture", 3)
+    again = CodeDensity(4, "mixture", 3)
     again.load_state_dict(codes.state_dict())
     torch.manual_seed(0)
     assert torch.equal(again.sample(10), first)
@@ -327,8 +327,8 @@ def test_the_density_is_fitted_once_and_without_torchs_random_numbers() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 30, 200])
 def test_degenerate_codes_can_be_drawn_from(count: int) -> None:
     for h in (torch.zeros(count, 3), torch.arange(3.0 * count).view(count, 3), torch.full((count, 3), float("nan"))):
-        codes = Codes(3, "mixture", 2)
-        codes.remember(h)
+        codes = CodeDensity(3, "mixture", 2)
+        codes.add(h)
         assert codes.sample(20).isfinite().all()
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from genlab.data.batches import Batch
 from genlab.errors import GenlabError
-from genlab.models.latent.hvae import HVAE, product
-from genlab.models.latent.priors import log_normal
+from genlab.models.latent.hvae import HVAE
+from genlab.models.latent.normal import log_normal, product
 from tests.helpers.support import adam_recipe, spec_of
 
 
@@ -86,9 +86,9 @@ def linear_levels(inference: str) -> tuple[HVAE, torch.distributions.Multivariat
     with torch.no_grad():
         a, b = down.weight[:2], down.bias[:2]
         h1 = a @ a.T + torch.diag(down.bias[2:].exp())
-        w = torch.diag(model.scale) @ decoder.weight
-        covariance = w @ h1 @ w.T + torch.diag((0.6 * model.scale).square())
-        mean = model.shift + model.scale * (decoder.weight @ b + decoder.bias)
+        w = torch.diag(model.scaling.scale) @ decoder.weight
+        covariance = w @ h1 @ w.T + torch.diag((0.6 * model.scaling.scale).square())
+        mean = model.scaling.shift + model.scaling.scale * (decoder.weight @ b + decoder.bias)
     return model, torch.distributions.MultivariateNormal(mean, covariance)
 
 
@@ -127,7 +127,7 @@ def test_the_hierarchy_keeps_what_it_says() -> None:
     for x in (kept_all_but_the_top, kept_the_top):
         assert x.shape == (6, 3)
         assert not torch.equal(x[0], x[1])
-    assert torch.equal(*model.hierarchy(2, 0, below=False)), "nothing is drawn anew"
+    assert torch.equal(*model.hierarchy(2, 0, below=False)), "no noise is drawn independently"
 
 
 def test_a_mistake_in_the_widths_is_named() -> None:

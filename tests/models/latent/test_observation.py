@@ -9,13 +9,13 @@ from torch import Tensor
 
 from genlab.errors import GenlabError
 from genlab.models.latent.observation import (
-    FITS,
+    SUPPORTS,
     Bernoulli,
     ContinuousBernoulli,
     DiscretizedLogistic,
     Gaussian,
     Likelihood,
-    observation,
+    observation_model,
 )
 from tests.helpers.support import KINDS, small_data, spec_of
 
@@ -101,7 +101,7 @@ def test_gaussian_density_of_real_data_integrates_to_one_in_the_units_of_the_dat
 @pytest.mark.parametrize("likelihood", ["bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic"])
 def test_draws_have_the_mean_that_the_model_states(likelihood: Likelihood) -> None:
     data = small_data("binary" if likelihood == "bernoulli" else "grey").spec
-    model = observation(likelihood, data)
+    model = observation_model(likelihood, data)
     torch.manual_seed(0)
     row = model.marginal(data)[None] + 0.3 * torch.randn(1, model.outputs * data.shape[0], *data.shape[1:])
     n = 20_000
@@ -116,14 +116,14 @@ def test_draws_have_the_mean_that_the_model_states(likelihood: Likelihood) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("likelihood", [*FITS, "auto"])
+@pytest.mark.parametrize("likelihood", [*SUPPORTS, "auto"])
 def test_a_likelihood_that_is_none_of_these_data_is_refused(likelihood: Likelihood, kind: str) -> None:
     data = small_data(kind).spec
-    fits = likelihood == "auto" or data.support in FITS[likelihood]
+    fits = likelihood == "auto" or data.support in SUPPORTS[likelihood]
     if likelihood == "discretized_logistic" and data.levels is None:
         fits = False
     if fits:
-        observation(likelihood, data)
+        observation_model(likelihood, data)
     else:
         with pytest.raises(GenlabError, match=rf"model\.likelihood={likelihood}.*set "):
-            observation(likelihood, data)
+            observation_model(likelihood, data)

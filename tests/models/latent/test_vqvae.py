@@ -11,9 +11,10 @@ from torch import Tensor
 from genlab.data.batches import Batch, Batches
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.latent.vqvae import VQVAE, Codebook, perplexity, straight_through
-from genlab.networks.causal_transformer import Autoregressive
-from genlab.networks.code_grids import GridDecoder, GridEncoder, SplitMLP
+from genlab.models.latent.codebook import Codebook, perplexity, straight_through
+from genlab.models.latent.vqvae import VQVAE
+from genlab.networks.causal_transformer import CausalTransformer
+from genlab.networks.code_grids import CodeGridDecoder, CodeGridEncoder, SplitMLP
 from tests.helpers.support import adam_recipe, small_data, spec_of
 
 
@@ -37,7 +38,7 @@ def build(data: DataSpec, **keys: object) -> VQVAE:
     return VQVAE(data, adam_recipe(3e-3), **(defaults | keys))  # type: ignore[arg-type]
 
 
-def shaken(prior: Autoregressive, by: float = 0.5) -> Autoregressive:
+def shaken(prior: CausalTransformer, by: float = 0.5) -> CausalTransformer:
     """Far from its start, which is the uniform distribution whatever the input."""
     torch.manual_seed(0)
     with torch.no_grad():
@@ -98,7 +99,7 @@ def test_running_means_in_closed_form() -> None:
     stream = [(torch.randn(4, 6, dim), torch.randint(size, (4, 6))) for _ in range(updates)]
     counts, sums = g**updates * counts, g**updates * sums
     for t, (z, indices) in enumerate(stream, 1):
-        n = book.follow(z, indices)
+        n = book.update(z, indices)
         assert n.tolist() == [int((indices == k).sum()) for k in range(size)]
         for k in range(size):
             weight = (1 - g) * g ** (updates - t)
@@ -115,7 +116,7 @@ def test_codebook_converges_to_the_means_of_clusters() -> None:
     book.vectors.copy_(torch.tensor([[-4.0, -3.0], [5.0, 4.0], [1.0, 12.0]]))
     book.sums.copy_(book.vectors)
     for _ in range(200):
-        book.follow(z, book.nearest(z))
+        book.update(z, book.nearest(z))
     torch.testing.assert_close(book.vectors, means, atol=1e-3, rtol=0)
     torch.testing.assert_close(book.counts, torch.tensor([100.0, 200.0, 300.0]), rtol=1e-3, atol=0)
 
@@ -130,7 +131,7 @@ def test_k_means_at_the_start_leaves_every_vector_at_the_mean_of_its_own(seed: i
     indices = book.nearest(z)
     assert len(indices.unique()) == 8
     for _ in range(50):
-        book.follow(z, book.nearest(z), decay=0.0)
+        book.update(z, book.nearest(z), decay=0.0)
     indices = book.nearest(z)
     for k in range(8):
         torch.testing.assert_close(book.vectors[k], z[indices == k].mean(0), atol=1e-4, rtol=0)
@@ -146,7 +147,7 @@ def test_a_vector_that_nobody_chooses_is_revived_and_the_others_are_left_alone()
         b.sums.copy_(b.vectors * b.counts[:, None])
     for update in range(60):
         for b in (book, never):
-            b.follow(z, b.nearest(z))
+            b.update(z, b.nearest(z))
         if update == 10:  # 0.9^11 = 0.31 of the average: not yet
             assert book.vectors[3, 0] > 400
     assert never.vectors[3, 0] > 400
@@ -166,7 +167,7 @@ def test_perplexity_of_uniform_and_of_single_choices() -> None:
 
 
 def test_prior_is_causal() -> None:
-    prior = shaken(Autoregressive(6, 5, 32, 2, 0.0))
+    prior = shaken(CausalTransformer(6, 5, 32, 2, 0.0))
     z = torch.randint(5, (4, 6))
     before = prior(z)
     for j in range(6):
@@ -178,7 +179,7 @@ def test_prior_is_causal() -> None:
 
 @pytest.mark.parametrize(("length", "symbols", "depth"), [(3, 4, 2), (1, 6, 1), (4, 3, 0)])
 def test_prior_sums_to_one(length: int, symbols: int, depth: int) -> None:
-    prior = Autoregressive(length, symbols, 8, depth, 0.0)
+    prior = CausalTransformer(length, symbols, 8, depth, 0.0)
     every = sequences(length, symbols)
     torch.testing.assert_close(prior.log_prob(every), torch.full((len(every),), -length * math.log(symbols)))
     log_p = shaken(prior).log_prob(every).double()
@@ -188,7 +189,7 @@ def test_prior_sums_to_one(length: int, symbols: int, depth: int) -> None:
 
 def test_draws_follow_the_prior() -> None:
     """Pearson's statistic of 27 sequences: 26 +- 7.2 in the mean, so that 60 is beyond the 1e-4 quantile."""
-    prior = shaken(Autoregressive(3, 3, 64, 2, 0.0), by=0.1)
+    prior = shaken(CausalTransformer(3, 3, 64, 2, 0.0), by=0.1)
     every = sequences(3, 3)
     p = prior.log_prob(every).detach().double().exp()
     torch.manual_seed(4)
@@ -295,8 +296,8 @@ def test_convolutions_keep_a_grid(kind: str) -> None:
     vqvae = build(dataset.spec, network="conv", hidden=[8, 8], positions=None)
     height, width = dataset.spec.shape[1:]
     assert vqvae.positions == -(-height // 4) * -(-width // 4)
-    assert isinstance(vqvae.encoder, GridEncoder)
-    assert isinstance(vqvae.decoder, GridDecoder)
+    assert isinstance(vqvae.encoder, CodeGridEncoder)
+    assert isinstance(vqvae.decoder, CodeGridDecoder)
     stream = Batches(dataset.train, dataset.represent, batch_size=32, examples=64, seed=0, device=torch.device("cpu"))
     x = next(iter(stream)).x
     h = vqvae.encode(x)
@@ -315,7 +316,7 @@ def test_convolutions_keep_a_grid(kind: str) -> None:
         ((1, 8, 8), 2, SplitMLP),
         ((2,), 1, SplitMLP),
         ((50,), 4, SplitMLP),
-        ((3, 32, 32), 64, GridEncoder),
+        ((3, 32, 32), 64, CodeGridEncoder),
     ],
 )
 def test_length_of_a_code_follows_from_the_data(shape: tuple[int, ...], positions: int, network: type) -> None:

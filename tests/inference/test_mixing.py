@@ -8,11 +8,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from genlab.experiment.experiment import make_model
 from genlab.inference.mixing import mixing
 from genlab.metrics.convergence import autocorrelation_time, r_hat
-from genlab.models.abilities import Walks
-from tests.helpers.support import configure, records, small_data, start
+from genlab.models.abilities import HasMarkovChain
+from tests.helpers.support import configure, make_model, records, small_data, start
 
 
 def autoregressive(phi: float, chains: int, steps: int) -> Tensor:
@@ -53,7 +52,7 @@ def test_chains_that_never_move() -> None:
 def test_chains_of_a_machine_without_weights_forget_at_once_and_those_of_one_with_two_modes_do_not() -> None:
     data = small_data("spins")
     model = make_model(configure("model=rbm", "model.hidden=3"), data.spec)
-    assert isinstance(model, Walks)
+    assert isinstance(model, HasMarkovChain)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
