@@ -43,12 +43,20 @@ _OBSERVED = {
     "observation.scale": "observation.scaling.scale",
 }
 
+_DENOISER = {
+    "averaged.network.place": "ema.network.position_embedding",
+    "teacher.network.place": "teacher.network.position_embedding",
+    "network.place": "network.position_embedding",
+    "averaged.": "ema.",
+    "units.": "scaling.",
+}
+
 MOVED_PARAMETERS: dict[str, dict[str, str]] = {
     "AE": {**_SCALING, "codes.": "code_density."},
     "Classifier": {"mean": "scaling.shift", "scale": "scaling.scale"},
-    "Diffusion": {"averaged.": "ema.", "units.": "scaling."},
+    "Diffusion": _DENOISER,
     "EBM": {"averaged.": "ema.", "units.": "scaling.", "replay.": "replay_buffer."},
-    "FlowMatching": {"averaged.": "ema.", "units.": "scaling.", "taught": "teacher_set"},
+    "FlowMatching": {**_DENOISER, "taught": "teacher_set"},
     "GaussianRBM": _SCALING,
     "GAN": {"averaged.": "ema.", "units.": "scaling."},
     "HVAE": _OBSERVED,

@@ -1,5 +1,4 @@
-"""How a network is told the level of noise, and the class: an embedding, and layers that it scales and shifts; and what it sees
-beside the data."""
+"""How a network is conditioned on the level of noise and on the class: an embedding, and layers that scale and shift by it."""
 
 import math
 from collections.abc import Sequence
@@ -12,21 +11,24 @@ from torch import Tensor, nn
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 FREQUENCIES = 32
-LOWEST, HIGHEST = 1.0, 500.0  # radians over the range of levels; the least period is a hundredth of it
+LOWEST_FREQUENCY, HIGHEST_FREQUENCY = (
+    1.0,
+    500.0,
+)  # radians over the range of levels: the least period is 1/80 of the range
 
 
 class LevelEmbedding(nn.Module):
-    """Levels u in [0, 1] (n,) and one-hot classes (n, classes) -> (n, width).
+    """Levels u in [0, 1] (n,) and one-hot classes (n, num_classes) -> (n, width).
 
-    Sines and cosines of u with frequencies in a geometric progression (Vaswani et al. 2017), then two affine layers; classes are
-    added to the first one's output. All classes 0 means that none is told.
+    Sines and cosines of u with frequencies in a geometric progression (Vaswani et al. 2017), then two affine layers. The classes
+    are added to the output of the first layer. A row of zeros stands for no class.
     """
 
     frequencies: Tensor
 
     def __init__(self, width: int, num_classes: int) -> None:
         super().__init__()
-        spaced = torch.linspace(math.log(LOWEST), math.log(HIGHEST), FREQUENCIES).exp()
+        spaced = torch.linspace(math.log(LOWEST_FREQUENCY), math.log(HIGHEST_FREQUENCY), FREQUENCIES).exp()
         self.register_buffer("frequencies", spaced, persistent=False)
         self.first = nn.Linear(2 * FREQUENCIES, width)
         self.class_embedding = nn.Linear(num_classes, width, bias=False) if num_classes else None
@@ -42,7 +44,7 @@ class LevelEmbedding(nn.Module):
 
 
 class Modulation(nn.Linear):
-    """Scale and shift of so many channels from an embedding (Perez et al. 2018): none at first."""
+    """`parts` tensors (n, channels) of scales, shifts or gates from an embedding (n, width), 0 at first (Perez et al. 2018)."""
 
     def __init__(self, width: int, channels: int, parts: int = 2) -> None:
         super().__init__(width, parts * channels)
@@ -54,11 +56,11 @@ class Modulation(nn.Linear):
         return super().forward(embedding).chunk(self.parts, 1)
 
 
-def with_waves(x: Tensor, fourier: Sequence[int]) -> Tensor:
+def fourier_features(x: Tensor, fourier: Sequence[int]) -> Tensor:
     """(n, C, H, W) -> (n, C (1 + 2 len(fourier)), H, W): x, and sines and cosines of 2^k pi x for k in `fourier`.
 
-    A network that sees them can tell values that are much closer to each other than all of them are wide, as it must where the
-    noise is less than one of 256 grey values (Kingma et al. 2021).
+    With them a network can distinguish values that are very close to each other. It must where the noise is less than the
+    distance of two of 256 grey levels (Kingma et al. 2021).
     """
     if not fourier:
         return x
@@ -66,8 +68,8 @@ def with_waves(x: Tensor, fourier: Sequence[int]) -> Tensor:
     return torch.cat([x, *(angle.sin() for angle in angles), *(angle.cos() for angle in angles)], 1)
 
 
-def zeroed(layer: Layer) -> Layer:
-    """With weights and biases 0, so that a residual branch is nothing at first."""
+def zero_initialised(layer: Layer) -> Layer:
+    """The layer with weights and biases 0, so that a residual branch adds nothing at first."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

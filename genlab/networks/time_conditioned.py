@@ -1,5 +1,7 @@
-"""Networks that are told a level of noise: (x, u, y) -> the shape of x. u (n,) runs over [0, 1], y (n, classes) is one-hot or
-None."""
+"""Networks that are conditioned on a level of noise: (x (n, *shape), u (n,), y (n, num_classes)) -> (n, *shape).
+
+The level u lies in [0, 1]: it is the time of a flow, or a function of the noise. The classes y are one-hot, or None.
+"""
 
 from collections.abc import Sequence
 from math import prod
@@ -11,40 +13,39 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.networks.noise_embedding import LevelEmbedding, Modulation, zeroed
-from genlab.networks.transformer import PER_HEAD, Transformer
+from genlab.networks.noise_embedding import LevelEmbedding, Modulation, zero_initialised
+from genlab.networks.transformer import HEAD_CHANNELS, Transformer
 from genlab.networks.unet import GROUPS, HEADS, UNet
 
 DenoiserNetwork = Literal["auto", "unet", "transformer", "mlp"]
 
-LARGE = 16  # pixels a side from which on the full resolution is left at once
+LARGE = 16
+"""Pixels a side. Pictures of at least this size are divided into larger patches."""
 EMBEDDING = 128
-FEW = (
-    8  # components, of which a perceptron sees sines and cosines too: it is slow to learn what is finer than its units
-)
+FEW_COMPONENTS = 8
+"""For up to so many components a perceptron sees their sines and cosines too: without them it learns fine structure slowly."""
 
 
 class TimeConditionedMLP(nn.Module):
-    """Residual layers of one width: x + affine(act(norm(x) scaled and shifted by the level)), of vectors or of flattened
-    pictures."""
+    """Residual layers of one width, h + affine(act(norm(h) scaled and shifted by the level)), for vectors or flat pictures."""
 
     def __init__(self, shape: tuple[int, ...], width: int, *, layers: int, num_classes: int, dropout: float) -> None:
         super().__init__()
         dim = prod(shape)
         self.embedding = LevelEmbedding(EMBEDDING, num_classes)
-        self.waves = [1.0, 2.0, 4.0] if dim <= FEW else []
-        self.first = nn.Linear(dim * (1 + 2 * len(self.waves)), width)
+        self.frequencies = [1.0, 2.0, 4.0] if dim <= FEW_COMPONENTS else []
+        self.first = nn.Linear(dim * (1 + 2 * len(self.frequencies)), width)
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
         self.modulations = nn.ModuleList(Modulation(EMBEDDING, width) for _ in range(layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.dropout = nn.Dropout(dropout)
-        self.last = zeroed(nn.Linear(width, dim))
+        self.last = zero_initialised(nn.Linear(width, dim))
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
         embedding = self.embedding(u, y)
-        seen = x.flatten(1)
-        waves = [wave(k * seen) for k in self.waves for wave in (torch.sin, torch.cos)]
-        h = self.first(torch.cat([seen, *waves], 1))
+        flat = x.flatten(1)
+        waves = [wave(k * flat) for k in self.frequencies for wave in (torch.sin, torch.cos)]
+        h = self.first(torch.cat([flat, *waves], 1))
         for layer, modulation in zip(self.layers, self.modulations, strict=True):
             scale, shift = modulation(embedding)
             h = h + layer(self.dropout(F.silu(torch.addcmul(shift, self.norm(h), 1 + scale))))
@@ -63,7 +64,7 @@ def time_conditioned_network(
     dropout: float,
     fourier: Sequence[int] = (),
 ) -> nn.Module:
-    """`auto`: a U-Net for pictures, a perceptron for vectors. Raises GenlabError for what does not fit the data."""
+    """`auto`: a U-Net for pictures, a perceptron for vectors. Raises GenlabError for a network that does not fit the data."""
     kind = network if network != "auto" else "unet" if data.is_image else "mlp"
     if kind != "mlp" and not data.is_image:
         raise GenlabError(
@@ -74,7 +75,7 @@ def time_conditioned_network(
             raise GenlabError(f"model.patch={patch}: a perceptron has no patches; set model.patch=null")
         if fourier:
             raise GenlabError(
-                f"model.fourier={list(fourier)}: networks of pictures see such waves; set model.fourier=null, or "
+                f"model.fourier={list(fourier)}: only networks of pictures take Fourier features; set model.fourier=null, or "
                 "model.network=unet"
             )
         width = _single(hidden, 128 if data.dim <= 32 else 512, "mlp")
@@ -82,8 +83,8 @@ def time_conditioned_network(
     side = min(data.shape[1:])
     if kind == "transformer":
         width = _single(hidden, 160, "transformer")
-        if width % PER_HEAD:
-            raise GenlabError(f"model.hidden=[{width}]: a transformer's width is a multiple of {PER_HEAD}")
+        if width % HEAD_CHANNELS:
+            raise GenlabError(f"model.hidden=[{width}]: a transformer's width is a multiple of {HEAD_CHANNELS}")
         patch = patch or (4 if side >= LARGE else 2)
         return Transformer(
             data.shape, width, patch=patch, layers=depth or 6, num_classes=num_classes, dropout=dropout, fourier=fourier

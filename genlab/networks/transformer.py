@@ -1,7 +1,7 @@
-"""A small transformer over patches that is told a level of noise (Peebles & Xie 2023, DiT).
+"""A small transformer over patches, conditioned on a level of noise (Peebles & Xie 2023, DiT).
 
-Patches of `patch` x `patch` pixels are tokens. Nearly all of its arithmetic is products of large matrices, which any machine
-does at its best rate. Each branch is scaled, shifted and gated by the level, and the gates are 0 at first.
+Patches of `patch` x `patch` pixels are tokens. Nearly all of the arithmetic is in products of large matrices, the fastest
+operation of any machine. The level scales, shifts and gates each residual branch, and the gates are 0 at first.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.networks.noise_embedding import LevelEmbedding, Modulation, with_waves, zeroed
+from genlab.networks.noise_embedding import LevelEmbedding, Modulation, fourier_features, zero_initialised
 
 EMBEDDING = 256
-PER_HEAD = 32  # channels
+HEAD_CHANNELS = 32
 
 
 class Layer(nn.Module):
@@ -21,7 +21,7 @@ class Layer(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.heads = width // PER_HEAD
+        self.heads = width // HEAD_CHANNELS
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = Modulation(EMBEDDING, width, 6)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
@@ -31,7 +31,7 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale1, shift1, gate1, scale2, shift2, gate2 = (m.unsqueeze(1) for m in self.modulation(embedding))
         qkv = self.qkv(torch.addcmul(shift1, self.norm(x), 1 + scale1))
-        q, k, v = qkv.unflatten(2, (3, self.heads, PER_HEAD)).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv.unflatten(2, (3, self.heads, HEAD_CHANNELS)).permute(2, 0, 3, 1, 4)
         h = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         x = torch.addcmul(x, gate1, self.out(h))
         h = F.gelu(self.wide(torch.addcmul(shift2, self.norm(x), 1 + scale2)), approximate="tanh")
@@ -40,7 +40,7 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """(n, C, H, W), levels (n,), one-hot classes (n, classes) or None -> (n, C, H, W)."""
+    """(n, C, H, W), levels (n,), one-hot classes (n, num_classes) or None -> (n, C, H, W)."""
 
     def __init__(
         self,
@@ -60,18 +60,20 @@ class Transformer(nn.Module):
         self.grid = [-(-side // patch) for side in self.sides]
         self.embedding = LevelEmbedding(EMBEDDING, num_classes)
         self.first = nn.Linear(channels * (1 + 2 * len(self.fourier)) * patch**2, width)
-        self.place = nn.Parameter(0.02 * torch.randn(self.grid[0] * self.grid[1], width))
+        self.position_embedding = nn.Parameter(0.02 * torch.randn(self.grid[0] * self.grid[1], width))
         self.layers = nn.ModuleList(Layer(width, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = Modulation(EMBEDDING, width)
-        self.last = zeroed(nn.Linear(width, channels * patch**2))
+        self.last = zero_initialised(nn.Linear(width, channels * patch**2))
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
         embedding = self.embedding(u, y)
         height, width = self.sides
-        around = (0, -width % self.patch, 0, -height % self.patch)
-        patches = F.pixel_unshuffle(F.pad(with_waves(x, self.fourier), around), self.patch).flatten(2).transpose(1, 2)
-        h = self.first(patches) + self.place
+        padding = (0, -width % self.patch, 0, -height % self.patch)
+        patches = (
+            F.pixel_unshuffle(F.pad(fourier_features(x, self.fourier), padding), self.patch).flatten(2).transpose(1, 2)
+        )
+        h = self.first(patches) + self.position_embedding
         for layer in self.layers:
             h = layer(h, embedding)
         scale, shift = (m.unsqueeze(1) for m in self.modulation(embedding))

@@ -1,8 +1,8 @@
-"""A U-Net that is told a level of noise (Ronneberger et al. 2015; Ho et al. 2020), made for processors.
+"""A U-Net conditioned on a level of noise (Ronneberger et al. 2015; Ho et al. 2020), which is fast on a CPU too.
 
-The arithmetic of a convolution goes with the number of pixels, so the full resolution is left at once: blocks of `patch` x
-`patch` pixels become channels, and come back at the end (Shi et al. 2016). Below that, every further width halves the sides.
-On the way up a level takes what it put out on the way down, joined by a 1x1 convolution.
+The cost of a convolution is proportional to the number of pixels, so the network does not work at full resolution: `patch` x
+`patch` pixels become channels of one pixel, and pixels again at the end (Shi et al. 2016). Every further width halves the sides.
+On the way up a resolution also sees its own output of the way down, by a skip connection and a 1x1 convolution.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.networks.noise_embedding import LevelEmbedding, Modulation, with_waves, zeroed
+from genlab.networks.noise_embedding import LevelEmbedding, Modulation, fourier_features, zero_initialised
 
 EMBEDDING = 256
 GROUPS = 8
@@ -25,7 +25,10 @@ class Block(nn.Module):
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.GroupNorm(GROUPS, width), nn.GroupNorm(GROUPS, width)
-        self.conv1, self.conv2 = nn.Conv2d(width, width, 3, padding=1), zeroed(nn.Conv2d(width, width, 3, padding=1))
+        self.conv1, self.conv2 = (
+            nn.Conv2d(width, width, 3, padding=1),
+            zero_initialised(nn.Conv2d(width, width, 3, padding=1)),
+        )
         self.modulation = Modulation(EMBEDDING, width)
         self.dropout = nn.Dropout(dropout)
 
@@ -45,23 +48,23 @@ class Blocks(nn.ModuleList):
 
 
 class Attention(nn.Module):
-    """Every pixel looks at all others: x + attention(norm(x)), (n, width, H, W) -> the same."""
+    """Every pixel attends to all pixels: x + attention(norm(x)), (n, width, H, W) -> the same."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, width)
-        self.qkv, self.out = nn.Conv2d(width, 3 * width, 1), zeroed(nn.Conv2d(width, width, 1))
+        self.qkv, self.out = nn.Conv2d(width, 3 * width, 1), zero_initialised(nn.Conv2d(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        n, width, height, breadth = x.shape
-        qkv = self.qkv(self.norm(x)).view(n, 3 * HEADS, width // HEADS, height * breadth).transpose(2, 3)
-        h = F.scaled_dot_product_attention(*qkv.chunk(3, 1)).transpose(2, 3).reshape(n, width, height, breadth)
+        n, channels, height, width = x.shape
+        qkv = self.qkv(self.norm(x)).view(n, 3 * HEADS, channels // HEADS, height * width).transpose(2, 3)
+        h = F.scaled_dot_product_attention(*qkv.chunk(3, 1)).transpose(2, 3).reshape(n, channels, height, width)
         out: Tensor = x + self.out(h)
         return out
 
 
 class UNet(nn.Module):
-    """(n, C, H, W), levels (n,), one-hot classes (n, classes) or None -> (n, C, H, W)."""
+    """(n, C, H, W), levels (n,), one-hot classes (n, num_classes) or None -> (n, C, H, W)."""
 
     def __init__(
         self,
@@ -91,17 +94,17 @@ class UNet(nn.Module):
             self.join.append(nn.Conv2d(2 * fine, fine, 1))
         self.middle = Attention(widths[-1])
         self.last_norm = nn.GroupNorm(GROUPS, widths[0])
-        self.last = zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
+        self.last = zero_initialised(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
         embedding = self.embedding(u, y)
         height, width = self.sides
-        around = (0, -width % self.multiple, 0, -height % self.multiple)
-        h = self.first(F.pixel_unshuffle(F.pad(with_waves(x, self.fourier), around), self.patch))
-        kept: list[Tensor] = []
+        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        h = self.first(F.pixel_unshuffle(F.pad(fourier_features(x, self.fourier), padding), self.patch))
+        skips: list[Tensor] = []
         for level, blocks in enumerate(self.down):
             if level:
-                kept.append(h)
+                skips.append(h)
                 h = self.shrink[level - 1](F.pixel_unshuffle(h, 2))
             h = blocks(h, embedding)
         h = self.middle(h)
@@ -109,6 +112,6 @@ class UNet(nn.Module):
             h = self.up[level](h, embedding)
             if level:
                 h = F.pixel_shuffle(self.grow[level - 1](h), 2)
-                h = self.join[level - 1](torch.cat([h, kept.pop()], 1))
+                h = self.join[level - 1](torch.cat([h, skips.pop()], 1))
         out: Tensor = F.pixel_shuffle(self.last(F.silu(self.last_norm(h))), self.patch)
         return out[:, :, :height, :width]

@@ -1,4 +1,4 @@
-"""Models whose network is the exact answer for Gaussian data, so that all else can be held to closed forms."""
+"""Models whose network is exact for Gaussian data, so that everything else can be compared with closed forms."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ COVARIANCE = torch.tensor([[1.5, 0.6], [0.6, 0.5]])
 
 
 class ExactDenoiser(nn.Module):
-    """What the network should say of x_t for x_0 ~ N(0, covariance)."""
+    """The exact prediction from x_t for x_0 ~ N(0, covariance)."""
 
     def __init__(self, covariance: Tensor, prediction: str) -> None:
         super().__init__()
-        self.unused = nn.Parameter(torch.zeros(()))  # a model is where its parameters are
+        self.unused = nn.Parameter(torch.zeros(()))  # the device of a model is that of its parameters
         self.covariance, self.prediction = covariance, prediction
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
@@ -30,8 +30,8 @@ class ExactDenoiser(nn.Module):
         gain = at.alpha[..., None] * torch.linalg.solve(spread, self.covariance.expand_as(spread), left=False)
         x_hat = (gain @ x[..., None])[..., 0]
         eps_hat = (x - at.alpha * x_hat) / at.sigma
-        answers: dict[str, Tensor] = {"x0": x_hat, "eps": eps_hat, "v": at.alpha * eps_hat - at.sigma * x_hat}
-        return answers[self.prediction]
+        predictions: dict[str, Tensor] = {"x0": x_hat, "eps": eps_hat, "v": at.alpha * eps_hat - at.sigma * x_hat}
+        return predictions[self.prediction]
 
 
 class ExactVelocity(nn.Module):
@@ -54,7 +54,7 @@ def _in_own_units(model: Any, network: nn.Module) -> None:
 
 
 def exact_diffusion(covariance: Tensor, *overrides: str) -> Diffusion:
-    """A diffusion model of N(0, covariance), in the data's own units, that has nothing left to learn."""
+    """A diffusion model of N(0, covariance), in the data's own units, with the exact network."""
     config = configure("model=diffusion", "model.average=0.0", *overrides)
     model = make_model(config, spec_of(torch.randn(200, len(covariance))))
     assert isinstance(model, Diffusion)

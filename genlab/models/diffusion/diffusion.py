@@ -53,10 +53,10 @@ from genlab.models.diffusion.prediction import Prediction, estimate, network_tim
 from genlab.models.diffusion.probability_flow import log_density
 from genlab.models.diffusion.reconstruction import log_reconstruction
 from genlab.models.diffusion.samplers import (
-    ETA,
     STEPS,
-    STEPS_OF_VECTORS,
     Sampler,
+    default_steps,
+    eta_of,
     inpaint_steps,
     sample_steps,
     sampling_gammas,
@@ -288,23 +288,18 @@ class Diffusion(GenerativeModel):
         `steps` is the number of levels. `eta` is the share of fresh noise of ddim (0 by default) and of dpm_solver (1). Raises
         GenlabError for what the model or the sampler does not have.
         """
-        if sampler not in STEPS:
-            raise GenlabError(f"sampler={sampler}: model=diffusion has {', '.join(STEPS)}")
-        if eta is not None and sampler not in ETA:
-            raise GenlabError(f"eta={eta}: only sampler=ddim and dpm_solver have it, not {sampler}; leave eta out")
-        if steps is not None and steps < 2:
-            raise GenlabError(f"steps={steps}: a sampler goes through 2 levels of noise or more")
+        eta = eta_of(sampler, steps, eta)
         y = classes_to_sample(labels, n, self.num_classes, self.device)
         weight = guidance_weight(guidance, self.num_classes)
         x = torch.randn(n, *self.data.shape, device=self.device)
-        default = (STEPS if self.data.is_image else STEPS_OF_VECTORS)[sampler]
-        gammas = sampling_gammas(sampler, steps or min(default, self.steps or default), self.schedule, self.steps)
+        steps = steps or default_steps(sampler, self.data.is_image, self.steps)
+        gammas = sampling_gammas(sampler, steps, self.schedule, self.steps)
 
         def denoise(x: Tensor, gamma: Tensor) -> Tensor:
             return self.denoise(x, gamma, y, weight)
 
         yield self.scaling.restore(x)
-        for x_s, gamma in sample_steps(x, gammas, denoise, sampler, ETA.get(sampler, 0.0) if eta is None else eta):
+        for x_s, gamma in sample_steps(x, gammas, denoise, sampler, eta):
             yield self.scaling.restore(x_s) if gamma is not None else self.scaling.samples(x_s, mean)
 
     @torch.no_grad()
@@ -336,8 +331,7 @@ class Diffusion(GenerativeModel):
 
         def x_hat(z: Tensor, gamma: Tensor) -> Tensor:
             alpha = level(gamma, z).alpha
-            out = self.ema_network(alpha * z, network_time(gamma), None).float()
-            return estimate(self.prediction, alpha * z, gamma, out)
+            return estimate(self.prediction, alpha * z, gamma, guided(self.ema_network, alpha * z, network_time(gamma)))
 
         return log_density(x, x_hat, self.schedule)
 

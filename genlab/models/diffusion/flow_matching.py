@@ -12,9 +12,9 @@ loss is pi/2 sum_i s_i, because lines cross. Networks, averages and guidance are
 
     coupling   independent: any z with any x; ot: within a batch, z and x are paired by the least sum of ||x - z||^2, so that
                fewer lines cross (Tong et al. 2024; Pooladian et al. 2023)
-    reflow     in the last part of the training, which this share is, z is paired with the sample that the flow of that time makes
-               of it, so that the lines do not cross at all (rectified flow: Liu et al. 2023). Such a batch costs
-               `reflow_steps` more evaluations of the network
+    reflow     share of the training, the last part of it, in which z is paired with the sample that the flow makes of it, so
+               that the lines do not cross at all (rectified flow: Liu et al. 2023). The flow that makes the samples is that of
+               the beginning of this part. Such a batch costs `reflow_steps` more evaluations of the network
 """
 
 from collections import deque
@@ -244,8 +244,8 @@ class FlowMatching(GenerativeModel):
     def log_density(self, x: Tensor) -> Tensor:
         """log of the density that the ODE gives to x (n, *shape) in inner units, from t = 1 back to the noise: (n,), in nats."""
         times = torch.linspace(1, 0, ODE_STEPS + 1, device=x.device)
-        z, divergence = integrate_with_divergence(self.velocity(None, 1.0), x, times)
-        return log_standard_normal(z) + divergence
+        z, integral = integrate_with_divergence(self.velocity(None, 1.0), x, times)
+        return log_standard_normal(z) + integral
 
 
 def nearest_partners(x: Tensor, z: Tensor) -> Tensor:

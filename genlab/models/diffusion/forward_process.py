@@ -55,7 +55,7 @@ class ForwardProcess:
             return t, self.step_weights(t)
         u = (torch.randperm(n, device=self.device) + torch.rand((), device=self.device)) / n
         assert isinstance(self.schedule, TabulatedSchedule)
-        t, density = self.schedule.evenly(u, whole=self.steps is not None)
+        t, density = self.schedule.evenly_in_gamma(u, discrete=self.steps is not None)
         return t, self.step_weights(t) / density
 
     def step_weights(self, t: Tensor) -> Tensor:

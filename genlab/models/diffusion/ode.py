@@ -1,6 +1,6 @@
 """Ordinary differential equations dx/dt = velocity(x, t) that carry one density to another (Chen et al. 2018).
 
-The steps are those of textbooks, of first order (euler) and second (midpoint, heun); on the way the logarithm of a density
+The integrators are of first order (euler) and of second order (midpoint, heun). Along a solution the logarithm of the density
 falls by the integral of the divergence of the velocity.
 """
 
@@ -18,7 +18,7 @@ Velocity = Callable[[Tensor, Tensor], Tensor]
 """(x of shape (n, *shape), t, a scalar) -> dx/dt, of the shape of x."""
 
 EVALUATIONS: dict[str, int] = {"euler": 1, "midpoint": 2, "heun": 2}
-EXACT_TRACE = 8  # components up to which a divergence is summed and not estimated
+EXACT_TRACE = 8  # components up to which the divergence is exact, and not an estimate
 
 
 def step(velocity: Velocity, x: Tensor, now: Tensor, then: Tensor, method: Method) -> Tensor:
@@ -32,14 +32,17 @@ def step(velocity: Velocity, x: Tensor, now: Tensor, then: Tensor, method: Metho
 
 
 def integrate(velocity: Velocity, x: Tensor, times: Tensor, method: Method) -> Iterator[Tensor]:
-    """x at each of the times after the first, where it starts."""
+    """x (n, *shape) at each of the times after the first, from `x` at the first."""
     for now, then in pairwise(times):
         x = step(velocity, x, now, then, method)
         yield x
 
 
 def divergence(f: Callable[[Tensor], Tensor], x: Tensor, probe: Tensor) -> tuple[Tensor, Tensor]:
-    """f(x) and sum_i df_i/dx_i of each example: exactly for few components, else probe^T (df/dx) probe (Hutchinson 1990)."""
+    """f(x) (n, *shape), and sum_i df_i/dx_i of each example x, (n,).
+
+    It is exact for few components, else probe^T (df/dx) probe, an unbiased estimate (Hutchinson 1990).
+    """
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         out = f(x)
@@ -56,13 +59,12 @@ def divergence(f: Callable[[Tensor], Tensor], x: Tensor, probe: Tensor) -> tuple
 
 
 def integrate_with_divergence(velocity: Velocity, x: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """x carried along dx/dt = velocity(x, t) from times[0] to times[-1] by the classical Runge-Kutta
-    rule of fourth order, and the integral of its divergence.
+    """x (n, *shape) at times[-1] along dx/dt = velocity(x, t) from x at times[0], and the integral of the divergence, (n,).
 
-    One random probe an example.
+    By the classical Runge-Kutta method of fourth order, with one random probe for each example.
     """
     probe = torch.randint(0, 2, x.shape, device=x.device).to(x.dtype) * 2 - 1
-    gathered = torch.zeros(len(x), device=x.device)
+    integral = torch.zeros(len(x), device=x.device)
     for now, then in pairwise(times):
         h, middle = then - now, (now + then) / 2
         v1, d1 = divergence(partial(_at, velocity, now), x, probe)
@@ -70,8 +72,8 @@ def integrate_with_divergence(velocity: Velocity, x: Tensor, times: Tensor) -> t
         v3, d3 = divergence(partial(_at, velocity, middle), x + h / 2 * v2, probe)
         v4, d4 = divergence(partial(_at, velocity, then), x + h * v3, probe)
         x = x + h / 6 * (v1 + 2 * v2 + 2 * v3 + v4)
-        gathered = gathered + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
-    return x, gathered
+        integral = integral + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
+    return x, integral
 
 
 def _at(velocity: Velocity, t: Tensor, x: Tensor) -> Tensor:

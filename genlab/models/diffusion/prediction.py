@@ -1,4 +1,4 @@
-"""What the network of a diffusion model predicts, and what follows from it.
+"""What the network of a diffusion model predicts, and the estimate of x_0 from it.
 
     eps    the noise;    x0    the example;    v = alpha eps - sigma x_0    (Salimans & Ho 2022)
 
@@ -41,6 +41,6 @@ def estimate(prediction: Prediction, x_t: Tensor, gamma: Tensor, out: Tensor) ->
 
 
 def network_time(gamma: Tensor) -> Tensor:
-    """The input by which the network knows the level of noise."""
+    """The level of noise as the network sees it."""
     low, high = GAMMAS
     return (gamma - low) / (high - low)

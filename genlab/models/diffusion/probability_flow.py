@@ -6,22 +6,22 @@ which carries the density of the data at the least noise to N(0, I) at the most.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from genlab.models.diffusion.ode import integrate_with_divergence, log_standard_normal
-from genlab.models.diffusion.prediction import Estimate
 from genlab.models.diffusion.samplers import SIGMA_MAX
 from genlab.models.diffusion.schedules import Schedule, level
 
 STEPS_OF_ODE = 20
 
 
-def log_density(x: Tensor, x_hat_of: Estimate, schedule: Schedule) -> Tensor:
+def log_density(x: Tensor, x_hat_of: Callable[[Tensor, Tensor], Tensor], schedule: Schedule) -> Tensor:
     """log p(x) of x (n, *shape) in inner units, in steps of even ratio of sigma~: (n,), in nats.
 
-    `x_hat_of` takes x~ and its gamma (n,).
+    `x_hat_of` gives x_hat from x~ (n, *shape), not from x_t, and its gamma (n,).
     """
     first, last = (float(end.detach()) for end in schedule.ends())
     far = max(-first, 2 * math.log(SIGMA_MAX))  # where x~ is noise
@@ -31,6 +31,6 @@ def log_density(x: Tensor, x_hat_of: Estimate, schedule: Schedule) -> Tensor:
         gamma = 2 * log_sigma.expand(len(z))
         return z - x_hat_of(z, gamma)
 
-    z, divergence = integrate_with_divergence(velocity, x, times)
+    z, integral = integrate_with_divergence(velocity, x, times)
     alpha = level(2 * times[-1]).alpha
-    return log_standard_normal(alpha * z) + x[0].numel() * alpha.log() + divergence
+    return log_standard_normal(alpha * z) + x[0].numel() * alpha.log() + integral

@@ -35,12 +35,12 @@ def log_nearest_level(eps: Tensor, width: Tensor, x_0: Tensor, levels: int) -> T
     """log p(x_0|x_1) of grey levels x_0 in [0, 1], where p is proportional to N(x_1; x_0, width^2) and x_1 = x_0 + width eps,
     all in units in which the levels span 2: (n,), in nats.
 
-    f(u) = exp(-u^2/2), u in widths, is summed over the levels. Where these are further apart than DENSE widths, those beyond 8
-    widths count for nothing; where they are nearer, the sum is the integral, with the corrections of Euler and Maclaurin at its
-    two ends.
+    f(u) = exp(-u^2/2), u in widths, is summed over the levels. Where they are further apart than DENSE widths, levels beyond 8
+    widths are left out. Where they are closer, the sum is the integral, with the corrections of Euler and Maclaurin at its two
+    ends.
     """
     gap, at = 2 / (levels - 1) / width, (x_0 * (levels - 1)).round()
-    nearest = max(DENSE, float(gap.detach())) if gap.is_cpu else DENSE  # a GPU is not waited for
+    nearest = max(DENSE, float(gap.detach())) if gap.is_cpu else DENSE  # reading it would wait for a GPU
     reach = min(levels - 1, math.ceil(8 / nearest) + 1)
     offsets = torch.arange(-reach, reach + 1, device=eps.device)
     there = at.unsqueeze(-1) + offsets

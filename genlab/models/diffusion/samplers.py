@@ -47,11 +47,9 @@ def posterior_step(x: Tensor, x_hat: Tensor, t: Tensor, s: Tensor) -> Tensor:
 
 
 def posterior(x: Tensor, x_0: Tensor, t: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of q(x_s|x_t, x_0), for scalars t, s or ones that spread over x."""
+    """Mean and standard deviation of q(x_s|x_t, x_0), for gammas t > s that are scalars or broadcast over x."""
     (a_t, s_t), (a_s, s_s) = level(t), level(s)
-    kept = -torch.expm1(
-        s - t
-    )  # 1 - SNR_t/SNR_s = (1 - alpha_t)/(1 - alpha_bar_t), without the loss of digits of a difference
+    kept = -torch.expm1(s - t)  # 1 - SNR_t/SNR_s = (1 - alpha_t)/(1 - alpha_bar_t), without cancellation
     mean = (a_t / a_s) * (s_s / s_t).square() * x + a_s * kept * x_0
     return mean, s_s * kept.sqrt()
 
@@ -73,10 +71,10 @@ def heun_step(x: Tensor, x_hat: Tensor, t: Tensor, s: Tensor, denoise: Denoise) 
     return a_s * (x / a_t + step * (eps + eps_there) / 2)
 
 
-def multistep(
+def dpm_solver_step(
     x: Tensor, x_hat: Tensor, before: tuple[Tensor, Tensor] | None, t: Tensor, s: Tensor, eta: float
 ) -> Tensor:
-    """`before`: gamma of the step before and x_hat there."""
+    """`before` holds the gamma of the step before and the x_hat there; None at the first step."""
     (_, s_t), (a_s, s_s) = level(t), level(s)
     h = (t - s) / 2  # lambda = -gamma/2
     d = x_hat
@@ -104,7 +102,7 @@ def sample_steps(
         elif sampler == "heun":
             x = heun_step(x, x_hat, t, s, denoise)
         else:
-            x = multistep(x, x_hat, before, t, s, eta)
+            x = dpm_solver_step(x, x_hat, before, t, s, eta)
             before = t, x_hat
         yield x, s
     yield denoise(x, gammas[-1]), None
@@ -161,6 +159,23 @@ ETA: dict[str, float] = {"ddim": 0.0, "dpm_solver": 1.0}
 """Default of eta, for the samplers that have it."""
 SPACING = {"heun": karras_gammas, "dpm_solver": dpm_solver_gammas}
 """Spacing of the levels, for the samplers that do not space them evenly in time."""
+
+
+def eta_of(sampler: Sampler, steps: int | None, eta: float | None) -> float:
+    """`eta`, or the sampler's default where it is None. Raises GenlabError for options that the sampler does not have."""
+    if sampler not in STEPS:
+        raise GenlabError(f"sampler={sampler}: model=diffusion has {', '.join(STEPS)}")
+    if eta is not None and sampler not in ETA:
+        raise GenlabError(f"eta={eta}: only sampler=ddim and dpm_solver have it, not {sampler}; leave eta out")
+    if steps is not None and steps < 2:
+        raise GenlabError(f"steps={steps}: a sampler goes through 2 levels of noise or more")
+    return ETA.get(sampler, 0.0) if eta is None else eta
+
+
+def default_steps(sampler: Sampler, is_image: bool, model_steps: int | None) -> int:
+    """Number of levels where the user sets none: never more than the `model_steps` of the model."""
+    steps = (STEPS if is_image else STEPS_OF_VECTORS)[sampler]
+    return min(steps, model_steps or steps)
 
 
 def sampling_gammas(sampler: Sampler, steps: int, schedule: Schedule, model_steps: int | None) -> Tensor:

@@ -1,7 +1,7 @@
 """Schedules of noise: how much of the data is left at time t in [0, 1].
 
-A noised example is x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, eps ~ N(0, I). All that matters of t is the
-logarithm of the signal-to-noise ratio, SNR = alpha_bar/(1 - alpha_bar), so a schedule is the non-decreasing function
+A noised example is x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, eps ~ N(0, I). It depends on t by the logarithm of
+the signal-to-noise ratio alone, SNR = alpha_bar/(1 - alpha_bar), so a schedule is the non-decreasing function
 
     gamma(t) = -log SNR(t),   alpha_bar = sigmoid(-gamma),   1 - alpha_bar = sigmoid(gamma)
 
@@ -11,8 +11,8 @@ logarithm of the signal-to-noise ratio, SNR = alpha_bar/(1 - alpha_bar), so a sc
     cosine    alpha_bar_t = f(t)/f(0), f(t) = cos^2((t/T + 0.008)/1.008 pi/2) (Nichol & Dhariwal 2021)
     learned   a monotone network (Kingma et al. 2021)
 
-The first levels of the fixed ones lie a factor apart in noise however many there are, so with them the variational bound does not
-become tight as T grows; it does for levels that are evenly spaced in gamma, as those of a learned schedule are at first.
+However large T is, the noise of the first levels of `linear` and `cosine` differs by a constant factor. So the variational bound
+does not become tight as T grows. It does for levels that are evenly spaced in gamma, as those of a learned schedule are at first.
 """
 
 import math
@@ -26,28 +26,28 @@ from genlab.numerics.softplus import softplus
 
 ScheduleName = Literal["linear", "cosine", "learned"]
 
-CONTINUOUS = 1000
-"""Levels between which a schedule in continuous time is interpolated."""
-LARGEST_STEP = 0.999  # 1 - alpha_t, where a schedule would end in nothing but noise
-LEAST_NOISE, MOST_NOISE = -13.3, 5.0  # gamma at both ends of a learned schedule, at first
+INTERPOLATED_LEVELS = 1000
+"""In continuous time `linear` and `cosine` are interpolated between so many levels."""
+BETA_MAX = 0.999  # of beta_t = 1 - alpha_t, since the cosine schedule would end without any signal
+GAMMA_MIN, GAMMA_MAX = -13.3, 5.0  # ends of a learned schedule before training
 WIDTH = 128  # of the monotone network
 
 
 class Level(NamedTuple):
-    """alpha = sqrt(alpha_bar) and sigma = sqrt(1 - alpha_bar), of gamma's shape or to be spread over an example's components."""
+    """alpha = sqrt(alpha_bar) and sigma = sqrt(1 - alpha_bar), of the shape of gamma or of one that broadcasts over examples."""
 
     alpha: Tensor
     sigma: Tensor
 
 
 def level(gamma: Tensor, like: Tensor | None = None) -> Level:
-    """The level of noise at `gamma` (n,); its parts are of shape (n, 1, ...) beside examples `like` (n, *shape)."""
+    """The level of noise at `gamma` (n,). Its parts have the shape (n, 1, ...) where examples `like` (n, *shape) are given."""
     g = gamma if like is None else gamma.view(-1, *[1] * (like.ndim - 1))
     return Level(torch.sigmoid(-g).sqrt(), torch.sigmoid(g).sqrt())
 
 
 def added_noise(before: Tensor, after: Tensor) -> Tensor:
-    """1 - alpha_t of the step from gamma `before` to `after`; no digits are lost where it is small."""
+    """1 - alpha_t of the step from gamma `before` to `after`, without cancellation where it is small."""
     return torch.sigmoid(after) * -torch.expm1(before - after)
 
 
@@ -59,7 +59,7 @@ def alphas_bar(name: Literal["linear", "cosine"], steps: int) -> Tensor:
         time = torch.arange(steps + 1, dtype=torch.float64) / steps
         f = torch.cos((time + 0.008) / 1.008 * math.pi / 2).square()
         betas = 1 - f[1:] / f[:-1]
-    return (1 - betas.clamp(max=LARGEST_STEP)).cumprod(0)
+    return (1 - betas.clamp(max=BETA_MAX)).cumprod(0)
 
 
 class Schedule(nn.Module, ABC):
@@ -77,7 +77,7 @@ class Schedule(nn.Module, ABC):
 
 
 class TabulatedSchedule(Schedule):
-    """Levels that are known, and straight lines of gamma between them."""
+    """A table of levels, between which gamma is interpolated linearly."""
 
     gammas: Tensor
 
@@ -90,32 +90,35 @@ class TabulatedSchedule(Schedule):
         return self.gammas[0], self.gammas[-1]
 
     def gamma(self, t: Tensor) -> Tensor:
-        i, weight = self._place(t)
+        i, weight = self._position(t)
         return torch.lerp(self.gammas[i], self.gammas[i + 1], weight)
 
     def slope(self, t: Tensor) -> Tensor:
-        i, _ = self._place(t)
+        i, _ = self._position(t)
         return (self.gammas[i + 1] - self.gammas[i]) * (len(self.gammas) - 1)
 
-    def evenly(self, u: Tensor, *, whole: bool) -> tuple[Tensor, Tensor]:
-        """Times whose gamma is as far on its way as u in [0, 1] says, and the density at which uniform u draw them; only
-        levels after the first, where they are to be `whole`, with their probabilities in units of 1/T.
-        """
-        reached = (self.gammas - self.gammas[0]) / (self.gammas[-1] - self.gammas[0])
-        last = len(reached) - 1
-        i = torch.searchsorted(reached, u.contiguous()).clamp(1, last)
-        share = reached[i] - reached[i - 1]
-        if whole:
-            return i / last, share * (last + 1)
-        return (i - 1 + (u - reached[i - 1]) / share) / last, share * last
+    def evenly_in_gamma(self, u: Tensor, *, discrete: bool) -> tuple[Tensor, Tensor]:
+        """Times t with gamma(t) = gamma(0) + u (gamma(1) - gamma(0)) for u in [0, 1], and their density for uniform u, (n,).
 
-    def _place(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        With `discrete`, t is the next level, never the first, and in place of the density stands the probability of the level in
+        units of 1/T.
+        """
+        cumulative = (self.gammas - self.gammas[0]) / (self.gammas[-1] - self.gammas[0])
+        last = len(cumulative) - 1
+        i = torch.searchsorted(cumulative, u.contiguous()).clamp(1, last)
+        probability = cumulative[i] - cumulative[i - 1]
+        if discrete:
+            return i / last, probability * (last + 1)
+        return (i - 1 + (u - cumulative[i - 1]) / probability) / last, probability * last
+
+    def _position(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Index of the level before t, and the weight of the level after it."""
         last = len(self.gammas) - 1
-        place = t * last
-        # A level that is meant is met, however t was rounded.
-        place = torch.where((place - place.round()).abs() < 1e-3, place.round(), place)
-        i = place.floor().clamp(0, last - 1)
-        return i.long(), place - i
+        position = t * last
+        # The time of a level is found exactly, in spite of the rounding of t.
+        position = torch.where((position - position.round()).abs() < 1e-3, position.round(), position)
+        i = position.floor().clamp(0, last - 1)
+        return i.long(), position - i
 
 
 class LearnedSchedule(Schedule):
@@ -128,7 +131,7 @@ class LearnedSchedule(Schedule):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.last = nn.Parameter(torch.tensor(LEAST_NOISE)), nn.Parameter(torch.tensor(MOST_NOISE))
+        self.first, self.last = nn.Parameter(torch.tensor(GAMMA_MIN)), nn.Parameter(torch.tensor(GAMMA_MAX))
         self.a = nn.Parameter(torch.tensor(_inverse_softplus(1.0)))
         self.b = nn.Parameter(torch.full((WIDTH,), _inverse_softplus(0.1 / WIDTH)))
         self.c = nn.Parameter(torch.full((WIDTH,), _inverse_softplus(10.0)))
@@ -136,7 +139,7 @@ class LearnedSchedule(Schedule):
         self.register_buffer("interval", torch.tensor([0.0, 1.0]))
 
     def interior(self) -> list[nn.Parameter]:
-        """Parameters of which the bound in continuous time does not depend, but its variance does."""
+        """Parameters on which the bound in continuous time does not depend, but the variance of its estimate does."""
         return [self.a, self.b, self.c, self.d]
 
     def ends(self) -> tuple[Tensor, Tensor]:
@@ -144,8 +147,8 @@ class LearnedSchedule(Schedule):
 
     def gamma(self, t: Tensor) -> Tensor:
         low, high = self._g(self.interval)
-        found: Tensor = self.first + (self.last - self.first) * (self._g(t) - low) / (high - low)
-        return found
+        gamma: Tensor = self.first + (self.last - self.first) * (self._g(t) - low) / (high - low)
+        return gamma
 
     def slope(self, t: Tensor) -> Tensor:
         low, high = self._g(self.interval)
@@ -166,5 +169,5 @@ def _inverse_softplus(y: float) -> float:
 
 
 def schedule_of(name: ScheduleName, steps: int | None) -> Schedule:
-    """The schedule of that name, with so many levels, or (None) in continuous time."""
-    return LearnedSchedule() if name == "learned" else TabulatedSchedule(alphas_bar(name, steps or CONTINUOUS))
+    """The schedule of that name with `steps` levels, or in continuous time where `steps` is None."""
+    return LearnedSchedule() if name == "learned" else TabulatedSchedule(alphas_bar(name, steps or INTERPOLATED_LEVELS))

@@ -13,7 +13,7 @@ from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.flow_matching import FlowMatching
 from genlab.models.diffusion.reconstruction import log_nearest_level
 from genlab.models.diffusion.schedules import LearnedSchedule, TabulatedSchedule, alphas_bar, level, schedule_of
-from genlab.networks.noise_embedding import with_waves
+from genlab.networks.noise_embedding import fourier_features
 from genlab.numerics import rng
 from tests.helpers.gaussians import COVARIANCE, exact_diffusion, log_gaussian
 from tests.helpers.support import configure, make_model, small_data
@@ -59,13 +59,13 @@ def test_a_table_meets_its_levels_from_times_in_single_precision() -> None:
 def test_levels_drawn_evenly_in_gamma_have_the_stated_density() -> None:
     table = TabulatedSchedule(alphas_bar("linear", 50))
     u = (torch.arange(200_000) + 0.5) / 200_000
-    t, density = table.evenly(u, whole=True)
+    t, density = table.evenly_in_gamma(u, discrete=True)
     counts = torch.bincount((t * 49).round().long(), minlength=50)[1:] / len(u)
     expected = table.gammas.diff() / (table.gammas[-1] - table.gammas[0])
     torch.testing.assert_close(counts, expected, atol=2e-5, rtol=1e-3)
     levels = (t * 49).round().long()
     torch.testing.assert_close(density, 50 * expected[levels - 1])
-    t, density = table.evenly(u, whole=False)
+    t, density = table.evenly_in_gamma(u, discrete=False)
     assert float((1 / density).mean()) == pytest.approx(1.0, abs=1e-3)  # int dt
     assert float((t / density).mean()) == pytest.approx(0.5, abs=1e-3)
 
@@ -221,7 +221,7 @@ def test_levels_near_to_each_other_are_summed_as_those_far_apart(levels: int, ga
 
 
 @pytest.mark.parametrize("kind", ["grey", "binary", "dequantized"])
-def test_with_hardly_any_noise_left_pictures_are_told_exactly(kind: str) -> None:
+def test_the_reconstruction_of_pictures_is_nearly_certain_at_the_least_noise(kind: str) -> None:
     dataset = small_data(kind)
     model = make_model(configure("model=diffusion", "model.schedule=learned", "model.objective=elbo"), dataset.spec)
     assert isinstance(model, Diffusion)
@@ -294,7 +294,7 @@ def test_grey_levels_are_cells_of_the_density() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "remedy"),
     [
         (["model.objective=consistency", "model.steps=null"], "model.steps=1000"),
         (["model.schedule=learned"], "model.objective=elbo"),
@@ -305,8 +305,8 @@ def test_grey_levels_are_cells_of_the_density() -> None:
         (["model.hidden=[8,8,8,8,8]"], "name fewer"),
     ],
 )
-def test_what_does_not_fit_is_named(overrides: list[str], told: str) -> None:
-    with pytest.raises(GenlabError, match=told.replace("[", r"\[")):
+def test_what_does_not_fit_is_named(overrides: list[str], remedy: str) -> None:
+    with pytest.raises(GenlabError, match=remedy.replace("[", r"\[")):
         make_model(configure("model=diffusion", *overrides), small_data("grey").spec)
 
 
@@ -318,14 +318,14 @@ def test_the_score_is_that_of_the_gaussian_with_a_little_noise() -> None:
 
 
 @pytest.mark.parametrize("network", ["unet", "transformer"])
-def test_waves_tell_values_apart_that_are_much_nearer_than_grey_levels(network: str) -> None:
+def test_fourier_features_distinguish_values_that_are_closer_than_grey_levels(network: str) -> None:
     """sin and cos of 2^k pi x have the period 2^(1 - k), two levels of 256 and one for k = 7 and 8."""
     data = small_data("grey").spec
     x = 2 * torch.rand(4, *data.shape) - 1
-    seen = with_waves(x, [7, 8])
-    assert seen.shape == (4, 5 * data.shape[0], *data.shape[1:])
-    torch.testing.assert_close(with_waves(x + 2 / 128, [7, 8])[:, 1:], seen[:, 1:], rtol=0, atol=1e-3)
-    assert float((with_waves(x + 1 / 512, [7, 8])[:, 1:] - seen[:, 1:]).abs().mean()) > 0.3
+    features = fourier_features(x, [7, 8])
+    assert features.shape == (4, 5 * data.shape[0], *data.shape[1:])
+    torch.testing.assert_close(fourier_features(x + 2 / 128, [7, 8])[:, 1:], features[:, 1:], rtol=0, atol=1e-3)
+    assert float((fourier_features(x + 1 / 512, [7, 8])[:, 1:] - features[:, 1:]).abs().mean()) > 0.3
     model = make_model(configure("model=diffusion", f"model.network={network}", "model.fourier=[7,8]"), data)
     plain = make_model(configure("model=diffusion", f"model.network={network}"), data)
     assert isinstance(model, Diffusion)
@@ -333,6 +333,6 @@ def test_waves_tell_values_apart_that_are_much_nearer_than_grey_levels(network: 
     assert model.size > plain.size
 
 
-def test_vectors_have_no_waves() -> None:
+def test_vectors_have_no_fourier_features() -> None:
     with pytest.raises(GenlabError, match=r"model\.fourier=\[7, 8\]: .*set model\.fourier=null"):
         make_model(configure("model=diffusion", "model.fourier=[7,8]"), small_data("vectors").spec)

@@ -82,7 +82,7 @@ def test_evaluation_has_every_term_the_flow_and_what_effort_brings(
 
 
 @pytest.mark.parametrize(
-    ("command", "options", "told"),
+    ("command", "options", "named"),
     [
         ("sample", ["sampler=euler"], ["sampler=euler", "dpm_solver"]),
         ("sample", ["eta=0.5", "sampler=heun"], ["eta=0.5", "sampler=ddim"]),
@@ -95,7 +95,7 @@ def test_evaluation_has_every_term_the_flow_and_what_effort_brings(
     ],
 )
 def test_mistakes(
-    command: str, options: list[str], told: list[str], run: Path, here: Path, capsys: pytest.CaptureFixture[str]
+    command: str, options: list[str], named: list[str], run: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert_refused(call([command, f"run={run}", *options], capsys), *told)
+    assert_refused(call([command, f"run={run}", *options], capsys), *named)
     assert not any(path.is_file() for path in here.rglob("*"))

@@ -68,9 +68,9 @@ def test_divergence_exactly_and_by_probes() -> None:
 
 def test_a_density_carried_by_a_linear_flow() -> None:
     times = torch.linspace(0, 1, 101)
-    x, gathered = integrate_with_divergence(lambda z, t: -0.7 * z, torch.ones(3, 2), times)
+    x, integral = integrate_with_divergence(lambda z, t: -0.7 * z, torch.ones(3, 2), times)
     torch.testing.assert_close(x, torch.full((3, 2), math.exp(-0.7)), rtol=1e-4, atol=0)
-    torch.testing.assert_close(gathered, torch.full((3,), -1.4), rtol=1e-5, atol=0)
+    torch.testing.assert_close(integral, torch.full((3,), -1.4), rtol=1e-5, atol=0)
 
 
 def test_partners_have_the_least_sum_of_distances() -> None:
@@ -107,14 +107,14 @@ def test_what_straightens_a_flow() -> None:
 
 
 @pytest.mark.parametrize(
-    ("overrides", "told"),
+    ("overrides", "remedy"),
     [
         (["model.coupling=ot", "model.conditional=true"], "model.coupling=independent"),
         (["model.reflow=0.5", "model.conditional=true"], "model.conditional=false"),
     ],
 )
-def test_what_does_not_go_together_is_named(overrides: list[str], told: str) -> None:
-    with pytest.raises(GenlabError, match=told):
+def test_what_does_not_go_together_is_named(overrides: list[str], remedy: str) -> None:
+    with pytest.raises(GenlabError, match=remedy):
         make_model(configure("model=flow_matching", *overrides), small_data("grey").spec)
 
 

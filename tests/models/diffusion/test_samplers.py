@@ -11,7 +11,7 @@ from genlab.errors import GenlabError
 from genlab.models.conditioning import classes_to_sample
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.guidance import guided
-from genlab.models.diffusion.samplers import ddim_step, dpm_solver_gammas, multistep, posterior_step, sample_steps
+from genlab.models.diffusion.samplers import ddim_step, dpm_solver_gammas, dpm_solver_step, posterior_step, sample_steps
 from genlab.models.diffusion.schedules import level
 from genlab.numerics import rng
 from tests.helpers.gaussians import COVARIANCE, exact_diffusion
@@ -60,20 +60,20 @@ def test_the_first_step_of_the_multistep_solver_with_all_its_noise_is_the_ancest
     x, x_hat = torch.randn(50, 3), torch.randn(50, 3)
     t, s = torch.tensor(1.3), torch.tensor(0.2)
     torch.manual_seed(0)
-    ours = multistep(x, x_hat, None, t, s, eta=1.0)
+    ours = dpm_solver_step(x, x_hat, None, t, s, eta=1.0)
     torch.manual_seed(0)
     torch.testing.assert_close(ours, posterior_step(x, x_hat, t, s), rtol=1e-5, atol=1e-5)
 
 
-def test_levels_of_the_multistep_solver_leap_to_where_data_are_heard() -> None:
+def test_levels_of_the_multistep_solver_after_one_step_from_the_most_noise() -> None:
     gammas = dpm_solver_gammas(20, -10.0, 20.0)
     sigmas = (gammas / 2).exp()
     assert len(gammas) == 20
     assert (gammas.diff() < 0).all()
     assert sigmas[[0, 1, -1]].tolist() == pytest.approx([80.0, 10.0, 0.01], rel=1e-5)
-    quiet_at_most = dpm_solver_gammas(20, -10.0, 2.0)  # a schedule that ends before that
-    assert float(quiet_at_most[0]) == pytest.approx(2.0, rel=1e-5)
-    assert (quiet_at_most.diff() < 0).all()
+    little_noise = dpm_solver_gammas(20, -10.0, 2.0)  # a schedule that ends before that
+    assert float(little_noise[0]) == pytest.approx(2.0, rel=1e-5)
+    assert (little_noise.diff() < 0).all()
     assert len(dpm_solver_gammas(2, -10.0, 20.0)) == 2
 
 
@@ -112,7 +112,7 @@ def test_every_sampler_draws_from_the_data(sampler: str, options: dict[str, obje
     assert torch.allclose(found, torch.eye(2), atol=4 * math.sqrt(2 / 4000) + 0.03)
 
 
-def test_a_guided_sample_leans_away_from_what_is_told_of_no_class() -> None:
+def test_guidance_is_linear_between_the_unconditional_and_the_conditional_prediction() -> None:
     dataset = small_data("vectors")
     model = make_model(configure("model=diffusion", "model.conditional=true"), dataset.spec)
     assert isinstance(model, Diffusion)
@@ -129,7 +129,7 @@ def test_a_guided_sample_leans_away_from_what_is_told_of_no_class() -> None:
             torch.testing.assert_close(found, unconditional + weight * (conditional - unconditional))
 
 
-def test_what_is_known_stays_and_the_rest_follows_from_it() -> None:
+def test_known_components_stay_and_the_rest_follows_from_them() -> None:
     covariance = torch.tensor([[1.0, 0.9], [0.9, 1.0]])
     model = exact_diffusion(covariance)
     x = torch.tensor([1.5, 0.0]).repeat(2000, 1)
@@ -145,7 +145,7 @@ def test_what_is_known_stays_and_the_rest_follows_from_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "remedy"),
     [
         ({"sampler": "euler"}, "ancestral, ddim, heun, dpm_solver"),
         ({"sampler": "ancestral", "steps": 2000}, "1000 levels"),
@@ -155,8 +155,8 @@ def test_what_is_known_stays_and_the_rest_follows_from_it() -> None:
         ({"steps": 1}, "2 levels"),
     ],
 )
-def test_what_a_sampler_cannot_do_is_named(options: dict[str, object], told: str) -> None:
+def test_what_a_sampler_cannot_do_is_named(options: dict[str, object], remedy: str) -> None:
     model = make_model(configure("model=diffusion"), small_data("grey").spec)
     assert isinstance(model, Diffusion)
-    with pytest.raises(GenlabError, match=told):
+    with pytest.raises(GenlabError, match=remedy):
         model.sample(2, **options)
