@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from genlab.evaluation.generated import Reference
 from hydra import compose, initialize_config_module
 from rich.console import Console
 from torch import Tensor
@@ -26,7 +27,6 @@ from genlab.config.schema import plain
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.evaluation.features import feature_space
-from genlab.evaluation.generated import Reference
 from genlab.experiment.experiment import make_dataset, make_model
 from genlab.inference.sampling import draw
 from genlab.metrics.frechet import fid

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from genlab.evaluation.evaluation_pictures import project
+from genlab.evaluation.generated import Reference, judge, measures
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from genlab.evaluation.evaluation_pictures import project
 from genlab.evaluation.features import feature_space
 from genlab.evaluation.features.feature_network import grey
 from genlab.evaluation.findings import Settings, evaluate, record
-from genlab.evaluation.generated import Reference, judge, measures
 from genlab.experiment.experiment import make_dataset, make_model
 from genlab.models.base import GenerativeModel
 from tests.helpers.processes import assert_refused, call, info, strict_json, trained

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from genlab.evaluation.uses import bits_of, compression, put_to_use
 from PIL import Image
 from sklearn.manifold import trustworthiness as reference_trustworthiness
 from torch import Tensor
@@ -18,7 +19,6 @@ from genlab.evaluation.code_quality import judge_codes
 from genlab.evaluation.denoising import Noise, denoise, noise_of, psnr
 from genlab.evaluation.entries import Entries, entry
 from genlab.evaluation.held_out import HeldOut
-from genlab.evaluation.uses import bits_of, compression, put_to_use
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.neighbours import (
     linear_accuracy,

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from genlab.evaluation.configurations import judge_lattice
 from torch import Tensor
 
 from genlab.data.dataset import Dataset, Examples, Raw, prepare
 from genlab.data.sources.array import Configurations, array
 from genlab.data.sources.ising import Ising, ising
 from genlab.errors import GenlabError
-from genlab.evaluation.configurations import judge_lattice
 from genlab.evaluation.entries import Entry
 from genlab.evaluation.findings import Evaluation, Settings, evaluate
 from genlab.experiment.experiment import make_model

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.config.schema import family_of
+from genlab.config.types import Count
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import GenerativeModel, Metrics, Quantity
@@ -289,7 +290,7 @@ class BoltzmannMachine(GenerativeModel):
         self,
         n: int,
         sampler: str | None = None,
-        steps: int | None = None,
+        steps: Count | None = None,
         labels: list[int] | int | None = None,
         mean: bool | None = None,
     ) -> Iterator[Tensor]:

@@ -33,7 +33,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from genlab.config.types import Count, Fraction, Share, Widths
+from genlab.config.types import Count, Fraction, NonNegative, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
@@ -228,10 +228,10 @@ class Diffusion(BoundedModel):
         self,
         n: int,
         sampler: Sampler = "dpm_solver",
-        steps: int | None = None,
+        steps: Count | None = None,
         labels: list[int] | int | None = None,
-        guidance: float | None = None,
-        eta: float | None = None,
+        guidance: NonNegative | None = None,
+        eta: Annotated[float, Field(ge=0, le=1)] | None = None,
         mean: bool | None = None,
     ) -> Iterator[Tensor]:
         """x_T ~ N(0, I), then x_t at each level of the `sampler` and x_hat at the last (gradual/denoising_steps.py).
