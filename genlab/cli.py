@@ -47,8 +47,8 @@ usage: genlab COMMAND [key=value ...]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # Threads of one operation wait for each other in a loop, which on a machine that is busy with something else takes the
-    # core from the very thread they wait for (five times slower was seen). Asleep after 3,000 turns, they cost nothing more.
+    # The threads of one operation wait for each other in a busy loop. On a machine with other work this takes the core from
+    # the thread they wait for (five times slower was seen). They sleep after 3,000 turns.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

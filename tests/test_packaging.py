@@ -1,29 +1,92 @@
 """What is installed is complete: the configuration files and every package, from a wheel as from the checkout."""
 
+import ast
 import os
+import re
 import shutil
 import site
 import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import genlab
 from tests.helpers.processes import REPOSITORY, environment, info, trained
 
-ASSETS = (".safetensors", ".html")  # weights of the feature networks, the page of compare
+ASSETS = (".safetensors", ".html", ".typed")  # weights of the feature networks, the page of compare, the mark of types
 CONFIGS = sorted(str(path.relative_to(REPOSITORY / "conf")) for path in (REPOSITORY / "conf").rglob("*.yaml"))
 
 
-def settings() -> dict[str, list[str]]:
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "hydra": "hydra-core",
+    "pydantic_core": "pydantic",  # pydantic asks for one version of it
+    "sklearn": "scikit-learn",
+    "umap": "umap-learn",
+    "yaml": "pyyaml",
+}
+"""Module -> the distribution that holds it, where that has another name."""
+
+
+def pyproject() -> dict[str, Any]:
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
-        found = tomllib.load(file)["tool"]["setuptools"]
+        return tomllib.load(file)
+
+
+def settings() -> dict[str, list[str]]:
+    found = pyproject()["tool"]["setuptools"]
     assert isinstance(found, dict)
     return found
+
+
+def distributions(requirements: Iterable[str]) -> set[str]:
+    """Names out of requirements such as 'torch>=2.6'."""
+    return {re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower() for requirement in requirements}
+
+
+def third_party(source: str) -> dict[str, bool]:
+    """Distribution that a file imports -> whether it can do without: every such import is one that may fail."""
+    tree = ast.parse(source)
+    tried = {id(node) for block in ast.walk(tree) if isinstance(block, ast.Try) for node in ast.walk(block)}
+    found: dict[str, bool] = {}
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [str(node.module)]
+        for name in names:
+            top = name.partition(".")[0]
+            if top not in sys.stdlib_module_names and top not in ("genlab", "tests"):
+                distribution = DISTRIBUTIONS.get(top, top).lower()
+                found[distribution] = found.get(distribution, True) and id(node) in tried
+    return found
+
+
+def test_imports_of_other_packages_are_found() -> None:
+    source = "import os, yaml.nodes\nfrom torch import nn\ndef f():\n    try:\n        import umap\n    except ImportError: ..."
+    assert third_party(source) == {"pyyaml": False, "torch": False, "umap-learn": True}
+    assert distributions(["PyYAML>=6", "hydra-core>=1.3.6,<1.4", "torch"]) == {"pyyaml", "hydra-core", "torch"}
+
+
+def test_whatever_is_imported_is_declared() -> None:
+    """What comes with another package today may not come with it tomorrow."""
+    project = pyproject()["project"]
+    needed = distributions(project["dependencies"])
+    extras = needed.union(*(distributions(extra) for extra in project["optional-dependencies"].values()))
+    missing = []
+    for top in ("genlab", "tests"):
+        for path in sorted((REPOSITORY / top).rglob("*.py")):
+            for name, optional in third_party(path.read_text()).items():
+                if name not in (extras if optional or top == "tests" else needed):
+                    missing.append(f"{path.relative_to(REPOSITORY)}: {name}")
+    assert missing == []
 
 
 def packages() -> set[str]:

@@ -1,8 +1,8 @@
-"""This machine's own rates, measured: what a model's speed is held against.
+"""The rates of this machine, measured: a model's speed is compared with them.
 
-The matrix-multiply rate is that of C = A B with square matrices of n rows in the precision of a training step, counted as
-2 n^3 floating-point operations, at the best of several n. The memory rate is that of a copy between two buffers beyond
-the caches, counted as the bytes read and the bytes written.
+The matrix-multiply rate is that of C = A B with square matrices of n rows in the precision of a training step. It counts
+2 n^3 floating-point operations, at the best of several n. The memory rate is that of a copy between two buffers that are
+larger than the caches. It counts the bytes read and the bytes written.
 """
 
 import os
@@ -23,7 +23,7 @@ SIZES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192), "mps": (1024, 204
 
 
 def synchronize(where: torch.device) -> None:
-    """Wait until everything that was asked of the device is done."""
+    """Wait until the device has done everything that was launched."""
     if where.type == "cuda":
         torch.cuda.synchronize(where)
     elif where.type == "mps":
@@ -31,7 +31,7 @@ def synchronize(where: torch.device) -> None:
 
 
 def rate(act: Callable[[], object], where: torch.device, seconds: float) -> float:
-    """Calls of `act` in a second, over at least `seconds` and at least one call."""
+    """Calls of `act` a second, over at least `seconds` and at least one call."""
     synchronize(where)
     calls, start = 0, time.perf_counter()
     while True:
@@ -42,8 +42,8 @@ def rate(act: Callable[[], object], where: torch.device, seconds: float) -> floa
             return calls / (time.perf_counter() - start)
 
 
-class Yardstick:
-    """Measures the rates of `device` again and again, for `seconds` at a time. Holds its buffers for as long as it lives."""
+class MachineRates:
+    """Measures the rates of `device`, for `seconds` at a time. It holds its buffers for as long as it lives."""
 
     def __init__(self, device: Device, seconds: float) -> None:
         self.where, self.seconds = device.resolve(), seconds
@@ -63,18 +63,18 @@ class Yardstick:
             if reached > best:
                 best, self.size, self._multiply = reached, n, multiply
 
-    def matmul(self) -> float:
+    def matmul_flops(self) -> float:
         """Floating-point operations a second of a matrix product."""
         return 2 * self.size**3 * rate(self._multiply, self.where, self.seconds)
 
-    def memory(self) -> float:
+    def memory_bandwidth(self) -> float:
         """Bytes a second that a copy reads and writes."""
         moved = 2 * self.source.numel() * self.source.element_size()
         return moved * rate(partial(self.target.copy_, self.source), self.where, self.seconds)
 
 
 class PeakMemory:
-    """Largest memory of this process since it was made, in MiB."""
+    """Largest memory of this process since this object was made, in MiB."""
 
     def __init__(self, where: torch.device) -> None:
         self.where = where
@@ -82,14 +82,13 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(where)
         self.since_start = False
         try:
-            Path("/proc/self/clear_refs").write_text(
-                "5"
-            )  # Linux forgets the earlier peak: that of another job of a sweep
+            # Linux forgets the earlier peak, which may be that of another job of a sweep.
+            Path("/proc/self/clear_refs").write_text("5")
         except OSError:
-            self.since_start = True  # elsewhere the peak is that of the whole process so far
+            self.since_start = True  # on other systems the peak is that of the whole process so far
 
     def process(self) -> float | None:
-        """Resident memory on the host; None where the system does not tell."""
+        """Resident memory on the host; None where the system does not report it."""
         if not self.since_start:
             for line in Path("/proc/self/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -102,12 +101,12 @@ class PeakMemory:
         return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
     def device(self) -> float | None:
-        """Memory that tensors took on the device; None where only the host has any, or the device does not tell."""
+        """Memory that tensors took on the device; None on a CPU, and where the device does not report it."""
         return torch.cuda.max_memory_allocated(self.where) / 2**20 if self.where.type == "cuda" else None
 
 
 def facts(where: torch.device) -> dict[str, Any]:
-    """What was measured on: names, cores, threads, and what else kept the machine busy when this was asked."""
+    """The machine: names, number of cores, and its load at this moment."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "system": platform.system(),

@@ -1,8 +1,8 @@
-"""Where the time of an update goes: its operations, as torch's profiler saw them, sorted into kinds.
+"""Where the time of an update goes: its operations, as torch's profiler records them, sorted into kinds.
 
-On the CPU an operation's time is that of its own code, without the operations it calls, and what wraps whole stretches
-of Python (the data, the optimizer's step) is read off a clock without the profiler, which slows Python. On CUDA every
-time is that of kernels. What remains is Python, dispatch and autograd's bookkeeping, and on CUDA also waiting.
+On the CPU the time of an operation is that of its own code, without the operations it calls. The profiler slows Python, so
+parts that are mostly Python (the data, the optimizer's step) are timed by a clock without it. On CUDA every time is that of
+kernels. The rest is Python, dispatch and autograd's bookkeeping, and on CUDA also waiting.
 """
 
 import os
@@ -34,12 +34,12 @@ Place = Literal["data", "optimizer", "elsewhere"]
 
 
 class Profiler:
-    """Runs updates under torch's profiler. While it does, `fetching` marks what belongs to the data."""
+    """Runs updates under torch's profiler. Meanwhile `fetching` marks the operations that belong to the data."""
 
     def __init__(self, where: torch.device) -> None:
         self.where = where
         self.at_work = False
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # without a GPU it complains on standard error
+        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # without a GPU it writes warnings to standard error
 
     @property
     def available(self) -> bool:
@@ -80,11 +80,11 @@ class Profiler:
 def breakdown(
     spent: Mapping[tuple[str, Place], float], clocked: Mapping[Place, float], update: float
 ) -> dict[str, float]:
-    """Seconds of one update that go into each of KINDS, and `rest`; together at least `update`, the seconds that it takes.
+    """Seconds of one update in each of KINDS, and the `rest`. Together they are at least `update`, the seconds that it takes.
 
-    `clocked` are the seconds that a clock measured for whole places; those of operations count where it is silent.
+    `clocked` are the seconds of whole places by a clock. Where there are none, those of the operations count.
     """
-    everywhere = ("products", "random")  # counted as what they are wherever they happen
+    everywhere = ("products", "random")  # these count as such in every place
     kinds = {kind: sum(s for (k, _), s in spent.items() if k == kind) for kind in everywhere}
     kinds["elementwise"] = spent.get(("elementwise", "elsewhere"), 0.0)
     for where in ("data", "optimizer"):
@@ -96,14 +96,14 @@ def breakdown(
 
 
 def lineage(event: Any) -> Iterator[str]:
-    """Names of an event and of those that it happened in, from the inside out."""
+    """Names of an event and of those that enclose it, from the inside out."""
     while event is not None:
         yield str(event.name)
         event = event.cpu_parent
 
 
 def place(names: list[str]) -> Place:
-    """Where something happened, from its `lineage`."""
+    """The place of an event, from its `lineage`."""
     for name in names:
         if name == DATA:
             return "data"
@@ -114,7 +114,7 @@ def place(names: list[str]) -> Place:
 
 @cache
 def classify(name: str) -> str | None:
-    """Kind of an operation: products, random or elementwise; None for what computes nothing."""
+    """Kind of an operation: products, random or elementwise; None where it computes nothing."""
     namespace, _, operation = name.rpartition("::")
     if BOOKKEEPING.search(name) or not namespace:
         compiled = name.startswith(
@@ -129,7 +129,7 @@ def classify(name: str) -> str | None:
 
 
 def _draws(operation: str) -> bool:
-    """Whether an ATen operation draws from a generator: torch marks those that do."""
+    """Whether an ATen operation draws random numbers: torch tags those that do."""
     packet = getattr(torch.ops.aten, operation, None)
     if packet is None:
         return False
@@ -137,7 +137,7 @@ def _draws(operation: str) -> bool:
 
 
 def _only_views(operation: str) -> bool:
-    """Whether an ATen operation touches no number: it makes a view, or memory that nobody has written to."""
+    """Whether an ATen operation reads and writes no number: it makes a view, or uninitialised memory."""
     if operation.startswith(("empty", "new_empty")):
         return True
     packet = getattr(torch.ops.aten, operation, None)

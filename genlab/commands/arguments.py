@@ -1,4 +1,4 @@
-"""Hydra's command line, as people type it: flags anywhere, and a mistyped word found before Hydra prints its usage."""
+"""Hydra's command line: flags may stand anywhere, and a mistyped word is found before Hydra prints its usage."""
 
 import argparse
 import re
@@ -39,8 +39,9 @@ def arrange(arguments: list[str]) -> list[str]:
 
 
 def _of_each_choice(overrides: list[str]) -> list[str]:
-    """In a sweep over models (or experiments, which choose them), model.r1=1 as a sweep over one value: else Hydra looks for that
-    key in the default model first.
+    """In a sweep over models, or over experiments, which choose them: model.r1=1 becomes a sweep over one value.
+
+    Otherwise Hydra looks for that key in the default model first.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import OverrideParseException

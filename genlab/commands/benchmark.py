@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import torch
     from rich.table import Table
 
-    from genlab.benchmark.measurements import Figure
+    from genlab.benchmark.measurements import Measurement
 
-    Figures = Mapping[str, Figure | float]
+    Results = Mapping[str, Measurement | float]
 
 IN_SWEEPS = ("train/images_per_s", "sample/images_per_s", "train/share_of_matmul_peak", "memory/peak_mb")
 
@@ -53,72 +53,68 @@ def benchmark(config: dict[str, Any], folder: Path) -> float:
     """Measure, show, and write benchmark.json into `folder`; returns the images a second of the training."""
     import torch
 
-    from genlab.benchmark.measurements import Benchmark, Plan
+    from genlab.benchmark.measurements import Benchmark, BenchmarkSection
     from genlab.config.schema import check
-    from genlab.experiment.experiment import check_experiment, make_dataset, make_model
-    from genlab.experiment.starting import settle
-    from genlab.numerics.rng import derive
+    from genlab.experiment.experiment import Experiment
+    from genlab.experiment.starting import describe_start
     from genlab.tracking.console import console
 
     began = time.perf_counter()
-    section, experiment = config.get("benchmark"), {key: config[key] for key in config if key != "benchmark"}
-    if not isinstance(section, Mapping):
+    values = config.get("benchmark")
+    if not isinstance(values, Mapping):
         raise GenlabError(
-            f"benchmark={'null' if section is None else section}: set one of its keys, for example benchmark.repeats=3"
+            f"benchmark={'null' if values is None else values}: set one of its keys, for example benchmark.repeats=3"
         )
-    (keys,) = check(section, "benchmark", Plan)
-    plan = Plan(**keys)
-    parts = check_experiment(experiment)
-    experiment = settle(experiment)
+    (keys,) = check(values, "benchmark", BenchmarkSection)
+    section = BenchmarkSection(**keys)
+    experiment = Experiment({key: config[key] for key in config if key != "benchmark"})
+    describe_start(experiment)
     if (folder / "run.json").exists():
         raise GenlabError(f"hydra.run.dir={folder} holds a run already; name another folder")
-    where = parts.device.prepare()
-    dataset = make_dataset(experiment).to(where)
-    parts.length(dataset)  # refuses a length that does not fit before anything is measured
-    model = make_model(experiment, dataset.spec)
-    parts.device.place(model)
-    torch.manual_seed(derive(experiment["seed"], "training"))
+    experiment.build()
+    experiment.begin_training()
+    model, device, where = experiment.model, experiment.device, experiment.device.resolve()
     console.print(
-        f"{type(model).__name__} with {model.size:,} parameters on {dataset.spec.name}: batches "
-        f"of {parts.training.batch_size}, {parts.device.precision} on {where.type}, {torch.get_num_threads()} threads; medians "
-        f"of {plan.repeats} repeats that take turns"
+        f"{type(model).__name__} with {model.size:,} parameters on {experiment.dataset.spec.name}: batches "
+        f"of {experiment.train.batch_size}, {device.precision} on {where.type}, {torch.get_num_threads()} threads; medians "
+        f"of {section.repeats} repeats that take turns"
     )
-    figures = Benchmark(model, dataset, parts, experiment, plan).run()
-    _write(folder, config, figures, where, time.perf_counter() - began)
-    for table in (_rates(figures), _times(figures)):
+    results = Benchmark(experiment, section).run()
+    _write(folder, config, results, where, time.perf_counter() - began)
+    for table in (_rates(results), _times(results)):
         console.print(table)
     console.print(f"  all figures  {folder / 'benchmark.json'}", markup=False)
-    return value(figures["train/images_per_s"])
+    return value(results["train/images_per_s"])
 
 
-def value(figure: "Figure | float") -> float:
+def value(result: "Measurement | float") -> float:
     """The median of repeats, or the number itself."""
-    return figure if isinstance(figure, int | float) else figure.median
+    return result if isinstance(result, int | float) else result.median
 
 
-def _write(folder: Path, config: dict[str, Any], figures: "Figures", where: "torch.device", seconds: float) -> None:
-    """benchmark.json: names -> numbers, then the facts they hold for; config.yaml; run.json for the table of a sweep."""
+def _write(folder: Path, config: dict[str, Any], results: "Results", where: "torch.device", seconds: float) -> None:
+    """Write benchmark.json (names -> numbers, and the machine they hold for), config.yaml, and run.json for a sweep's table."""
     import torch
 
     from genlab.benchmark.hardware import facts
-    from genlab.benchmark.measurements import Figure
+    from genlab.benchmark.measurements import Measurement
     from genlab.tracking.run_folder import RunFolder
 
     flat: dict[str, Any] = {}
-    for name, figure in figures.items():
-        flat[name] = value(figure)
-        if isinstance(figure, Figure):
-            flat[f"{name}_low"], flat[f"{name}_high"] = figure.quartiles
+    for name, result in results.items():
+        flat[name] = value(result)
+        if isinstance(result, Measurement):
+            flat[f"{name}_low"], flat[f"{name}_high"] = result.quartiles
     run = RunFolder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    results = {name: figures[name] for name in IN_SWEEPS if name in figures}
+    headline = {name: results[name] for name in IN_SWEEPS if name in results}
     run.note(
         state="finished",
         seed=config["seed"],
         results={
-            name: {"value": value(figure), "stderr": figure.stderr if isinstance(figure, Figure) else 0.0}
-            for name, figure in results.items()
+            name: {"value": value(result), "stderr": result.stderr if isinstance(result, Measurement) else 0.0}
+            for name, result in headline.items()
         },
         cost={"seconds": round(seconds, 2), "parameters": flat["model/parameters"]},
     )
@@ -131,7 +127,7 @@ def _write(folder: Path, config: dict[str, Any], figures: "Figures", where: "tor
     (folder / "benchmark.json").write_text(json.dumps(flat, indent=1) + "\n")
 
 
-def _rates(figures: "Figures") -> "Table":
+def _rates(results: "Results") -> "Table":
     """Rates of the model beside those of the machine."""
     from rich.table import Table
 
@@ -139,30 +135,30 @@ def _rates(figures: "Figures") -> "Table":
     for column in ("rate", "median", "quartiles", "unit"):
         table.add_column(column, justify="right" if column in ("median", "quartiles") else "left")
     for name, title, unit, scale in RATES:
-        if name in figures and (name != "train/closing_s" or value(figures[name]) > 1e-3):
-            low, high = getattr(figures[name], "quartiles", (None, None))
+        if name in results and (name != "train/closing_s" or value(results[name]) > 1e-3):
+            low, high = getattr(results[name], "quartiles", (None, None))
             middle = "" if low is None or high is None else f"{_digits(low / scale)} to {_digits(high / scale)}"
-            table.add_row(title, _digits(value(figures[name]) / scale), middle, unit)
+            table.add_row(title, _digits(value(results[name]) / scale), middle, unit)
     return table
 
 
-def _times(figures: "Figures") -> "Table":
-    """Where the time of an update goes, and what the runner adds to it."""
+def _times(results: "Results") -> "Table":
+    """Where the time of an update goes, and what the trainer adds to it."""
     from rich.table import Table
 
     from genlab.benchmark.profiling import KINDS, REST
 
-    update = value(figures["train/update_s"])
+    update = value(results["train/update_s"])
     table = Table(box=None, pad_edge=False)
     for column in (f"an update takes {_digits(1e3 * update)} ms", "ms", "%"):
         table.add_column(column, justify="left" if not table.columns else "right")
     added = {
-        "logging": "added by the runner: records, TensorBoard, pictures, checkpoints",
-        "evaluation": "added by the runner: evaluation on the validation split",
+        "logging": "added by the trainer: records, TensorBoard, pictures, checkpoints",
+        "evaluation": "added by the trainer: evaluation on the validation split",
     }
     for kind, title in {**KINDS, "rest": REST, **added}.items():
-        if f"time/{kind}_s" in figures:
-            seconds, share = value(figures[f"time/{kind}_s"]), value(figures[f"time/{kind}_share"])
+        if f"time/{kind}_s" in results:
+            seconds, share = value(results[f"time/{kind}_s"]), value(results[f"time/{kind}_share"])
             table.add_row(title, _digits(1e3 * seconds), f"{100 * share:.1f}")
     return table
 

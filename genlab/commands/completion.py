@@ -1,6 +1,6 @@
-"""Tab completion: `eval "$(genlab -sc install=bash)"` (or zsh, fish). Hydra completes keys and values, this the commands.
+"""Tab completion: `eval "$(genlab -sc install=bash)"` (or zsh, fish). Hydra completes keys and values, this file the commands.
 
-Hydra's shell function calls `genlab -sc query=...` with the line typed so far in COMP_LINE and knows nothing of sub-commands.
+Hydra's shell function calls `genlab -sc query=...` with the line typed so far in COMP_LINE. It does not know sub-commands.
 """
 
 import importlib

@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
             f"dashboard {folder}: there is no such folder; train something first, or name the folder of a run"
         )
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
-    # TensorBoard keeps ten images a tag unless told otherwise, and a run shows more.
+    # By default TensorBoard keeps ten images a tag, and a run shows more.
     command += ["--samples_per_plugin", "images=200,scalars=2000", "--reload_interval", "5"]
     sys.stdout.flush()
     os.execv(sys.executable, [*command, *flags])

@@ -56,26 +56,23 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     from genlab.evaluation.evaluation_context import Settings
     from genlab.evaluation.given_samples import read_samples
     from genlab.evaluation.output import show, write
-    from genlab.experiment.experiment import make_dataset, make_device, open_model
+    from genlab.experiment.opening import open_run
     from genlab.inference.sampling import check_options
     from genlab.tracking.console import ShareReport, console
     from genlab.tracking.run_folder import RunFolder, find_run
+    from genlab.training.devices import Device
 
     require_installed(config["latent"])
-    device = make_device(config["device"])
+    device = Device.of(config["device"])
     device.prepare()
     run = find_run(str(config["run"]))
-    model, state = open_model(run, device, config["checkpoint"])
+    opened = open_run(run, device, config["checkpoint"])
+    model = opened.model
     check_options(model, options)
     fid_steps = checked_fid_steps(model, config)
     given = None if config["samples"] is None else read_samples(Path(config["samples"]).expanduser(), model.data)
-    whole = {
-        **state["config"]["dataset"],
-        "labelled": None,
-    }  # the measures compare with all of the data, labelled or not
-    dataset = make_dataset({**state["config"], "dataset": whole}).to(model.device)
-    seen = state["examples"] if "examples" in state else state["batches"]["seen"]
-
+    root = opened.experiment.config["dataset"].get("root")
+    dataset = opened.whole_dataset()  # the measures compare with all of the data, labelled or not
     console.print(
         f"{type(model).__name__} of {run.path}, {config['checkpoint']} checkpoint: {len(dataset.test):,} test examples of "
         f"{dataset.spec.name}" + ("" if given is None else f", samples from {config['samples']}"),
@@ -89,7 +86,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         config["latent"],
         options,
         noise=config["noise"],
-        anomalies=None if given is not None else find_anomalies(config["anomaly"], dataset, whole.get("root")),
+        anomalies=None if given is not None else find_anomalies(config["anomaly"], dataset, root),
         fid_steps=fid_steps,
         precision=device.autocast,
     )
@@ -105,7 +102,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         findings.facts["drawn_in"] = device.precision
     own = given is None
     target = run.path if own else folder
-    write(findings, target, seen, tensorboard=run.tensorboard / "evaluation" if own else None)
+    write(findings, target, opened.examples, tensorboard=run.tensorboard / "evaluation" if own else None)
     if in_sweep():
         RunFolder(folder).note(results=_headline(findings.entries))
     elif own:

@@ -1,4 +1,4 @@
-"""One line for an error that a user can mend."""
+"""One line for an error that a user can correct."""
 
 import errno
 import re
@@ -32,9 +32,9 @@ LIBRARIES = ("hydra.", "omegaconf.", "antlr4.")
 
 
 def explain(error: BaseException, command: str, overrides: Sequence[str] | None = None) -> str | None:
-    """What went wrong and how to mend it, in one line; None for an error that is genlab's own fault.
+    """What went wrong and how to correct it, in one line; None for an error that is genlab's own fault.
 
-    `overrides` are those of the command line where nobody says otherwise.
+    `overrides` are those of the command line by default.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -95,7 +95,7 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
 
 
 def _no_such_key(full: str, command: str, overrides: Sequence[str]) -> str:
-    """With the nearest key of the configuration that was asked for, or where to see those that there are."""
+    """The message for an unknown key: it names the nearest key of this configuration, or the possible ones."""
     from hydra.errors import HydraException
 
     from genlab.commands.list import GROUPS
@@ -120,7 +120,7 @@ def _no_such_key(full: str, command: str, overrides: Sequence[str]) -> str:
 
 
 def _choices_made(groups: Iterable[str], overrides: Sequence[str]) -> dict[str, str]:
-    """Group -> what is chosen of it; of a sweep the first."""
+    """Group -> the choice made in it; in a sweep the first one."""
     found = {}
     for argument in overrides:
         key, _, value = argument.partition("=")
@@ -130,7 +130,7 @@ def _choices_made(groups: Iterable[str], overrides: Sequence[str]) -> dict[str, 
 
 
 def _composed(command: str, choices: dict[str, str]) -> dict[Any, Any]:
-    """The configuration of a command with these choices."""
+    """The configuration of a command with these choices of groups."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf

@@ -10,15 +10,15 @@ from genlab.config.schema import plain
 from genlab.data.batches import in_order
 from genlab.evaluation.features.feature_network import fit, grey
 from genlab.evaluation.features.space import FOLDER, SHIPPED, encode
-from genlab.experiment.experiment import make_dataset
+from genlab.experiment.experiment import Experiment
 
 
 def main(names: list[str]) -> None:
     register()
     for name in names or SHIPPED:
         with initialize_config_module("genlab.conf", version_base="1.3"):
-            config = plain(compose("train", ["model=classifier", f"dataset={name}"]))
-        dataset = make_dataset(config)
+            config = plain(compose("train", ["model=classifier", f"dataset={name}", "device=cpu"]))
+        dataset = Experiment(config).dataset
         network = fit(dataset, torch.device("cpu")).eval()
         right = [
             network.evaluate(b)["accuracy"]

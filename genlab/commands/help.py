@@ -1,4 +1,4 @@
-"""genlab train --help and its like: what a command takes, from the files in conf/."""
+"""genlab COMMAND --help: what a command takes, from the files in conf/."""
 
 import re
 from importlib import resources

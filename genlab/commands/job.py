@@ -1,4 +1,4 @@
-"""What every command that Hydra starts has in common: a folder, and an orderly end for whatever goes wrong."""
+"""What all commands that Hydra starts share: an output folder, and one line for an error."""
 
 import sys
 from collections.abc import Callable
@@ -51,17 +51,17 @@ def run_job(task: Task, config: DictConfig) -> float | None:
 
 
 def in_sweep() -> bool:
-    """Whether the job at hand is one of several."""
+    """Whether this job is one of a sweep."""
     return HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def shorten(path: Path) -> Path:
-    """The path as seen from here, where it lies below."""
+    """The path relative to the current folder, where it lies below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def discard_if_empty(folder: Path) -> None:
-    """Remove the folder that Hydra made for a job that never began, and those above it, as far as nothing lies in them."""
+    """Remove the folder that Hydra made for a job that never began, and the folders above it, where they are empty."""
     for path in [folder, *list(folder.parents)[:2]]:
         if path == Path():
             return
@@ -72,7 +72,7 @@ def discard_if_empty(folder: Path) -> None:
 
 
 def hydra_files() -> dict[str, str]:
-    """What Hydra would keep in .hydra of the job at hand: file name -> YAML."""
+    """What Hydra would keep in .hydra of this job: file name -> YAML."""
     full = HydraConfig.get()
     return {
         "hydra.yaml": OmegaConf.to_yaml(OmegaConf.create({"hydra": full})),

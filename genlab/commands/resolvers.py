@@ -1,4 +1,4 @@
-"""Interpolations of our own that the files in conf/ use: readable names for folders."""
+"""Interpolations that the files in conf/ use: readable names for folders."""
 
 import hashlib
 import re
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from omegaconf import OmegaConf
 
-LONGEST = 80  # characters; file systems end at 255 and people well before
+LONGEST = 80  # characters; file systems end at 255, and readability before
 
 
 def slug(overrides: Iterable[str], *leave_out: str) -> str:
-    """'_latent_dim-2_seed-1' from the overrides of a run, without the groups that the folder above names already."""
+    """'_latent_dim-2_seed-1' from the overrides of a run, without the groups in the name of the folder above."""
     parts = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
@@ -25,7 +25,7 @@ def slug(overrides: Iterable[str], *leave_out: str) -> str:
 
 def run_name(run: object) -> str:
     """'vae-mnist' for a run folder. Raises GenlabError where there is no such run."""
-    from genlab.experiment.experiment import read_config
+    from genlab.experiment.opening import read_config
     from genlab.tracking.run_folder import find_run
 
     config = read_config(find_run("null" if run is None else str(run)))

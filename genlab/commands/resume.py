@@ -26,25 +26,24 @@ def main(arguments: list[str]) -> int:
 
 
 def resume(name: str, overrides: list[str]) -> None:
-    from genlab.commands.fit import fit
-    from genlab.experiment.experiment import check_experiment, make_dataset, make_model, read_config
-    from genlab.experiment.starting import inherit
+    """Train a run to its end. Raises GenlabError where it cannot be resumed, or where `overrides` would change it."""
+    from genlab.commands.session import train_to_the_end
+    from genlab.experiment.experiment import Experiment
+    from genlab.experiment.opening import read_config
+    from genlab.experiment.starting import copy_start
     from genlab.tracking.run_folder import find_run
 
     run = find_run(name)
     config = read_config(run)
     refuse_other(config, overrides, name)
-    info = run.info()
-    if info.get("state") == "finished":
+    if run.info().get("state") == "finished":
         print(f"{run.path} is finished already; sample from it with: genlab sample run={run.path}")
         return
-    parts = check_experiment(config)
-    where = parts.device.prepare()
-    dataset = make_dataset(config).to(where)
-    model = make_model(config, dataset.spec)
-    if not run.last.exists():  # stopped before its first checkpoint
-        inherit(model, config)
-    fit(run, config, parts, dataset, model)
+    experiment = Experiment(config)
+    experiment.build()
+    if not run.last.exists():  # the run stopped before its first checkpoint
+        copy_start(experiment)
+    train_to_the_end(experiment, run)
 
 
 def refuse_other(config: dict[str, object], overrides: list[str], run: str) -> None:

@@ -35,20 +35,23 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     options = options_beside(keys, config)
     import numpy as np
 
-    from genlab.experiment.experiment import make_dataset, make_device, open_model
-    from genlab.inference.pictures import animation, portfolio
+    from genlab.experiment.opening import open_run
+    from genlab.inference.chain_pictures import animation
+    from genlab.inference.portfolio import portfolio
     from genlab.inference.sampling import check_options
     from genlab.plots.images import save_animation, save_png
     from genlab.tracking.console import console
     from genlab.tracking.run_folder import find_run
+    from genlab.training.devices import Device
 
-    device = make_device(config["device"])
+    device = Device.of(config["device"])
     device.prepare()
     run = find_run(str(config["run"]))
-    model, state = open_model(run, device, config["checkpoint"])
+    opened = open_run(run, device, config["checkpoint"])
+    model = opened.model
     check_options(model, options)
     try:
-        dataset = make_dataset(state["config"]).to(model.device)
+        dataset = opened.experiment.dataset
     except GenlabError as error:
         dataset = None
         console.print(f"without test data: {error}", markup=False)

@@ -17,10 +17,10 @@ MOST_COLUMNS = 4
 
 
 class Summary(Callback):
-    """Hydra calls this in the process that started the sweep, whichever launcher ran the jobs."""
+    """Hydra calls this in the process that starts the sweep, with every launcher."""
 
     under_way: ClassVar[Path | None] = None
-    """Folder of the sweep that this process has started and not ended."""
+    """Folder of the sweep that this process has started, until it ends."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
@@ -34,15 +34,17 @@ class Summary(Callback):
 
 
 def _refuse_mistakes(overrides: list[str]) -> None:
-    """Ends the sweep before its first job, where a value that it would take is a mistake: each is tried with the first of the
-    others, and only what is found without data. Sweepers other than Hydra's own have a syntax of their own, which is left alone.
+    """End the sweep before its first job, where one of its values is a mistake that can be found without data.
+
+    Each value is tried with the first of the others. Sweepers other than Hydra's own have a syntax of their own: their values
+    are not tried.
     """
     from hydra import compose
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     from genlab.commands.explain import explain
     from genlab.config.schema import plain
-    from genlab.experiment.experiment import check_experiment
+    from genlab.experiment.experiment import Experiment
 
     choices = []
     for override in OverridesParser.create().parse_overrides(overrides):
@@ -58,7 +60,7 @@ def _refuse_mistakes(overrides: list[str]) -> None:
         for value in values if k == 0 else values[1:]:
             chosen = [*first[:k], value, *first[k + 1 :]]
             try:
-                check_experiment(plain(compose("train", chosen)))
+                Experiment(plain(compose("train", chosen)))
             except Exception as error:
                 line = explain(error, "train", chosen)
                 if line is not None:
@@ -68,7 +70,7 @@ def _refuse_mistakes(overrides: list[str]) -> None:
 
 
 def discard_unbegun() -> None:
-    """Remove the folder of a sweep that failed before its first job, where nothing but Hydra's own note lies in it."""
+    """Remove the folder of a sweep that failed before its first job, where it holds nothing but Hydra's own note."""
     folder, Summary.under_way = Summary.under_way, None
     if folder is not None and [path.name for path in folder.glob("*")] == ["multirun.yaml"]:
         (folder / "multirun.yaml").unlink()
@@ -109,7 +111,7 @@ def summarise(folder: Path) -> int:
 
 
 def _write_columns(folder: Path, configs: list[dict[str, Any]], first: list[str], measures: list[str]) -> None:
-    """Every hyperparameter that differs between the jobs is a column of TensorBoard's table; those swept over come `first`."""
+    """Make every hyperparameter that differs between the jobs a column of TensorBoard's table; those swept over come `first`."""
     from genlab.tracking.events import EventWriter
     from genlab.tracking.tracker import hyperparameters
 
@@ -132,7 +134,7 @@ def _keys(dictionaries: list[Any]) -> list[str]:
 
 
 def _in_turns(lists: list[list[str]]) -> list[str]:
-    """The first of each list, then the second of each, ...: where families measure different things, each has some."""
+    """The first of each list, then the second of each, ...: so families that measure different things have a column each."""
     return list(dict.fromkeys(name for rank in zip_longest(*lists) for name in rank if name is not None))
 
 

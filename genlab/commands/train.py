@@ -15,20 +15,20 @@ def main(config: DictConfig) -> float | None:
 
 
 def train(config: dict[str, Any], folder: Path) -> float:
-    """Train the experiment that `config` describes in the new run folder `folder`; returns the best validation loss."""
-    from genlab.experiment.experiment import check_experiment, make_dataset, make_model
-    from genlab.experiment.starting import inherit, settle
+    """Train the experiment that `config` describes in the new run folder `folder`; returns the best validation loss.
+
+    Raises GenlabError for a mistake, before anything is written.
+    """
+    from genlab.experiment.experiment import Experiment
+    from genlab.experiment.starting import copy_start, describe_start
     from genlab.tracking.run_folder import RunFolder
 
-    parts = check_experiment(config)
-    config = settle(config)
-    where = parts.device.prepare()
-    dataset = make_dataset(config).to(where)
-    parts.length(dataset)  # refuses a length that does not fit before the folder is made
-    model = make_model(config, dataset.spec)
-    inherit(model, config)
+    experiment = Experiment(config)
+    describe_start(experiment)
+    experiment.build()
+    copy_start(experiment)
     run = RunFolder(folder)
-    run.create(config, hydra_files())
-    from genlab.commands.fit import fit
+    run.create(experiment.config, hydra_files())
+    from genlab.commands.session import train_to_the_end
 
-    return fit(run, config, parts, dataset, model)
+    return train_to_the_end(experiment, run)

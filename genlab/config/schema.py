@@ -1,4 +1,4 @@
-"""The one seam between configuration and objects.
+"""The one place where a configuration becomes objects.
 
 YAML in conf/ holds the defaults; a constructor's signature is the schema: its parameters are the allowed keys, its
 annotations their types and ranges. Every mistake becomes one line that names the key, the value and what is allowed.
@@ -90,7 +90,7 @@ def _place(key: str, name: object) -> str:
 
 
 def _wanted(message: str) -> str:
-    """What is wanted, of pydantic's 'Input should be a valid integer' and 'List should have at least 1 item after ...'."""
+    """The expected type, from pydantic's 'Input should be a valid integer' and 'List should have at least 1 item after ...'."""
     message = message.removeprefix("Input should be ").removeprefix("a valid ")
     return re.sub(r"^List should have (at \w+ \d+ items?) after.*", r"a list of \1", message)
 

@@ -48,7 +48,7 @@ MOVED_PARAMETERS: dict[str, dict[str, str]] = {
     "Classifier": {"mean": "scaling.shift", "scale": "scaling.scale"},
     "Diffusion": {"averaged.": "ema.", "units.": "scaling."},
     "EBM": {"averaged.": "ema.", "units.": "scaling.", "replay.": "replay_buffer."},
-    "FlowMatching": {"averaged.": "ema.", "units.": "scaling."},
+    "FlowMatching": {"averaged.": "ema.", "units.": "scaling.", "taught": "teacher_set"},
     "GaussianRBM": _SCALING,
     "GAN": {"averaged.": "ema.", "units.": "scaling."},
     "HVAE": _OBSERVED,

@@ -23,7 +23,7 @@ class Batch:
     progress: float | Tensor
     """Share of the training done before this batch, in [0, 1); a scalar tensor where a GPU records updates (cuda_graphs.py)."""
     labelled: "Batch | None" = None
-    """As many examples of known class, for a family that asks for them where few have one."""
+    """Another batch of labelled examples, for a family that asks for it where few examples have a label."""
 
     def linear_warmup(self, share: float) -> float | Tensor:
         """Weight that rises linearly from 0 to 1 over the first `share` of the training; 1 from the start where `share` is 0."""
@@ -38,7 +38,7 @@ class Batches:
     """`examples` training examples in full batches; which ones is a function of (seed, position) alone.
 
     With `cut_last` the last batch holds no more than what remains, so that the examples handed out are exactly `examples`, and
-    in one epoch each is handed out once. The position `seen` counts examples handed out. It is all there is to save.
+    in one epoch each is handed out once. The position `seen` counts examples handed out. Nothing else needs to be saved.
 
     With `labelled_beside` each batch comes with another one of labelled examples, shuffled and repeated in the same way; they do
     not count as seen.

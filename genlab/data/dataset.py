@@ -1,4 +1,4 @@
-"""From what a loader found to what a run uses: splits, representation and specification, the same for every source."""
+"""A data set as a run uses it: splits, representation and specification. They are made in the same way for every source."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -43,7 +43,7 @@ class Examples:
     x: Store
     """Integer grey values 0..levels-1 (uint8), or float32; (N, *shape)."""
     y: Tensor | None
-    """Class of each example, int64, shape (N,); -1 for one without where others have one."""
+    """Class of each example, int64, shape (N,); -1 for an example without a label."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -62,7 +62,7 @@ class Examples:
         return Examples(x, None if self.y is None else self.y.to(device))
 
     def labelled(self) -> "Examples":
-        """Those of known class."""
+        """The labelled examples."""
         if self.y is None or bool((self.y != UNLABELLED).all()):
             return self
         return self.subset((self.y != UNLABELLED).nonzero().squeeze(1))
@@ -86,17 +86,17 @@ class _Subset:
 
 @dataclass(frozen=True)
 class Raw:
-    """What a loader returns: stored examples, as the source defines them."""
+    """What a source returns: examples as they are stored, before splits and representation."""
 
     name: str
     train: Examples
     test: Examples | None
-    """The official test split; None where the source has none and one must be set aside."""
+    """The official test split; None where the source has none, so that one must be set aside."""
     levels: int | None
     """Number of integer grey levels of uint8 data; None for float data."""
     num_classes: int | None
     truth: object | None = None
-    """The distribution that the examples are draws of, with whatever is known of it (truth.py); None where nothing is."""
+    """What is known of the distribution of the examples (truth.py); None where nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class Dataset:
     anomalies: Examples | None = None
     """Examples of the classes that were left out of all three splits; None where none were."""
     truth: object | None = None
-    """What is known of the distribution of the examples (truth.py); None where nothing is."""
+    """What is known of the distribution of the examples (truth.py); None where nothing is known."""
 
     def to(self, device: torch.device) -> "Dataset":
         validation = None if self.validation is None else self.validation.to(device)
@@ -230,7 +230,7 @@ def leave_out(raw: Raw, classes: list[int]) -> tuple[Raw, Examples]:
 
     held_out = raw.train if raw.test is None else raw.test
     test = None if raw.test is None else part(raw.test, out=False)
-    # What is known of all classes together does not hold of those that are left.
+    # What is known of all classes together does not hold for a part of them.
     return replace(raw, train=part(raw.train, out=False), test=test, truth=None), part(held_out, out=True)
 
 
@@ -270,7 +270,7 @@ def _specify(raw: Raw, train: Examples, represent: Representation) -> DataSpec:
         mean, variance = shrink * mean + step / 2, shrink**2 * variance + step**2 / 12
         low, high = shrink * low, shrink * high + step
     is_image = mean.ndim == 3
-    support: Support = "real"  # vectors are points of space, whatever box they happen to lie in
+    support: Support = "real"  # vectors are points of space, whatever their range
     if represent.binarize != "none" or (binary and not represent.dequantize):
         support = "binary"
     elif is_image and low >= 0 and high <= 1:

@@ -4,12 +4,12 @@
     Checkerboard the dark squares of a board, uniform, convolved with N(0, s^2 I) where s > 0
     Pinwheel     Gaussians about the ends of spokes, twisted about the origin
 
-A curve c(u) that is run through evenly, with Gaussian noise added, has p(x) = int_0^1 N(x; c(u), s^2 I) du. Cut into pieces
+A curve c(u) with u uniform and Gaussian noise added has p(x) = int_0^1 N(x; c(u), s^2 I) du. Cut into pieces
 shorter than s, each with four nodes of Gauss and Legendre, that integral is a sum over nodes with relative errors below 1e-7
 (tests compare the ring with its Bessel function). A twist turns each point by an angle that depends on its distance from the
 origin alone, so it keeps areas, and the twisted density at x is the plain one at the point from which x came.
 
-The entropy is the sum of -p log p over a lattice that is finer than s and ends where nothing is left.
+The entropy is the sum of -p log p over a grid that is finer than s and covers all of the probability.
 """
 
 import math
@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 AT_ONCE = 2**21  # numbers in one block of the sums
-BEYOND = 7.0  # standard deviations of the noise after which nothing is left
-FINEST = 2**21  # points of the lattice of the entropy
+BEYOND = 7.0  # standard deviations of the noise beyond which p counts as 0
+FINEST = 2**21  # points of the grid for the entropy
 
-Box = tuple[tuple[float, float], tuple[float, float]]
+Rectangle = tuple[tuple[float, float], tuple[float, float]]
 
 
 class Density(ABC):
@@ -45,7 +45,7 @@ class Density(ABC):
         """n points, float64, (n, 2), and the part of the shape to which each belongs, int64, (n,), if it has several."""
 
     @abstractmethod
-    def box(self) -> Box:
+    def box(self) -> Rectangle:
         """Intervals of both components, beyond which there is no more than 1e-9 of the probability."""
 
     @cached_property
@@ -55,17 +55,17 @@ class Density(ABC):
         columns, rows = math.ceil((right - left) / step), math.ceil((high - low) / step)
         if columns * rows > FINEST:
             return -float(self.log_prob(self.draw(200_000, torch.Generator().manual_seed(0))[0]).mean())
-        lattice, area = lattice_over(self.box(), columns, rows)
+        lattice, area = grid_over(self.box(), columns, rows)
         log_p = self.log_prob(lattice)
         return -float(torch.special.xlogy(log_p.exp(), log_p.exp()).sum()) * area
 
     def entropy(self) -> float:
-        """-E log p(x) in nats: over a lattice, or where that would be too fine, the mean over 200,000 draws (error 0.003)."""
+        """-E log p(x) in nats: a sum over a grid, or where that would be too fine, the mean over 200,000 draws (error 0.003)."""
         return self._entropy
 
 
-def lattice_over(box: Box, columns: int, rows: int) -> tuple[Tensor, float]:
-    """Midpoints of the cells of a lattice, (rows * columns, 2), row by row, float64, and the area of a cell."""
+def grid_over(box: Rectangle, columns: int, rows: int) -> tuple[Tensor, float]:
+    """Midpoints of the cells of a grid, (rows * columns, 2), row by row, float64, and the area of a cell."""
     (left, right), (low, high) = box
     x1 = left + (torch.arange(columns, dtype=torch.float64) + 0.5) * (right - left) / columns
     x2 = low + (torch.arange(rows, dtype=torch.float64) + 0.5) * (high - low) / rows
@@ -99,7 +99,7 @@ class Blurred(Density):
         points, part = self.place(n, generator)
         return points + self.sigma * torch.randn(n, 2, generator=generator, dtype=torch.float64), part
 
-    def box(self) -> Box:
+    def box(self) -> Rectangle:
         low = (self.centres.amin(0) - BEYOND * self.sigma).tolist()
         high = (self.centres.amax(0) + BEYOND * self.sigma).tolist()
         return (low[0], high[0]), (low[1], high[1])
@@ -121,7 +121,7 @@ Curve = tuple[Callable[[Tensor], Tensor], float]
 
 
 def curves(parts: list[Curve], sigma: float) -> Blurred:
-    """Curves, each with as many points as the others, that are run through evenly in u."""
+    """Curves c(u) with u uniform, each with the same number of points."""
     nodes, node_weights = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(4))
     centres, weights = [], []
     for curve, speed in parts:
@@ -163,7 +163,7 @@ class Checkerboard(Density):
         points = self.corners[part] + self.SIDE * torch.rand(n, 2, generator=generator, dtype=torch.float64)
         return points + self.sigma * torch.randn(n, 2, generator=generator, dtype=torch.float64), part
 
-    def box(self) -> Box:
+    def box(self) -> Rectangle:
         edge = 4 + BEYOND * self.sigma
         return (-edge, edge), (-edge, edge)
 
@@ -204,7 +204,7 @@ class Pinwheel(Density):
         plain = self.centre + self.spread * torch.randn(n, 2, generator=generator, dtype=torch.float64)
         return _turned(plain, part * (2 * math.pi / self.arms) + _twist(plain)), part
 
-    def box(self) -> Box:
+    def box(self) -> Rectangle:
         edge = self.RADIUS + 3 * BEYOND * self.sigma
         return (-edge, edge), (-edge, edge)
 

@@ -1,7 +1,7 @@
 """Files from the network: verified, resumed, and fetched once however many processes ask.
 
 A download grows in `<file>.part` beside its destination and takes its name only when its MD5 is right, so a file that
-exists is complete. An interrupted one goes on where it stopped (HTTP Range). One process at a time works on a file;
+exists is complete. An interrupted download continues where it stopped (HTTP Range). One process at a time works on a file;
 another waits at the lock, and then finds the file there.
 """
 
@@ -76,7 +76,7 @@ def _plain(name: str) -> str:
 
 
 def not_found(name: str, folder: Path, files: Iterable[str], cause: DownloadError) -> GenlabError:
-    """What a user reads who has neither the data nor the network."""
+    """The message for a user who has neither the data nor a network."""
     return GenlabError(
         f"dataset={name}: not found under dataset.root, and {cause}; put {', '.join(files)} into {folder}, "
         "or take dataset=digits, which needs no download"

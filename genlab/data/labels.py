@@ -1,4 +1,4 @@
-"""Which examples keep their labels, where only a few are to be known: balanced by class, and nested.
+"""Which examples keep their labels where only a few are labelled: balanced by class, and nested.
 
 The examples of each class are put into an order at random, and labels are given class by class in turns, one example of
 each at a time. So any two classes differ by one label at most (but for classes that have no more examples), and the first
@@ -12,7 +12,7 @@ from genlab.errors import GenlabError
 from genlab.numerics.rng import derive
 
 UNLABELLED = -1
-"""The class of an example without one, where others have one."""
+"""The class of an example without a label."""
 
 
 def keep_labels(y: Tensor, n: int, seed: int, name: str) -> Tensor:

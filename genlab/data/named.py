@@ -1,4 +1,4 @@
-"""A data set by one word alone: the name of its file in conf/dataset, with the defaults that stand there, or a path."""
+"""A data set by one word alone: the name of its file in conf/dataset, with the defaults of that file, or a path."""
 
 import inspect
 import os

@@ -1,4 +1,4 @@
-"""What a model must know of the data it is to model, and nothing more."""
+"""What a model must know of its data, and nothing more."""
 
 from dataclasses import asdict, dataclass, field
 from math import prod

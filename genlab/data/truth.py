@@ -1,7 +1,7 @@
 """What a data set may know of the distribution that its examples were drawn from.
 
-A source that knows hands it on as `Raw.truth`. Figures and `genlab evaluate` ask it for what they need, one small protocol for
-each thing that can be known, as they ask a model for its capabilities. Answers are float64 and on the CPU.
+A source that knows hands it on as `Raw.truth`. Figures and `genlab evaluate` ask it for what they need, through one small
+protocol for each quantity, as they ask a model for its abilities. Answers are float64 and on the CPU.
 """
 
 from typing import Protocol, runtime_checkable
@@ -50,15 +50,15 @@ class KnowsStates(KnowsLogProb, Protocol):
 
 @runtime_checkable
 class HasObservables(Protocol):
-    """The examples are configurations of a lattice (1, H, W), judged by observables as in a simulation."""
+    """The examples are configurations of a lattice (1, H, W), whose observables are measured as in a simulation."""
 
     observables: tuple[str, ...]
-    """Names in genlab/observables.py."""
+    """Names in lattice/observables.py."""
     temperatures: tuple[float | None, ...]
     """Of each class, or the one of all examples; None where it is not known."""
     spins: bool
     """Whether 0 and 1 stand for the spins -1 and +1."""
 
     def exact(self, name: str, temperature: float | None) -> float | None:
-        """A quantity of metrics/lattice.py as it is known without a simulation; None where it is not."""
+        """The exact value of a quantity of lattice/statistics.py; None where it is not known."""
         ...

@@ -30,7 +30,7 @@ from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.evaluation.represented import evenly, represented
 from genlab.inference.likelihood import importance_weighted
-from genlab.inference.pictures import COLUMNS
+from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, roc
 from genlab.models.abilities import (
     Classifies,

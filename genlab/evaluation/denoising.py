@@ -15,7 +15,7 @@ from genlab.errors import GenlabError
 from genlab.evaluation.entries import entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
-from genlab.inference.pictures import COLUMNS
+from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
 from genlab.models.abilities import Reconstructs
 from genlab.numerics.rng import seeded

@@ -20,7 +20,7 @@ from torch import Tensor
 from genlab.config.schema import keys_of
 from genlab.data.dataset import Dataset
 from genlab.data.spec import DataSpec
-from genlab.inference.pictures import held_out
+from genlab.inference.shown_examples import held_out
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.kernels import median_distance
 from genlab.metrics.memorisation import Memorisation

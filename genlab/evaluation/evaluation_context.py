@@ -15,8 +15,8 @@ from genlab.data.dataset import Dataset
 from genlab.evaluation.anomalous_data import Anomalies
 from genlab.evaluation.code_maps import Map
 from genlab.evaluation.features import feature_space
-from genlab.evaluation.reference import LEAST, Reference
 from genlab.evaluation.represented import BATCH, represented
+from genlab.evaluation.sample_reference import LEAST, Reference
 from genlab.inference.partition import Annealing, Progress
 from genlab.inference.sampling import labels_of_samples, sampling_options, timed_draw
 from genlab.metrics.estimate import Estimate

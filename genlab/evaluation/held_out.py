@@ -13,9 +13,9 @@ from genlab.evaluation.entries import Entries, Entry, Group, entry
 from genlab.evaluation.evaluation_context import FIRST, EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.evaluation.represented import BATCH
+from genlab.inference.ability_pictures import classification_charts
 from genlab.inference.likelihood import bits_per_dimension, log_likelihoods
 from genlab.inference.mixing import mixing
-from genlab.inference.pictures import classification_charts
 from genlab.metrics.classes import accuracy_by_class, calibration_error
 from genlab.metrics.estimate import Estimate, bootstrap, mean
 from genlab.models.abilities import (

@@ -6,19 +6,16 @@ from torch import Tensor
 from genlab.evaluation.code_maps import project
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
+from genlab.inference.ability_pictures import principal_axes, reconstructions
 from genlab.inference.density_maps import landscape
-from genlab.inference.pictures import (
-    COLUMNS,
-    POINTS,
+from genlab.inference.latent_pictures import (
     axes_of,
-    held_out,
     interpolation,
     interpolation_of_draws,
     predicted_classes,
-    principal_axes,
-    reconstructions,
     traversal,
 )
+from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
 from genlab.models.abilities import Decodes, DrawsCodes, Encodes, HasSpectrum, Reconstructs
 from genlab.models.base import GenerativeModel
 from genlab.plots.images import grid, latent_scatter

@@ -11,8 +11,8 @@ from genlab.evaluation import diagnoses
 from genlab.evaluation.entries import Group, entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
-from genlab.evaluation.reference import Reference, feature_measures
-from genlab.inference.pictures import COLUMNS
+from genlab.evaluation.sample_reference import Reference, feature_measures
+from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.memorisation import memorisation, nearest
 from genlab.models.base import Better

@@ -1,13 +1,19 @@
-"""From a configuration to the objects of an experiment: the same steps for training, resuming and sampling."""
+"""An experiment: what a configuration describes, checked once and built once.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+Training, resuming, benchmarks and trained runs (opening.py) all start from the same object:
+
+    experiment = Experiment(config)        # every mistake that can be found without data is found here
+    experiment.build()                     # reads the data, fixes the length, makes the model
+    experiment.trainer(run).fit()
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
-import yaml
 
-from genlab.config.schema import build, check
+from genlab.config.schema import check
 from genlab.config.targets import locate
 from genlab.data.dataset import Dataset, prepare
 from genlab.data.spec import DataSpec
@@ -16,9 +22,9 @@ from genlab.models.base import Model
 from genlab.numerics.rng import derive
 from genlab.optimizers.recipe import Recipe
 from genlab.tracking.run_folder import RunFolder
-from genlab.training import checkpoint
 from genlab.training.devices import Device
-from genlab.training.length import Preferred, Training
+from genlab.training.sections import Preferences, TrainSection
+from genlab.training.trainer import Trainer
 
 Config = Mapping[str, Any]
 
@@ -28,31 +34,107 @@ FEW_LABELS_EPOCHS = 300
 SECTIONS = ("preferred", "dataset", "model", "optimizer", "device", "train")
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What could be built and checked from the configuration alone, before any data is read."""
+class Experiment:
+    """Device, optimizer, length, data and model of one configuration.
 
-    device: Device
-    training: Training
-    recipe: Recipe
-    default_examples: int
-    default_epochs: int | None
-    """In the place of `default_examples`, where a model prefers a number of passes."""
-    closed_form: bool
-    few_labels: bool
-    """Whether the default length is limited to FEW_LABELS_EPOCHS passes."""
+    The data are read, and the model is made, when they are first asked for. Both may be set instead, to something that no
+    configuration describes.
+    """
 
-    def length(self, dataset: Dataset) -> int:
+    def __init__(self, config: Config, device: Device | None = None) -> None:
+        """Checks the whole configuration. Raises GenlabError for the first mistake.
+
+        `device` takes the place of the section of this name: a trained run may be opened on another machine.
+        """
+        _check_keys(config)
+        self.config = dict(config)
+        self.seed: int = config["seed"]
+        self._source, self._source_keys, self._preparation = _with_target(config, "dataset", prepare)
+        self._family, self._model_keys = _with_target(config, "model")
+        self.device = device or Device.of(config["device"])
+        (train,) = check(config["train"], "train", TrainSection)
+        (preferred,) = check(config["preferred"], "preferred", Preferences)
+        self.preferences = Preferences(**preferred)
+        algorithm, algorithm_keys, shared = _with_target(config, "optimizer", Recipe)
+        self.recipe = Recipe(create=algorithm(**algorithm_keys), **shared)
+        self.train = TrainSection(**train)
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data, on the device. Raises GenlabError where they are missing or damaged."""
+        dataset = prepare(self._source(**self._source_keys), **self._preparation)
+        if self._needs_every_label:
+            dataset = dataset.labelled_only()
+        return dataset.to(self.device.resolve())
+
+    @property
+    def _needs_every_label(self) -> bool:
+        """Whether the model is given the class of each example that it trains on."""
+        conditional = getattr(self._family, "needs_labels", False) or self._model_keys.get("conditional") is True
+        return conditional and not getattr(self._family, "uses_unlabelled", False)
+
+    @cached_property
+    def examples(self) -> int:
         """Length of the training in examples. Raises GenlabError where it does not fit the batch size."""
-        epoch = len(dataset.train)
-        default = self.default_examples if self.default_epochs is None else self.default_epochs * epoch
-        if self.few_labels:
-            default = min(default, max(FEW_LABELS_EPOCHS * epoch, self.training.batch_size))
-        return self.training.total(epoch, default, cut=self.closed_form)
+        epoch = len(self.dataset.train)
+        preferred, closed_form = self.preferences, bool(getattr(self._family, "closed_form", False))
+        # A model's preferred length is meant for one evaluation of the loss a step; L-BFGS makes many of each batch.
+        default = preferred.examples // self.recipe.evaluations
+        if preferred.epochs is not None:
+            default = preferred.epochs * epoch
+        if self._preparation.get("labelled") is not None and getattr(self._family, "needs_labels", False):
+            default = min(default, max(FEW_LABELS_EPOCHS * epoch, self.train.batch_size))
+        return self.train.length(epoch, default, cut_last=closed_form)
+
+    @cached_property
+    def model(self) -> Model:
+        """The untrained model for the data of the experiment, on the CPU."""
+        return self.untrained(self.dataset.spec)
+
+    def untrained(self, data: DataSpec) -> Model:
+        """A new model of data of this specification, on the CPU. Its initial parameters are a function of the seed.
+
+        Raises GenlabError where the family cannot model such data, or needs larger batches.
+        """
+        torch.manual_seed(derive(self.seed, "parameters"))
+        model = self._family(data=data, optimizer=self.recipe, **self._model_keys)
+        assert isinstance(model, Model), "a target under genlab.models is a Model"
+        if self.train.batch_size < model.least_batch:
+            raise GenlabError(
+                f"train.batch_size={self.train.batch_size}: an update of this model takes {model.least_batch} examples "
+                "or more; set a larger batch"
+            )
+        return model
+
+    def set_model_keys(self, **keys: Any) -> None:
+        """Add keys to the model's section that follow from something outside of the configuration (starting.py)."""
+        self.config = {**self.config, "model": {**self.config["model"], **keys}}
+        self._model_keys |= keys
+
+    def build(self) -> None:
+        """Prepare the device, read the data, fix the length and make the model.
+
+        Raises GenlabError for every mistake that the data bring to light. Nothing is written.
+        """
+        self.device.prepare()
+        _ = self.dataset, self.examples, self.model
+
+    def begin_training(self) -> None:
+        """Move the model to the device, and start the stream of random numbers that its training draws from."""
+        self.device.place(self.model)
+        torch.manual_seed(derive(self.seed, "training"))
+
+    def trainer(self, run: RunFolder) -> Trainer:
+        """What trains the model in the folder `run`, from its last checkpoint if there is one.
+
+        Raises GenlabError where that checkpoint is damaged, or is one of another configuration.
+        """
+        self.begin_training()
+        return Trainer(self.model, self.dataset, self.train, self.device, run, self.config, self.examples)
 
 
-def check_experiment(config: Config) -> Parts:
-    """Find every mistake that can be found without data. Raises GenlabError for the first."""
+def _check_keys(config: Config) -> None:
+    """Raises GenlabError where a section is missing, the seed is not one, or a key is unknown."""
     for section in SECTIONS:
         if not isinstance(config.get(section), Mapping):
             raise GenlabError(f"{section}={config.get(section)}: name one of those that genlab list shows")
@@ -63,87 +145,9 @@ def check_experiment(config: Config) -> Parts:
     for key in config:
         if key not in known:
             raise GenlabError(f"{key} is not a key of the configuration; {did_you_mean(str(key), known)}")
-    check(config["dataset"], "dataset", _target(config, "dataset"), prepare)
-    family = _target(config, "model")
-    check(config["model"], "model", family)
-    device = make_device(config["device"])
-    (length,) = check(config["train"], "train", Training)
-    (preferred,) = check(config["preferred"], "preferred", Preferred)
-    recipe = make_recipe(config)
-    # A model's preferred length is meant for one evaluation of the loss a step; L-BFGS makes many of each batch.
-    examples, epochs = preferred["examples"] // recipe.evaluations, preferred.get("epochs")
-    closed_form = bool(getattr(family, "closed_form", False))
-    few = config["dataset"].get("labelled") is not None and bool(getattr(family, "needs_labels", False))
-    return Parts(device, Training(**length), recipe, examples, epochs, closed_form, few)
 
 
-def _target(config: Config, section: str) -> Any:
-    return locate(config[section].get("_target_"), section)
-
-
-def make_device(section: Config) -> Device:
-    (keys,) = check(section, "device", Device)
-    device = Device(**keys)
-    device.resolve()
-    return device
-
-
-def make_recipe(config: Config) -> Recipe:
-    target = _target(config, "optimizer")
-    own, shared = check(config["optimizer"], "optimizer", target, Recipe)
-    return Recipe(create=target(**own), **shared)
-
-
-def make_dataset(config: Config) -> Dataset:
-    """Read the data. Raises GenlabError where they are missing or damaged."""
-    target = _target(config, "dataset")
-    own, shared = check(config["dataset"], "dataset", target, prepare)
-    dataset = prepare(target(**own), **shared)
-    return dataset.labelled_only() if _needs_every_label(config) else dataset
-
-
-def _needs_every_label(config: Config) -> bool:
-    """Whether the model is told the class of each example that it trains on."""
-    family = _target(config, "model")
-    told = getattr(family, "needs_labels", False) or config["model"].get("conditional") is True
-    return told and not getattr(family, "uses_unlabelled", False)
-
-
-def make_model(config: Config, data: DataSpec) -> Model:
-    """The untrained model on the CPU, its initial parameters a function of the seed."""
-    torch.manual_seed(derive(config["seed"], "parameters"))
-    model = build(config["model"], "model", data=data, optimizer=make_recipe(config))
-    assert isinstance(model, Model), "a target under genlab.models is a Model"
-    if (size := config["train"]["batch_size"]) < model.least_batch:
-        raise GenlabError(
-            f"train.batch_size={size}: an update of this model takes {model.least_batch} examples or more; set a larger batch"
-        )
-    return model
-
-
-def read_config(run: RunFolder) -> dict[str, Any]:
-    """The resolved configuration of a run. Raises GenlabError where the file is damaged."""
-    path = run.path / "config.yaml"
-    try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise GenlabError(f"{path} cannot be read ({str(error).splitlines()[0]}); restore it, or train again") from None
-    if not isinstance(config, dict):
-        raise GenlabError(f"{path} holds no configuration; restore it, or train again")
-    return config
-
-
-def open_model(run: RunFolder, device: Device, which: str) -> tuple[Model, dict[str, Any]]:
-    """The trained model of a run on `device`, and its checkpoint (`which` is last or best). Needs no data."""
-    state = checkpoint.load(run.checkpoints / f"{which}.pt")
-    model = make_model(state["config"], DataSpec.from_state_dict(state["data"]))
-    try:
-        model.load_state_dict(state["model"])
-    except (RuntimeError, IndexError) as error:
-        reason = str(error).splitlines()[0].rstrip(":")
-        raise GenlabError(
-            f"run={run.path}: its checkpoint does not fit this version of genlab ({reason}); train again"
-        ) from None
-    device.place(model)
-    model.eval()
-    return model, state
+def _with_target(config: Config, section: str, *others: Callable[..., Any]) -> tuple[Any, ...]:
+    """The `_target_` of a section, its own arguments, and those of each of the `others` that share the section."""
+    target = locate(config[section].get("_target_"), section)
+    return target, *check(config[section], section, target, *others)

@@ -1,19 +1,18 @@
-"""Starting from another run (model.start): its network is written into the configuration, its parameters are copied once.
+"""Starting from another run (model.start).
 
-So nothing that comes after the first checkpoint needs that run any more: not resuming, not sampling, not evaluating.
+The network of that run is written into the configuration, and its parameters are copied once, before the training. Nothing
+that comes after the first checkpoint needs that run any more: not resuming, not sampling, not evaluating.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from genlab.config.schema import family_of
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import open_model
+from genlab.experiment.experiment import Experiment
+from genlab.experiment.opening import TrainedRun, open_run
 from genlab.models.abilities import Pretrains
-from genlab.models.base import Model
 from genlab.models.discriminative.classifier import Classifier
 from genlab.networks.trunk import Trunk, describe, trunk_of
 from genlab.tracking.run_folder import RunFolder, find_run
@@ -22,27 +21,25 @@ from genlab.training.devices import Device
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=None, processes=1)
 
 
-def settle(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the run that model.start names found, and its network described in model.trunk.
+def describe_start(experiment: Experiment) -> None:
+    """Find the run that model.start names, and describe its network in model.trunk.
 
     Raises GenlabError where there is no such run, or none that has features to lend.
     """
-    name = config["model"].get("start")
-    if name is None:
-        return dict(config)
-    run = _find(name)
-    model, state, _ = _open(run)
-    trunk = describe(state["config"]["model"], model.data)
-    return {**config, "model": {**config["model"], "start": str(run.path), "trunk": trunk}}
-
-
-def inherit(model: Model, config: Mapping[str, Any]) -> None:
-    """Give the untrained `model` what the run of model.start has learned; nothing where there is none."""
-    name = config["model"].get("start")
+    name = experiment.config["model"].get("start")
     if name is not None:
-        assert isinstance(model, Classifier), "only a classifier has model.start"
-        _, _, trunk = _open(_find(name))
-        model.start_from(trunk)
+        opened, _ = _open(_find(name))
+        trunk = describe(opened.experiment.config["model"], opened.model.data)
+        experiment.set_model_keys(start=str(opened.run.path), trunk=trunk)
+
+
+def copy_start(experiment: Experiment) -> None:
+    """Copy what the run of model.start has learned into the untrained model; nothing where no run is named."""
+    name = experiment.config["model"].get("start")
+    if name is not None:
+        assert isinstance(experiment.model, Classifier), "only a classifier has model.start"
+        _, trunk = _open(_find(name))
+        experiment.model.start_from(trunk)
 
 
 def _find(name: str) -> RunFolder:
@@ -53,7 +50,7 @@ def _find(name: str) -> RunFolder:
 
 
 def _newest(outputs: Path = Path("outputs")) -> RunFolder:
-    """The run started last that has not itself a model.start: in a sweep, the job before is not what one means."""
+    """The run started last that has no model.start itself: within a sweep, the job before is not the one that is meant."""
     found: list[tuple[str, RunFolder]] = []
     for note in (outputs / "train").glob("**/run.json"):
         run = RunFolder(note.parent)
@@ -70,21 +67,22 @@ def _newest(outputs: Path = Path("outputs")) -> RunFolder:
     return max(found, key=lambda entry: entry[0])[1]
 
 
-def _open(run: RunFolder) -> tuple[Model, dict[str, Any], Trunk]:
-    """The trained model on the CPU, its checkpoint and what it lends."""
+def _open(run: RunFolder) -> tuple[TrainedRun, Trunk]:
+    """The run on the CPU, and the layers that it lends."""
     try:
-        model, state = open_model(run, CPU, "last")
+        opened = open_run(run, CPU, "last")
     except GenlabError as error:
         raise GenlabError(f"model.start={run.path}: {error}") from None
-    if state["config"]["model"].get("conditional") is True and not isinstance(model, Pretrains):
+    conditional = opened.experiment.config["model"].get("conditional") is True
+    if conditional and not isinstance(opened.model, Pretrains):
         raise GenlabError(
             f"model.start={run.path}: its encoder is told the class of an example; "
             "start from a run with model.conditional=false"
         )
-    trunk = trunk_of(model)
+    trunk = trunk_of(opened.model)
     if trunk is None:
         raise GenlabError(
-            f"model.start={run.path}: model={family_of(type(model).__name__)} has no encoder to start from; "
+            f"model.start={run.path}: model={family_of(type(opened.model).__name__)} has no encoder to start from; "
             "name a run of a family that has one, such as model=vae, ae or rbm"
         )
-    return model, state, trunk
+    return opened, trunk

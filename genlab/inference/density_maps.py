@@ -1,8 +1,8 @@
-"""The plane of data of two components: the density that a model has learned beside the true one, and the slopes of both.
+"""Maps of the plane for data of two components: the density of a model beside the true one, and the scores of both.
 
-A model's density is log p(x) itself where it is known, its free energy normalised on a lattice, or its importance-weighted bound
-(with many draws log p(x)). Its score d log p/dx is what it says, or the slope of its log p(x) or free energy. A model that has
-neither is shown by its samples over the contours of the true density.
+A model's density is log p(x) itself where it is known, its free energy normalised on a grid, or its importance-weighted bound
+(with many draws log p(x)). Its score d log p/dx is its own, or the gradient of its log p(x) or of minus its free energy. A
+model that has neither is shown by its samples over the contours of the true density.
 """
 
 from dataclasses import replace
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.dataset import Dataset
-from genlab.data.densities import Box, lattice_over
+from genlab.data.densities import Rectangle, grid_over
 from genlab.data.truth import KnowsEntropy, KnowsPlane
 from genlab.inference.likelihood import importance_weighted
 from genlab.inference.plane_grid import grid_log_z, in_blocks, is_plane
@@ -50,10 +50,10 @@ def landscape(
     box = _around(x.cpu().double())
     with evaluation_mode(model), rng.seeded(seed, "landscape", device=model.device):
         if isinstance(model, HasProbabilityFlow):
-            learned = flow_density(model, lattice_over(box, SIDE_OF_FLOW, SIDE_OF_FLOW)[0]) if carry else None
+            learned = flow_density(model, grid_over(box, SIDE_OF_FLOW, SIDE_OF_FLOW)[0]) if carry else None
         else:
-            learned = log_density(model, lattice_over(box, side, side)[0], draws)
-        places = lattice_over(box, ARROWS, ARROWS)[0]
+            learned = log_density(model, grid_over(box, side, side)[0], draws)
+        places = grid_over(box, ARROWS, ARROWS)[0]
         slopes = score(model, places)
     known = None if truth is None else _true_density(dataset.truth, box, side)
     found = {"density": _densities(dataset.truth, known, learned, box, x.cpu()[:MOST_POINTS], samples)}
@@ -65,7 +65,7 @@ def landscape(
     return found
 
 
-def _around(x: Tensor) -> Box:
+def _around(x: Tensor) -> Rectangle:
     """The box of points (n, 2) with a margin."""
     low, high = x.amin(0), x.amax(0)
     low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
@@ -76,7 +76,7 @@ def _densities(
     truth: object | None,
     known: Tensor | None,
     learned: tuple[Tensor, str] | None,
-    box: Box,
+    box: Rectangle,
     x: Tensor,
     samples: Tensor | None,
 ) -> Picture:
@@ -154,7 +154,7 @@ def true_score(truth: KnowsPlane, points: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _true_density(truth: object, box: Box, side: int) -> Tensor:
+def _true_density(truth: object, box: Rectangle, side: int) -> Tensor:
     """Over the lattice of a picture, (side, side). Asked for at each set of pictures of a training."""
     assert isinstance(truth, KnowsPlane)
-    return truth.log_prob(lattice_over(box, side, side)[0]).exp().view(side, side)
+    return truth.log_prob(grid_over(box, side, side)[0]).exp().view(side, side)

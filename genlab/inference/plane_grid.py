@@ -1,8 +1,7 @@
-"""log Z of a model of two real components, p(x) = exp(-F(x))/Z: the sum of exp(-F) dA over a lattice.
-
-The lattice is three times as wide and as high as the data. It is refined until half as many points a side change log Z by less
-than 0.001, or until it has 2^20 of them. That change is stated as the error; so is the share of Z outside the middle ninth, where
-the data are: an energy that is low where there are none is seen there.
+"""log Z of a model of two real components, p(x) = exp(-F(x))/Z: the sum of exp(-F) dA over a grid. The grid is three times as
+wide and as high as the data. It is refined until half as many points a side change log Z by less than 0.001, or until it has
+2^20 of them. That change is the stated error. The share of Z outside the middle ninth, which holds the data, is stated too:
+it is large where an energy is low far from the data.
 """
 
 import math
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.data.densities import Box, lattice_over
+from genlab.data.densities import Rectangle, grid_over
 from genlab.data.spec import DataSpec
 from genlab.models.abilities import HasFreeEnergy
 from genlab.models.base import Model
@@ -24,11 +23,11 @@ CONVERGED = 1e-3  # nats
 
 @dataclass(frozen=True)
 class GridZ:
-    """log Z by summing over a lattice."""
+    """log Z by summing over a grid."""
 
     value: float
     error: float
-    """Change from a lattice of half as many points a side, in nats."""
+    """Change from a grid of half as many points a side, in nats."""
     outside: float
     """Share of Z outside the box of the data."""
     side: int
@@ -39,7 +38,7 @@ def is_plane(data: DataSpec) -> bool:
     return data.shape == (2,) and data.support == "real"
 
 
-def box_of(data: DataSpec, margin: float) -> Box:
+def box_of(data: DataSpec, margin: float) -> Rectangle:
     """The box of the training data with `margin` times its size added at each side."""
     assert is_plane(data)
     mean, std = data.mean.double(), data.std.double()
@@ -60,7 +59,7 @@ def grid_log_z(model: HasFreeEnergy, finest: int = FINEST) -> GridZ:
     box, inner = box_of(model.data, 1.0), box_of(model.data, 0.0)
     before, side = math.nan, min(COARSEST, finest // 2)
     while True:
-        points, area = lattice_over(box, side, side)
+        points, area = grid_over(box, side, side)
         log_p = -in_blocks(model.free_energy, points, model.device)
         value = float(log_p.logsumexp(0)) + math.log(area)
         error = abs(value - before)

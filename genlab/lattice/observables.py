@@ -1,7 +1,7 @@
 """Observables of configurations on a periodic square lattice, by the names that a configuration may give (dataset.observables).
 
 Each takes configurations s (n, L, L), spins of -1 and +1 or real numbers, and gives numbers for each of them: (n,) or (n, k), in
-float64. What is derived from their means and scatter, such as the specific heat, is in metrics/lattice.py.
+float64. What follows from their means and fluctuations, such as the specific heat, is in statistics.py.
 """
 
 from collections.abc import Callable

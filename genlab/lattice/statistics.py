@@ -1,6 +1,6 @@
-"""Thermodynamics from configurations: means and fluctuations of observables, with errors that know of correlations.
+"""Thermodynamics from configurations: means and fluctuations of observables, with errors that take correlations into account.
 
-With N sites at the temperature T, from the means of what each configuration has,
+With N sites at the temperature T,
 
     energy e = <E>/N                  specific heat c = N (<e^2> - <e>^2)/T^2
     magnetisation <|m|>               susceptibility chi = N (<m^2> - <|m|>^2)/T
@@ -42,7 +42,7 @@ def primitives(s: Tensor, names: Sequence[str]) -> Means:
 
 
 def derived(means: Means, sites: int, temperature: float | None) -> Means:
-    """The quantities of the table above, from means (...) or (..., k); those that need T are left out without one."""
+    """The quantities of the table above, from means (...) or (..., k). Without T those that need it are left out."""
     found: Means = {}
     if "energy" in means:
         found["energy"] = means["energy"]
@@ -79,7 +79,7 @@ def correlations(s: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def block_length(values: Means) -> int:
-    """Of the jackknife: BLOCK times the longest tau of the series, but never so long that fewer than FEWEST are left."""
+    """Length of a jackknife block: BLOCK times the longest tau of the series, but with at least FEWEST blocks."""
     series = [one if one.ndim == 1 else one[:, 0] for name, one in values.items() if not name.endswith(("2", "4"))]
     n = len(series[0])
     tau = max(autocorrelation_time(one.unsqueeze(0)) for one in series)

@@ -1,4 +1,4 @@
-"""Classes of what was generated, and the quality of a classification."""
+"""Classes of samples, and the quality of a classification."""
 
 import math
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def total_variation(shares: Tensor, real: Tensor, n: int, m: int) -> Estimate:
 
 
 def confusion_matrix(labels: Tensor, predictions: Tensor, classes: int) -> Tensor:
-    """Number of examples of class i (row) that were taken for class j (column), int64, shape (classes, classes)."""
+    """Number of examples of class i (row) with the prediction j (column), int64, shape (classes, classes)."""
     index = labels.cpu() * classes + predictions.cpu()
     return torch.bincount(index, minlength=classes**2).reshape(classes, classes)
 
@@ -69,7 +69,7 @@ class Reliability:
 
 
 def reliability(confidence: Tensor, right: Tensor, bins: int = 15) -> Reliability:
-    """Predictions in bins of equal width by the probability that they were given: (n,), (n,) -> (bins,) each."""
+    """Predictions in bins of equal width of their probability: (n,), (n,) -> (bins,) each."""
     which = (confidence.double() * bins).long().clamp(0, bins - 1)
     count = torch.bincount(which, minlength=bins).double()
     total = torch.bincount(which, weights=confidence.double(), minlength=bins)

@@ -1,4 +1,4 @@
-"""How far Markov chains have forgotten where they started, from one observable of each state."""
+"""Convergence of Markov chains, from one observable of each state."""
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ def autocorrelation_time(x: Tensor, window: float = 5.0) -> float:
     """Integrated autocorrelation time 1 + 2 sum_t rho(t) in steps, of chains (chains, steps); 1 for independent states.
 
     rho is taken about the mean over all chains and summed up to the first t of `window` times the sum so far (Sokal 1997).
-    Chains that are much shorter than the result, or have other means, make it as long as they are.
+    For chains that are shorter than their autocorrelation time, or differ in their means, the result is about their length.
     """
     x = x.double() - x.double().mean()
     steps = x.shape[1]

@@ -1,4 +1,4 @@
-"""A number with its standard error, and the bootstrap for where no formula gives one."""
+"""A number with its standard error, and the bootstrap where there is no formula for the error."""
 
 from collections.abc import Callable
 from typing import NamedTuple

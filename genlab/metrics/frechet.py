@@ -1,7 +1,7 @@
 """Frechet distance between Gaussians fitted to two sets of features (Heusel et al. 2017): the FID in a feature space.
 
-FID = |mu_1 - mu_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^1/2). Between finite sets from the same distribution it is positive, the
-more so the fewer examples there are: compare only at equal numbers, and with the value of real against real.
+FID = |mu_1 - mu_2|^2 + tr(S_1 + S_2 - 2 (S_1 S_2)^1/2). Between finite sets from the same distribution it is positive, and
+larger for fewer examples. Compare only at equal numbers, and with the value of real against real.
 """
 
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from genlab.metrics.estimate import Estimate, bootstrap
 
 
 class _Given(nn.Module):
-    """In the place of the feature network: features come in."""
+    """Stands in for the feature network: it passes features through."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Maximum mean discrepancy (Gretton et al. 2012), squared and unbiased, between two sets of features.
 
 MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y). With the cubic kernel (x.y/d + 1)^3 it is the kernel inception distance
-(Binkowski et al. 2018); with a Gaussian kernel, whose width is the median distance between real examples, it tells any two
-distributions apart. Being unbiased, it scatters around 0 where the two are equal.
+(Binkowski et al. 2018); with a Gaussian kernel, whose width is the median distance between real examples, it separates any
+two distributions. It is unbiased, so that it scatters around 0 where the two are equal.
 """
 
 from collections.abc import Callable, Iterator

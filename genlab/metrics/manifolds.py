@@ -2,8 +2,8 @@
 
 Around each real example lies a ball that reaches to its k-th nearest real neighbour, and the same among the generated ones:
 
-    precision   share of generated examples in the ball of any real one: is what is generated realistic?
-    recall      share of real examples in the ball of any generated one: is what is real generated?
+    precision   share of generated examples in the ball of any real one: are samples realistic?
+    recall      share of real examples in the ball of any generated one: is all of the data generated?
     density     mean number of real balls around a generated example, over k: precision that one outlier cannot feign
     coverage    share of real balls with a generated example inside: recall that one outlier cannot feign
 

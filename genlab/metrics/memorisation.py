@@ -1,7 +1,7 @@
 """Did the model learn the distribution, or the training set? Nearest neighbours among training and test examples.
 
 Training and test examples are exchangeable for a model that has memorised nothing. So the nearest of all of them is a
-training example with probability N_train/(N_train + N_test), whatever the quality of what is generated; a model that returns
+training example with probability N_train/(N_train + N_test), whatever the quality of the samples; a model that returns
 training examples, or examples close to them, exceeds that share.
 """
 
@@ -23,7 +23,7 @@ class Nearest:
     index: Tensor
     """Which one it is, int64, shape (n,); the first of several."""
     count: Tensor
-    """How many lie at just that distance, as of binary data several may, int64, shape (n,)."""
+    """Number of examples at that distance, which for binary data may be several, int64, shape (n,)."""
 
 
 def nearest(x: Tensor, others: Tensor) -> Nearest:

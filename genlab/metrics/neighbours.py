@@ -1,4 +1,4 @@
-"""What a map x -> h keeps of the data: who is whose neighbour, and which class is where.
+"""What a map x -> h keeps of the data: neighbours and classes.
 
 Trustworthiness (Venna & Kaski 2001): are the k nearest neighbours U_i of h_i also near x_i? With r(i, j) the rank of x_j by
 its distance from x_i, 1 for the nearest,

@@ -58,6 +58,12 @@ class Scaling(nn.Module):
         x = self.outer(u)
         return x if self.data.support == "real" else x.clamp(0, 1)
 
+    def samples(self, u: Tensor, mean: bool | None) -> Tensor:
+        """`restore` of samples; binary ones take the nearer value unless `mean`, which is the default for pictures."""
+        x = self.restore(u)
+        show_mean = self.data.is_image if mean is None else mean
+        return x if show_mean or self.data.support != "binary" else (x > 0.5).float()
+
     def dequantised(self, x: Tensor) -> tuple[Tensor, float]:
         """u of examples x (n, *shape) as a density sees them, and log v, such that log p(x) = log p(u) + log v in nats.
 

@@ -15,7 +15,7 @@ from genlab.networks.noise_embedding import LevelEmbedding, Modulation, zeroed
 from genlab.networks.transformer import PER_HEAD, Transformer
 from genlab.networks.unet import GROUPS, HEADS, UNet
 
-Backbone = Literal["auto", "unet", "transformer", "mlp"]
+DenoiserNetwork = Literal["auto", "unet", "transformer", "mlp"]
 
 LARGE = 16  # pixels a side from which on the full resolution is left at once
 EMBEDDING = 128
@@ -54,7 +54,7 @@ class TimeConditionedMLP(nn.Module):
 
 def time_conditioned_network(
     data: DataSpec,
-    network: Backbone,
+    network: DenoiserNetwork,
     hidden: Sequence[int] | None,
     *,
     patch: int | None,

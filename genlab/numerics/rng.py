@@ -28,7 +28,7 @@ def get_state(device: torch.device) -> dict[str, Any]:
 
 
 def set_state(state: dict[str, Any], device: torch.device) -> None:
-    """Put back what `get_state` returned. A state of a device that is not in use now is left aside."""
+    """Restore what `get_state` returned. The state of a device that is not in use is ignored."""
     torch.set_rng_state(state["cpu"].cpu())
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
@@ -39,8 +39,8 @@ def set_state(state: dict[str, Any], device: torch.device) -> None:
 def normal_like(x: Tensor) -> Tensor:
     """Independent draws from N(0, 1), in the shape and the type of x.
 
-    On a CPU, where torch's takes twice as long, one of 65,536 equally probable quantiles, by 16 random bits. Variance and
-    kurtosis are those of N(0, 1) to 3e-4; none is larger than 4.33, which one in 70,000 would be.
+    On a CPU, where torch's draws take twice as long, each draw is one of 65,536 equally probable quantiles, by 16 random
+    bits. Variance and kurtosis are those of N(0, 1) to 3e-4; none is larger than 4.33, which one in 70,000 would be.
     """
     if x.device.type != "cpu" or x.dtype == torch.float64:
         return torch.randn_like(x)
@@ -58,7 +58,7 @@ def _quantiles(dtype: torch.dtype) -> Tensor:
 
 @contextmanager
 def seeded(seed: int, *path: str | int, device: torch.device) -> Iterator[None]:
-    """Inside, every generator starts from a seed of its own; outside, it is as if nothing had been drawn."""
+    """Within the block every generator starts from a seed of its own. After it, the generators are as they were before."""
     before = get_state(device)
     torch.manual_seed(derive(seed, *path))
     try:

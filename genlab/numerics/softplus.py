@@ -5,8 +5,8 @@ thirds of an importance-weighted bound and most of an annealing. Here
 
     log(1 + e^z) = max(z, 0) + log(1 + e^-|z|)
 
-in vectorised steps. 1 + e^-|z| rounds by at most 6e-8 in float32, and so does the result: of no account in a sum over pixels.
-float64, which asks for more, and accelerators, where one kernel does it all, take torch's own.
+in vectorised steps. 1 + e^-|z| rounds by at most 6e-8 in float32, and so does the result: negligible in a sum over pixels.
+float64 needs more digits, and accelerators have one kernel for it: they use torch's own functions.
 """
 
 from typing import Any

@@ -58,7 +58,7 @@ class Recipe:
 def schedule_factor(schedule: Schedule, warmup: float, progress: float) -> float:
     """Learning rate at `progress` in [0, 1] of the training, in units of the base rate. It has no state to save."""
     if progress < warmup:
-        return max(progress / warmup, 1e-3)  # the first update happens at progress 0 and should not be void
+        return max(progress / warmup, 1e-3)  # the first update, at progress 0, should change something
     done = (progress - warmup) / (1 - warmup)
     if schedule == "linear":
         return 1 - done

@@ -1,4 +1,4 @@
-"""Charts of a classification, of the classes of what was generated and of a spectrum. Arrays in, pictures out."""
+"""Charts: classification, classes of samples, spectra, quality against cost. Arrays in, pictures out."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from genlab.plots.images import Picture
 
 
 def drawn(paint: Callable[[Any], None], size: tuple[float, float], dpi: int = 110) -> Picture:
-    """The figure of `size` (width, height in inches) that `paint` draws, as pixels."""
+    """The figure of `size` (width, height in inches) that `paint` draws, in pixels."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

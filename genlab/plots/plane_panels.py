@@ -11,12 +11,12 @@ from genlab.plots.charts import drawn
 from genlab.plots.images import Picture
 
 INSIDE = (0.9, 0.5)  # shares of the probability within the contours
-BLUE, ORANGE, INK = "#0072b2", "#d55e00", "#1a1a1b"  # as in report/style.py, which matplotlib comes with
+BLUE, ORANGE, INK = "#0072b2", "#d55e00", "#1a1a1b"  # as in plots/style.py; matplotlib ships it
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What one panel shows over the box that all share; None for what it does not show."""
+    """What one panel shows, over the box that all panels share; None for what it does not show."""
 
     title: str
     density: Tensor | None = None
@@ -77,7 +77,7 @@ def panels(found: Sequence[Panel], box: tuple[tuple[float, float], tuple[float, 
 
 
 def _contours(axes: Any, density: np.ndarray[Any, Any], box: tuple[tuple[float, float], tuple[float, float]]) -> None:
-    """Lines within which the shares INSIDE of the probability lie, at the highest densities."""
+    """Contours of the smallest regions that hold the shares INSIDE of the probability."""
     ordered = np.sort(density.ravel())[::-1]
     mass = ordered.cumsum() / ordered.sum()
     levels = [float(ordered[np.searchsorted(mass, share)]) for share in INSIDE]

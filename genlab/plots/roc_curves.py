@@ -1,4 +1,4 @@
-"""How well scores tell the normal from the anomalous: ROC curves, and below them the scores themselves."""
+"""How well scores separate normal from anomalous examples: ROC curves, and histograms of the scores."""
 
 import math
 from dataclasses import dataclass

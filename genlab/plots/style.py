@@ -1,4 +1,4 @@
-"""How figures look: one colour, marker and line a row everywhere, the width of a journal column, fonts embedded.
+"""The look of all figures: one colour, marker and line for each row, the width of a journal column, fonts embedded.
 
 The colours are those of Okabe and Ito, told apart by every kind of colour vision; rows beyond the eighth repeat them with
 another line and marker. On the page each colour is a CSS variable, so that a dark page can lighten it.
@@ -75,7 +75,7 @@ def line(number: int) -> Any:
 
 @contextmanager
 def figure(height: float) -> Iterator[Figure]:
-    """An empty figure of one column's width and `height` inches, drawn under the settings of the house."""
+    """An empty figure of one column's width and `height` inches, with the settings of all figures."""
     with mpl.rc_context(SETTINGS):
         yield Figure(figsize=(WIDTH, height), layout="constrained")
 

@@ -11,7 +11,7 @@ from genlab.metrics.estimate import Estimate
 from genlab.plots.charts import drawn
 from genlab.plots.images import Picture
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a8a8b"  # as in report/style.py, which matplotlib comes with
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a8a8b"  # as in plots/style.py; matplotlib ships it
 LABELS = {
     "energy": "energy per site  e",
     "magnetisation": "|magnetisation|  ⟨|m|⟩",
@@ -89,7 +89,7 @@ def distributions(
 
 
 def _edges(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """At most MOST_BINS bins. Of values on a ladder, as those of spins are, each bin holds as many rungs as the others."""
+    """At most MOST_BINS bins. Discrete values, as those of spins are, are shared out evenly among the bins."""
     levels = np.unique(values.round(9))
     low, high = float(levels[0]), float(levels[-1])
     step = float(np.diff(levels).min()) if len(levels) > 1 else 1.0

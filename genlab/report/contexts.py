@@ -1,8 +1,8 @@
 """What two values must have in common to be comparable.
 
-A likelihood belongs to a representation of a data set: binarised how, dequantised or not. So do reconstruction errors.
-Measures of samples belong to a feature network and a number of samples. Where the evaluation judged all samples against the
-data as they are stored, the representation in which a model was trained does not divide them, and is shown beside them.
+A likelihood belongs to a representation of a data set: how it is binarised, whether it is dequantised. So do reconstruction
+errors. Measures of samples belong to a feature network and a number of samples. Where the evaluation compares all samples
+with the data as they are stored, the representation in training does not separate them. It is shown beside them.
 """
 
 import re
@@ -75,7 +75,7 @@ def context(run: Run, group: str) -> Context:
 
 
 def differing(contexts: Sequence[Context]) -> str:
-    """In what the contexts differ, in words; empty where they are one."""
+    """The differences between the contexts, in words; empty where there are none."""
     if len(set(contexts)) < 2:
         return ""
     values = {f.name: {getattr(c, f.name) for c in contexts} - {""} for f in fields(Context)}

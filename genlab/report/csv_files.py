@@ -110,7 +110,7 @@ def write_rows_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) ->
 
 
 def _judged(run: Run) -> Context:
-    """All that a wide line says of how its values came about."""
+    """The columns of a wide line that say how its values were measured."""
     samples, likelihood = context(run, QUALITY), context(run, LIKELIHOOD)
     return Context(
         run.dataset, likelihood.split, likelihood.representation, features=samples.features, samples=samples.samples

@@ -1,7 +1,7 @@
-"""Learning curves: the mean over seeds and its spread, one panel a loss that means one thing.
+"""Learning curves: the mean over seeds and its spread, one panel for each comparable loss.
 
 A loss is comparable within one family on one representation of one data set, so each of these has a panel of its own.
-Yardsticks that mean the same for every family (ELBO, log-likelihood, accuracy, squared error) share one.
+Measures that mean the same for every family (ELBO, log-likelihood, accuracy, squared error) share one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -204,7 +204,7 @@ def _all_names(run: Run) -> list[str]:
 
 
 def _repeats_loss(term: str, rows: Sequence[Row]) -> bool:
-    """Whether the term is the loss again, but for its sign."""
+    """Whether the term equals the loss up to its sign."""
     pairs = [
         (abs(record[f"eval/{term}"]), abs(record["eval/loss"]))
         for row in rows

@@ -47,7 +47,7 @@ def _expand(word: str) -> list[Path]:
             raise GenlabError(f"{word} {what}; name run folders, 'latest', a glob, or a folder that holds runs")
         return folders
     folders = _runs_in(Path(word))
-    return folders or [find_run(word).path]  # which says what is wrong
+    return folders or [find_run(word).path]  # which raises the error
 
 
 def _runs_in(folder: Path) -> list[Path]:

@@ -15,7 +15,7 @@ FIRST_CARDS = 8  # rows shown at once; the others on request
 
 
 @dataclass(frozen=True)
-class Picture:
+class InlinePicture:
     """A PNG as a data URI; width and height in CSS pixels."""
 
     uri: str
@@ -28,7 +28,7 @@ class Picture:
 class Card:
     row: Row
     caption: str
-    picture: Picture
+    picture: InlinePicture
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def galleries(rows: Sequence[Row]) -> list[Gallery]:
     return found
 
 
-def read_png(path: Path) -> Picture | None:
+def read_png(path: Path) -> InlinePicture | None:
     """The picture; None where there is none, or it is not a whole PNG."""
     try:
         content = path.read_bytes()
@@ -97,7 +97,7 @@ def read_png(path: Path) -> Picture | None:
         return None
     scale = max(1, SMALL // max(width, height))
     uri = "data:image/png;base64," + base64.b64encode(content).decode()
-    return Picture(uri, width * scale, height * scale, scale > 1)
+    return InlinePicture(uri, width * scale, height * scale, scale > 1)
 
 
 def _first(row: Row, place: str, caption: Callable[[Run], str]) -> Card | None:

@@ -108,7 +108,7 @@ FROM_COST = {"seconds": "training_seconds", "parameters": "parameters", "peak_me
 
 
 def definition(name: str) -> Definition:
-    """What is known of a measure by its name; measures that nobody foresaw are shown and never ranked."""
+    """The definition of a measure by its name. Unknown measures are shown and never ranked."""
     if name in DEFINITIONS:
         return DEFINITIONS[name]
     words = name.removeprefix("test/").replace("_", " ")

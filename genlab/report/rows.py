@@ -2,7 +2,7 @@
 
 For n seeds with values x_i the row shows their mean and the sample standard deviation s = sqrt(sum (x_i - mean)^2 / (n - 1));
 a single run shows its own standard error. To rank rows, the standard error of a mean is taken as the larger of s / sqrt(n)
-and the standard error of one evaluation, because all seeds are judged on the same test examples.
+and the standard error of one evaluation, because all seeds share the same test examples.
 """
 
 import math
@@ -66,7 +66,7 @@ def aggregate(measures: Sequence[Measure]) -> Cell | None:
 
 
 def make_rows(runs: Sequence[Run]) -> Rows:
-    """Group runs into rows. What is left out of a row (an unfinished run, an older repetition) is said in the notices."""
+    """Group runs into rows. The notices name what is left out of a row (an unfinished run, an older repetition)."""
     notices: list[str] = []
     groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:

@@ -1,4 +1,6 @@
-"""Run folders as the comparison reads them. Nothing here trusts a file: a run may be unfinished, killed mid-line or damaged."""
+"""Run folders as the comparison reads them. No file is trusted: a run may be unfinished, killed in the middle of a line, or
+damaged.
+"""
 
 import json
 import re

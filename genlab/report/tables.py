@@ -1,4 +1,4 @@
-"""Tables of measures: one a group of measures and a context, because only within one context do two values compare.
+"""Tables of measures: one a group of measures and a context, because only values of one context are comparable.
 
 Within a table and a column the best value is marked `best`, and those whose interval (value ± 2 standard errors) overlaps
 that of the best are marked `tie`. Values without an error are not ranked, nor is a column of the overview that mixes contexts.
@@ -210,7 +210,7 @@ def _most(values: Sequence[Cell | None]) -> int:
 
 
 def _mixed(column: Column, rows: Sequence[Row], here: Callable[[Run], bool]) -> str:
-    """In what the contexts of a column's values differ, where they do."""
+    """The differences between the contexts of a column's values."""
     measured = [run for row in rows for run in row.runs if here(run) and column.name in run.measures]
     return differing([context(run, column.group) for run in measured])
 

@@ -1,4 +1,4 @@
-"""The comparison as a person first sees it: a table in the terminal."""
+"""The comparison as a table in the terminal."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a progress bar in a terminal, plain lines in a file, a summary at the end."""
+"""What a person sees during a run: a progress bar in a terminal, plain lines in a file, a summary at the end."""
 
 import contextlib
 import logging
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class PatientConsole(Console):
-    """Goes silent where its reader has gone away (genlab train | head): a training is worth more than its messages."""
+    """Goes silent when its reader has gone (genlab train | head), so that the training goes on."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -35,7 +35,7 @@ if not console.is_terminal:
 
 
 class ConsoleHandler(logging.Handler):
-    """Prints what rooms that know no console have to say: they log it as information."""
+    """Prints what is logged as information by code that knows no console."""
 
     def emit(self, record: logging.LogRecord) -> None:
         console.print(record.getMessage(), markup=False)
@@ -46,13 +46,13 @@ log.setLevel(logging.INFO)
 log.propagate = False
 log.handlers = [ConsoleHandler()]
 
-REFRESH = 0.5  # seconds between redraws: more of them would cost the training time and tell nobody anything
+REFRESH = 0.5  # seconds between redraws; more of them would slow the training down
 PLAIN_INTERVAL = 10.0  # seconds between plain lines
 RAMP = " .:-=+*#%@"
 
 
 class ProgressReport:
-    """Progress of a training over `total` examples. Costs one clock reading a step, but for a redraw now and then."""
+    """Progress of a training over `total` examples. It costs one clock reading a step, and a redraw now and then."""
 
     def __init__(self, title: str, total: int, start: int) -> None:
         self.title, self.total, self.start = title, total, start
@@ -110,7 +110,7 @@ class ProgressReport:
 
 
 class ShareReport:
-    """Progress of one long computation that tells the share it has done; says nothing of what ends at once."""
+    """Progress of one long computation that reports the share it has done. Nothing is shown of a short one."""
 
     def __init__(self, title: str) -> None:
         self.title = title

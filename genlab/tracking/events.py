@@ -1,7 +1,7 @@
 """TensorBoard event files, written in step with the run: no writer thread, so what is on disk is known exactly.
 
-A checkpoint notes how long each file was; resuming cuts the files back to that length and goes on in a new one, so that
-the curves of a resumed run have no zigzag.
+A checkpoint notes how long each file was; resuming cuts the files back to that length and continues in a new one, so that the
+curves of a resumed run have no steps back.
 """
 
 import time
@@ -34,7 +34,7 @@ class EventWriter:
         self._file = (folder / f"events.out.tfevents.{number:010d}.genlab").open("ab")
         self._records = RecordWriter(self._file)
         self._write(Event(file_version="brain.Event:2"))
-        if resume_step is not None:  # tells a TensorBoard that is open to forget what lay beyond
+        if resume_step is not None:  # an open TensorBoard then drops what came later
             self._write(Event(step=resume_step + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def _write(self, event: Any) -> None:

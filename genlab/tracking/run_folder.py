@@ -5,7 +5,7 @@ run.json         state, seed, versions, device, git, cost, results
 metrics.jsonl    every scalar, one line a record, beside TensorBoard
 checkpoints/     last.pt, best.pt
 tensorboard/     scalars, images, layout, hparams
-samples/         what a person would look at
+samples/         pictures
 """
 
 import json
@@ -73,7 +73,7 @@ class RunFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second process from training the same run; a killed process lets go by itself."""
+        """Keep a second process from training the same run. The lock of a killed process ends with it."""
         lock = FileLock(self.path / ".lock")
         try:
             lock.acquire(timeout=0)

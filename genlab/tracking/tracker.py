@@ -73,7 +73,7 @@ class Tracker:
             self.events.end(ok=error is None)
             self.events.close()
         except OSError:
-            if error is None:  # a full disk has been reported already by whoever met it first
+            if error is None:  # a full disk has been reported already
                 raise
 
 
@@ -103,7 +103,7 @@ def _layout(values: Mapping[str, float], charts: Mapping[str, Sequence[str]]) ->
     optimizer = [name for name in values if name.startswith("optimizer/")]
     monitored = [name.removeprefix("monitor/") for name in values if name.startswith("monitor/")]
     if monitored:
-        monitored += ["r_hat", "autocorrelation_time"]  # which come less often than the first record
+        monitored += ["r_hat", "autocorrelation_time"]  # which are not in the first record
     layout = {
         "What this family looks at": {title: [f"{name}$" for name in names] for title, names in charts.items()},
         "Terms: training and validation": {

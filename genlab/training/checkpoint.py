@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, loaded with weights_only=True, checked for damage before they are believed."""
+"""Checkpoints: written atomically, checked for damage before they are read, loaded with weights_only=True."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ FORMAT = 1
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write `state` (plain containers and tensors) so that `path` holds the old content or the new, never a part of it.
+    """Write `state` (plain containers and tensors). At every moment `path` holds the whole old content or the whole new one.
 
     Raises OSError where the file cannot be written; the checkpoint that was there before is then untouched.
     """
@@ -38,7 +38,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """What `save` wrote, on the CPU. Raises GenlabError for a file that is missing, damaged or of another format."""
+    """The state that `save` wrote, on the CPU. Raises GenlabError for a file that is missing, damaged or of another format."""
     other = path.with_name("last.pt" if path.stem == "best" else "best.pt")
     remedy = f"remove it and use {other.name}, or train again" if other.exists() else "train again"
     try:

@@ -1,9 +1,10 @@
-"""Updates on an NVIDIA GPU: one is recorded as a CUDA graph, and from then on replayed.
+"""CUDA graphs: one update of a training loop is captured on an NVIDIA GPU, and from then on replayed.
 
-The GPU works through a small model in a fraction of the time that Python takes to launch its kernels. A graph launches all of an
-update's at once. By the contract (models/base.py) whatever lasts is in parameters, buffers and optimizers, so that an update can
-be replayed without its Python code, if that does the same every time: `Model.replayable`. The graph reads which examples to use,
-the learning rates and the progress from memory, and draws go on through torch's generator as they would without it.
+The GPU works through a small model in a fraction of the time that Python takes to launch its kernels. A graph launches all
+kernels of an update at once. By the contract (models/base.py) everything that lasts is in parameters, buffers and
+optimizers. So an update can be replayed without its Python code, if it does the same operations every time:
+`Model.replayable`. The static inputs of the graph are memory that it reads: the indices of the examples, the learning rates,
+the progress. Random draws continue torch's own generator, as they would without a graph.
 """
 
 from collections.abc import Iterator
@@ -19,17 +20,18 @@ from genlab.models.base import Metrics, Model
 from genlab.optimizers.recipe import reads_rate_from_memory
 from genlab.training.devices import Device
 
-WARM = 3  # updates before the recording, in which optimizers make their state and libraries choose their kernels
+WARMUP = 3  # updates before the capture, in which optimizers make their state and libraries choose their kernels
 
 
 def updates_of(model: Model, batches: Batches, device: Device) -> Iterator[Metrics]:
-    """What `model.train_loop(batches)` yields."""
+    """What `model.train_loop(batches)` yields, by replays of a graph where that is possible."""
     if can_replay(model, batches, device):
-        return replayed(model, batches)
+        return replay_updates(model, batches)
     return model.train_loop(batches)
 
 
 def can_replay(model: Model, batches: Batches, device: Device) -> bool:
+    """Whether an update of `model` can be captured and replayed on `device`."""
     return (
         device.replay
         and not device.compile
@@ -40,23 +42,24 @@ def can_replay(model: Model, batches: Batches, device: Device) -> bool:
     )
 
 
-class Stream:
-    """The batches for a training loop: at first as they come, and while an update is recorded from indices in memory."""
+class StaticBatches:
+    """The batches of a training loop. During the capture of an update they are gathered by indices in static memory."""
 
     def __init__(self, batches: Batches) -> None:
         self.batches = batches
         self.claimed: list[list[Tensor]] = []
-        """Indices of the batches of an update."""
-        self.recorded: list[list[Tensor]] | None = None
+        """Indices of the batches of the last update."""
+        self.static: list[list[Tensor]] | None = None
+        """During a capture: the memory from which the indices are read."""
         self.progress: list[Tensor] = []
-        """Of each of them, in memory while they are replayed."""
+        """Progress at each batch of an update, in static memory."""
 
     def __iter__(self) -> Iterator[Batch]:
         return self
 
     def __next__(self) -> Batch:
-        if self.recorded is not None:
-            indices, at = self.recorded[len(self.claimed)], self.progress[len(self.claimed)]
+        if self.static is not None:
+            indices, at = self.static[len(self.claimed)], self.progress[len(self.claimed)]
             self.claimed.append(indices)
             return self.batches.gather(indices, at)
         if self.batches.seen >= self.batches.examples:
@@ -65,31 +68,34 @@ class Stream:
         self.claimed.append(indices)
         return self.batches.gather(indices, progress)
 
-    def slots(self) -> list[list[Tensor]]:
-        """Memory for the indices of batches like those of the last update."""
+    def allocate(self) -> list[list[Tensor]]:
+        """Static memory for the indices of as many batches as the last update took."""
         self.progress = [torch.zeros((), device=self.batches.device) for _ in self.claimed]
         return [[torch.empty_like(index) for index in indices] for indices in self.claimed]
 
-    def fill(self, slots: list[list[Tensor]]) -> bool:
-        """Claim the batches of one more update and write their indices into `slots`; false where fewer are left."""
+    def fill(self, static: list[list[Tensor]]) -> bool:
+        """Claim the batches of one more update and write their indices into `static`; false where fewer are left."""
         size = self.batches.batch_size
-        if self.batches.seen + (len(slots) - 1) * size >= self.batches.examples:
+        if self.batches.seen + (len(static) - 1) * size >= self.batches.examples:
             return False
-        for slot, progress in zip(slots, self.progress, strict=True):
+        for memory, progress in zip(static, self.progress, strict=True):
             progress.fill_(self.batches.progress)
-            for memory, indices in zip(slot, self.batches.claim(), strict=True):
-                memory.copy_(indices)
+            for place, indices in zip(memory, self.batches.claim(), strict=True):
+                place.copy_(indices)
         return True
 
 
-def replayed(model: Model, batches: Batches) -> Iterator[Metrics]:
-    """Of a model and batches that `can_replay`."""
-    stream = Stream(batches)
+def replay_updates(model: Model, batches: Batches) -> Iterator[Metrics]:
+    """What `model.train_loop(batches)` yields: a few updates of the loop itself, then replays of the next one.
+
+    Model and batches are such that `can_replay`. Raises GenlabError where the update cannot be captured after all.
+    """
+    stream = StaticBatches(batches)
     for optimizer in model.optimizers.values():
-        keep_rate_in_memory(optimizer)
+        make_capturable(optimizer)
     loop = iter(model.train_loop(stream))
     side, usual = torch.cuda.Stream(), torch.cuda.current_stream()
-    for _ in range(WARM):
+    for _ in range(WARMUP):
         stream.claimed.clear()
         side.wait_stream(usual)
         with torch.cuda.stream(side):
@@ -99,26 +105,26 @@ def replayed(model: Model, batches: Batches) -> Iterator[Metrics]:
             return
         yield metrics
 
-    slots = stream.slots()
-    if stream.fill(slots):
-        names, values, graph = _record(loop, stream, slots, side)
+    static = stream.allocate()
+    if stream.fill(static):
+        names, values, graph = _capture(loop, stream, static, side)
         while True:
             graph.replay()
             yield dict(zip(names, values.clone().unbind(), strict=True))
-            if not stream.fill(slots):
+            if not stream.fill(static):
                 break
-        stream.recorded = None
-    yield from loop  # too few batches for an update, and whatever the family does at the end
+        stream.static = None
+    yield from loop  # the batches that are too few for an update, and whatever the family does at the end
 
 
-def _record(
-    loop: Iterator[Metrics], stream: Stream, slots: list[list[Tensor]], side: torch.cuda.Stream
+def _capture(
+    loop: Iterator[Metrics], stream: StaticBatches, static: list[list[Tensor]], side: torch.cuda.Stream
 ) -> tuple[list[str], Tensor, torch.cuda.CUDAGraph]:
-    """Names of the metrics, the memory that their values will be in, and the graph of the next update, which is not yet run.
+    """Names of the metrics, the memory that will hold their values, and the graph of the next update, which is not run yet.
 
-    Raises GenlabError where something in the update cannot be recorded.
+    Raises GenlabError where an operation of the update cannot be captured.
     """
-    stream.claimed, stream.recorded = [], slots
+    stream.claimed, stream.static = [], static
     graph = torch.cuda.CUDAGraph()
     try:
         with torch.cuda.graph(graph, stream=side):
@@ -132,7 +138,8 @@ def _record(
     return list(metrics), values, graph
 
 
-def keep_rate_in_memory(optimizer: Optimizer) -> None:
+def make_capturable(optimizer: Optimizer) -> None:
+    """The learning rate becomes a tensor on the device, which a captured step reads."""
     for group in optimizer.param_groups:
         where = group["params"][0].device
         group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=where)
@@ -140,8 +147,8 @@ def keep_rate_in_memory(optimizer: Optimizer) -> None:
             group["capturable"] = True
 
 
-def plain_state(optimizer: Optimizer) -> dict[str, Any]:
-    """The state of an optimizer as it is without any recording, so that training can go on on another device."""
+def portable_state(optimizer: Optimizer) -> dict[str, Any]:
+    """The state of an optimizer as it is without any capture, so that the training can go on on another device."""
     state = optimizer.state_dict()
     for group in state["param_groups"]:
         group["lr"] = float(group["lr"])

@@ -1,12 +1,14 @@
 """Where and how the arithmetic runs: device, precision, threads, compilation."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from genlab.config.schema import check
 from genlab.config.types import Count
 from genlab.errors import GenlabError
 
@@ -14,7 +16,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 
 def has_bf16_products() -> bool:
-    """Whether this processor multiplies matrices of bf16 about as fast as of fp32: all but those x86 ones without AVX-512."""
+    """Whether this processor multiplies bf16 matrices about as fast as fp32 ones: all do, except x86 without AVX-512."""
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return known.get("architecture") != "x86_64" or bool(known.get("avx512_bw"))
 
@@ -29,18 +31,26 @@ class Device:
     compile: bool
     """Compile the networks with torch.compile."""
     threads: Count | None
-    """Threads for one operation on the CPU; null for one a core."""
+    """Threads of one operation on the CPU; null for one a core."""
     processes: Count
     """Processes that share the training; one for now."""
     replay: bool = True
-    """On CUDA, record one update and replay it, where the family allows it (replay.py). Runs older than this key have none."""
+    """On CUDA, capture one update as a graph and replay it, where the family allows it (cuda_graphs.py). Older runs lack it."""
 
     def __post_init__(self) -> None:
         if self.processes != 1:
             raise GenlabError(f"device.processes={self.processes}: training runs in one process for now; set it to 1")
 
+    @classmethod
+    def of(cls, section: Mapping[str, Any]) -> "Device":
+        """Checks the `device` section. Raises GenlabError for a mistake, and for a device that this machine has not."""
+        (keys,) = check(section, "device", cls)
+        device = cls(**keys)
+        device.resolve()
+        return device
+
     def resolve(self) -> torch.device:
-        """The device that is meant. Raises GenlabError where it is not there."""
+        """The device that `name` means here. Raises GenlabError where this machine has none of that name."""
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         name = next(n for n, there in available.items() if there) if self.name == "auto" else self.name
         if not available[name]:
@@ -62,7 +72,7 @@ class Device:
         return device
 
     def warning(self) -> str | None:
-        """What one should know before a long training begins."""
+        """A warning before a long training begins; None where there is nothing to warn of."""
         if self.precision == "bf16" and self.resolve().type == "cpu" and not has_bf16_products():
             return (
                 "device.precision=bf16: this processor has no instructions for bf16 and takes ten times as long as with fp32; "
@@ -71,7 +81,7 @@ class Device:
         return None
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The precision of a training step, and of samples where it is asked for."""
+        """The precision of a training step, and of samples where the user asks for it."""
         if self.precision == "bf16":
             return torch.autocast(self.resolve().type, dtype=torch.bfloat16)
         return nullcontext()

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a request that a loop looks at when it can."""
+"""SIGINT and SIGTERM as a request to stop, which a loop reads between two updates."""
 
 import signal
 import threading
@@ -6,7 +6,7 @@ from types import FrameType, TracebackType
 
 
 class StopRequest:
-    """Inside `with`, a first signal is noted in `number`; a second one is not waited for and raises KeyboardInterrupt."""
+    """Within `with`, the first signal is noted in `number`. A second one raises KeyboardInterrupt at once."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -17,7 +17,7 @@ class StopRequest:
         return signal.Signals(self.number).name if self.number is not None else ""
 
     def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread():  # Python hands signals to no other
+        if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other
             self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 

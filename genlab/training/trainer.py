@@ -1,7 +1,8 @@
-"""The runner: the only consumer of a training loop.
+"""The trainer: the only consumer of a training loop.
 
-A model yields after each complete update; everything else (rates, logging, evaluation, samples, checkpoints, stopping)
-happens here, between two yields. Cadence counts examples seen. Nothing here draws from the training's random stream.
+A model yields after each complete update. Everything else happens here, between two yields: learning rates, logging,
+evaluation, samples, checkpoints, stopping. Cadence counts examples seen. Nothing here draws from the training's random
+stream.
 """
 
 import time
@@ -12,60 +13,64 @@ import torch
 from torch import Tensor
 
 from genlab.config.schema import differing_keys
-from genlab.data.batches import Batches, in_order
+from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset, Examples
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
-from genlab.inference import pictures
+from genlab.inference import portfolio
 from genlab.inference.mixing import mixing
-from genlab.models.abilities import HasMarkovChain, Monitors
-from genlab.models.base import Metrics, Model, evaluation_mode
+from genlab.models.abilities import HasMarkovChain
+from genlab.models.base import Metrics, Model
 from genlab.numerics import rng
 from genlab.optimizers.recipe import set_rate
 from genlab.tracking.console import ProgressReport, console
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import Tracker
 from genlab.training import checkpoint
-from genlab.training.cuda_graphs import plain_state, updates_of
+from genlab.training.cuda_graphs import portable_state, updates_of
 from genlab.training.devices import Device
-from genlab.training.length import Training
+from genlab.training.divergence import nonfinite_parameter, refuse_nonfinite
+from genlab.training.sections import TrainSection
 from genlab.training.signals import StopRequest
+from genlab.training.validation import evaluate_split, monitor_state
 
-EVALUATION_BATCH = 500
-MONITORED = 500  # examples of each split of which a model tells its state
-WARN_FROM = 0.3  # of the training: before, a model may be excused
+WARN_FROM = 0.3  # share of the training before which an untrained model is no reason for a warning
 
 
-class Loop:
-    """Trains `model` on `dataset` (both on the device already) in the run folder `run`, from its last checkpoint if any."""
+class Trainer:
+    """Trains `model` on `dataset`, both on the device already, for `examples` examples.
+
+    It writes into the folder `run`, and goes on from the last checkpoint there, if there is one.
+    """
 
     def __init__(
         self,
         model: Model,
         dataset: Dataset,
-        training: Training,
+        train: TrainSection,
         device: Device,
         run: RunFolder,
         config: Mapping[str, Any],
         examples: int,
     ) -> None:
+        """Raises GenlabError where the last checkpoint is damaged, or is one of another configuration."""
         self.model, self.dataset, self.device, self.run, self.config = model, dataset, device, run, config
         self.seed: int = config["seed"]
         self.where = device.resolve()
         self.batches = Batches(
             dataset.train,
             dataset.represent,
-            batch_size=training.batch_size,
+            batch_size=train.batch_size,
             examples=examples,
             seed=self.seed,
             device=self.where,
             cut_last=model.closed_form,
             labelled_beside=model.labelled_beside,
         )
-        self.every = training.cadence(len(dataset.train), examples)
+        self.every = train.cadence(len(dataset.train), examples)
         self.window: list[Metrics] = []
         self.best, self.best_at = float("inf"), 0
-        self.validation_loss = float("nan")  # the newest
+        self.validation_loss = float("nan")  # of the last evaluation
         self.seconds = 0.0  # of earlier sessions of this run
         self.began = time.perf_counter()
         self.stop = StopRequest()
@@ -74,7 +79,7 @@ class Loop:
         if run.last.exists():
             resumed_at = self._restore()
         else:
-            run.cut_logs({})  # of a run that was killed before its first checkpoint
+            run.cut_logs({})  # a run that was killed before its first checkpoint has left some
         self.tracker = Tracker(run, config, resumed_at, model.layout())
         self._lap = (time.perf_counter(), self.batches.seen)
 
@@ -94,10 +99,10 @@ class Loop:
             updates = updates_of(self.model, self.batches, self.device)
             before = self.batches.seen
             self._set_rates()
-            while (metrics := self._next(updates)) is not None:
+            while (metrics := self.next_update(updates)) is not None:
                 self.window.append(metrics)
                 self._set_rates()
-                self._between(before, self.batches.seen)
+                self.between_updates(before, self.batches.seen)
                 before = self.batches.seen
             return self._finish()
 
@@ -105,24 +110,28 @@ class Loop:
         for optimizer in self.model.optimizers.values():
             set_rate(optimizer, self.batches.progress)
 
-    def _next(self, updates: Iterator[Metrics]) -> Metrics | None:
+    def next_update(self, updates: Iterator[Metrics]) -> Metrics | None:
+        """One update, in the precision of the device; None at the end of the training loop."""
         with self.device.autocast():
             return next(updates, None)
 
-    def _between(self, before: int, seen: int) -> None:
-        """Everything that is due between two updates, after which `before` and `seen` examples had been seen."""
+    def between_updates(self, before: int, seen: int) -> None:
+        """Everything that is due after an update that began at `before` examples and ended at `seen`.
+
+        Raises InterruptedRun, once a checkpoint is written, where a signal asks the run to stop.
+        """
         self.progress.at(seen)
-        due = {name for name, every in self.every.items() if seen // every > before // every}
+        due = self.every.due(before, seen)
         if seen >= self.batches.examples:
-            due -= {"eval", "sample", "checkpoint"}  # the end does them all
+            due -= {"eval", "sample", "checkpoint"}  # _finish does them all
         if due:
             values: dict[str, float] = {}
             if "log" in due:
-                values |= self._training_scalars()
+                values |= self.training_scalars()
             if "eval" in due and self.dataset.validation is not None:
-                values |= self._validate(self.dataset.validation)
+                values |= self.validate(self.dataset.validation)
             if "sample" in due:
-                self._show(values)
+                self.show_samples(values)
             self.tracker.record(values, seen, self.batches.epoch, self.elapsed())
             if "eval" in due or "sample" in due:
                 self._lap = (time.perf_counter(), seen)
@@ -137,33 +146,33 @@ class Loop:
 
     def _finish(self) -> dict[str, tuple[float, float]]:
         self.save()
-        values = self._training_scalars() if self.window else {}
+        values = self.training_scalars() if self.window else {}
         results: dict[str, tuple[float, float]] = {}
         if self.dataset.validation is not None:
-            values |= self._validate(self.dataset.validation)
+            values |= self.validate(self.dataset.validation)
         for name, value in self.evaluate(self.dataset.test).items():
             results[f"test/{name}"] = value
             values[f"test/{name}"] = value[0]
             values[f"test/{name}_stderr"] = value[1]
-        self._show(values)
-        self.tracker.film("samples")  # of the same noise, so that one sees how the samples change
+        self.show_samples(values)
+        self.tracker.film("samples")  # all its frames start from the same noise, so that it shows how samples change
         self.tracker.record(values, self.batches.seen, self.batches.epoch, self.elapsed())
         return results
 
-    def _show(self, values: dict[str, float]) -> None:
-        """Pictures, histograms of the parameters, how chains mix (added to `values`), warnings."""
+    def show_samples(self, values: dict[str, float]) -> None:
+        """Pictures, histograms of the parameters, mixing of the chains (added to `values`), and warnings."""
         if isinstance(self.model, HasMarkovChain):
             found = mixing(self.model, self.dataset, self.seed)
             values |= {f"monitor/{name}": measure.value for name, measure in found.items()}
-        samples = pictures.fixed_samples(self.model, self.seed, self.dataset)
-        for name, picture in pictures.pictures(self.model, self.dataset, self.seed, samples).items():
+        samples = portfolio.fixed_samples(self.model, self.seed, self.dataset)
+        for name, picture in portfolio.training_pictures(self.model, self.dataset, self.seed, samples).items():
             self.tracker.picture(name, picture, self.batches.seen)
         self.tracker.histograms(self.model.named_parameters(), self.batches.seen)
         if self.batches.progress >= WARN_FROM:
             self._warn(values, samples)
 
     def _warn(self, values: Mapping[str, float], samples: Tensor | None) -> None:
-        """Print each diagnosis once, when it is first made, and note it in run.json."""
+        """Print each diagnosis when it is made for the first time, and note it in run.json."""
         for diagnosis in diagnoses.while_training(self.model, self.dataset, self.seed, values, samples):
             if diagnosis.name not in self.warnings:
                 self.warnings[diagnosis.name] = {**diagnosis.as_dict(), "examples": self.batches.seen}
@@ -174,7 +183,7 @@ class Loop:
         """Seconds spent on this run, over all its sessions."""
         return self.seconds + time.perf_counter() - self.began
 
-    def _training_scalars(self) -> dict[str, float]:
+    def training_scalars(self) -> dict[str, float]:
         """Means over the updates since the last record, and the state of the optimizers."""
         means = {name: torch.stack([m[name].float() for m in self.window]).mean() for name in self.window[0]}
         values = {f"train/{name}": float(value) for name, value in means.items()}
@@ -193,41 +202,22 @@ class Loop:
         return values
 
     def _monitor(self) -> dict[str, float]:
-        """What the model tells of its state, from the first examples of the training and the validation split."""
-        if not isinstance(self.model, Monitors):
-            return {}
-
-        def first(split: Examples) -> Tensor:
-            return next(in_order(split, self.dataset.represent, batch_size=MONITORED, device=self.where)).x
-
-        with evaluation_mode(self.model), rng.seeded(self.seed, "monitor", device=self.where):
-            held_out = None if self.dataset.validation is None else first(self.dataset.validation)
-            found = self.model.monitor(first(self.dataset.train), held_out)
-        values = {f"monitor/{name}": float(value) for name, value in found.items()}
+        found = monitor_state(self.model, self.dataset, self.seed, self.where)
+        values = {f"monitor/{name}": value for name, value in found.items()}
         self._refuse_nonfinite(values)
         return values
 
     def _refuse_nonfinite(self, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            if not -float("inf") < value < float("inf"):
-                kept = f"the last good state is {self.run.last}" if self.run.last.exists() else "nothing was saved yet"
-                raise NonFiniteError(
-                    f"{name} became {value} within {self.every['log']:,} examples before example {self.batches.seen:,}"
-                    f"{self._origin()}; "
-                    f"lower optimizer.lr (is {self.config['optimizer']['lr']}) or set optimizer.clip=1; {kept}"
-                )
+        kept = f"the last good state is {self.run.last}" if self.run.last.exists() else "nothing was saved yet"
+        refuse_nonfinite(
+            values,
+            self.model,
+            f"within {self.every.log:,} examples before example {self.batches.seen:,}",
+            f"lower optimizer.lr (is {self.config['optimizer']['lr']}) or set optimizer.clip=1; {kept}",
+        )
 
-    def _origin(self) -> str:
-        """Which parameter, or which gradient, is the first that is not finite."""
-        for name, parameter in self.model.named_parameters():
-            if not bool(parameter.detach().isfinite().all()):
-                return f" (the first parameter that is not finite: {name})"
-        for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
-                return f" (the first gradient that is not finite: that of {name})"
-        return " (parameters and gradients are finite)"
-
-    def _validate(self, split: Examples) -> dict[str, float]:
+    def validate(self, split: Examples) -> dict[str, float]:
+        """Means over the validation split. The model is saved to best.pt where its loss is the lowest so far."""
         values = {f"eval/{name}": mean for name, (mean, _) in self.evaluate(split).items()}
         self._refuse_nonfinite(values)
         self.validation_loss = values.get("eval/loss", float("nan"))
@@ -238,36 +228,25 @@ class Loop:
 
     def evaluate(self, split: Examples) -> dict[str, tuple[float, float]]:
         """Mean and standard error over the examples of `split` of everything that the family measures."""
-        collected: dict[str, list[Tensor]] = {}
-        with evaluation_mode(self.model), rng.seeded(self.seed, "evaluate", device=self.where):
-            for batch in in_order(split, self.dataset.represent, batch_size=EVALUATION_BATCH, device=self.where):
-                for name, values in self.model.evaluate(batch).items():
-                    collected.setdefault(name, []).append(values.detach())
-        results = {}
-        for name, parts in collected.items():
-            values = torch.cat(parts).double() if self.where.type != "mps" else torch.cat(parts).cpu().double()
-            stderr = float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("nan")
-            results[name] = (float(values.mean()), stderr)
-        return results
+        return evaluate_split(self.model, self.dataset, split, self.seed, self.where)
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint needs so that the model can be built again without its data."""
         return {"config": self.config, "data": self.dataset.spec.state_dict(), "model": self.model.state_dict()}
 
     def save(self) -> None:
-        """Write last.pt: all that lasts, at this point between two updates."""
-        for name, parameter in self.model.named_parameters():
-            if not bool(parameter.detach().isfinite().all()):
-                raise NonFiniteError(
-                    f"parameter {name} is not finite at example {self.batches.seen:,}; lower optimizer.lr "
-                    f"(is {self.config['optimizer']['lr']}) or set optimizer.clip=1; checkpoints were left as they are"
-                )
+        """Write last.pt: the whole state of the training between two updates. Raises NonFiniteError where it diverged."""
+        if name := nonfinite_parameter(self.model):
+            raise NonFiniteError(
+                f"parameter {name} is not finite at example {self.batches.seen:,}; lower optimizer.lr "
+                f"(is {self.config['optimizer']['lr']}) or set optimizer.clip=1; checkpoints were left as they are"
+            )
         self.tracker.flush()
         checkpoint.save(
             self.run.last,
             {
                 **self._identity(),
-                "optimizers": {name: plain_state(optimizer) for name, optimizer in self.model.optimizers.items()},
+                "optimizers": {name: portable_state(optimizer) for name, optimizer in self.model.optimizers.items()},
                 "batches": self.batches.state_dict(),
                 "random": rng.get_state(self.where),
                 "window": [{k: v.cpu() for k, v in m.items()} for m in self.window],

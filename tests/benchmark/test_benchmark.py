@@ -11,23 +11,22 @@ import pytest
 import torch
 import yaml
 
-from genlab.benchmark.measurements import Benchmark, Plan
+from genlab.benchmark.measurements import Benchmark, BenchmarkSection
 from genlab.benchmark.profiling import breakdown, classify, place
-from genlab.benchmark.stepping import Updates, count_flops
+from genlab.benchmark.training_steps import TrainingSteps, count_flops
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.experiment.experiment import check_experiment, make_model
 from genlab.models.base import GenerativeModel, Metrics, Model
 from genlab.numerics import rng
 from tests.benchmarks.__main__ import FAMILIES, rounds_of
 from tests.benchmarks.ais import TEMPERATURES, Estimates
 from tests.benchmarks.contest import Contest, table
 from tests.helpers.processes import assert_refused, call, files, info, strict_json
-from tests.helpers.support import adam_recipe, configure, small_data
+from tests.helpers.support import adam_recipe, configure, experiment_of, small_data
 
 QUICK = ["benchmark.repeats=2", "benchmark.seconds=0.01", "benchmark.warmup=2", "benchmark.profile=2"]
 QUICK += ["train.examples=2000", "device=cpu", "device.threads=1"]
-PLAN = Plan(repeats=2, seconds=0.005, warmup=1, n=8, profile=2, logging=True)
+SECTION = BenchmarkSection(repeats=2, seconds=0.005, warmup=1, n=8, profile=2, logging=True)
 
 ALWAYS = {"train/images_per_s", "train/images_per_s_low", "train/images_per_s_high", "train/update_s"}
 ALWAYS |= {"train/flops_per_image", "train/flops_per_s", "train/share_of_matmul_peak", "model/parameters"}
@@ -133,12 +132,12 @@ def test_flops_of_an_update_of_a_multilayer_perceptron(hidden: list[int]) -> Non
     """2 a weight and example forwards, 4 backwards (for the weight and for its input), but 2 where the input is the data."""
     config = configure("model=ae", f"model.hidden={hidden}", "model.latent_dim=3", "train.batch_size=16")
     dataset = small_data("grey")
-    updates = Updates(make_model(config, dataset.spec), dataset, check_experiment(config), seed=0)
+    steps = TrainingSteps(experiment_of(config, dataset))
     widths = [dataset.spec.dim, *hidden, 3, *reversed(hidden), dataset.spec.dim]
     weights = [a * b for a, b in pairwise(widths)]
-    assert updates.flops() == 6 * sum(weights) - 2 * weights[0]
-    updates.update()
-    assert updates.flops() == 6 * sum(weights) - 2 * weights[0]
+    assert steps.flops() == 6 * sum(weights) - 2 * weights[0]
+    steps.update()
+    assert steps.flops() == 6 * sum(weights) - 2 * weights[0]
 
 
 class Moments(GenerativeModel):
@@ -196,10 +195,10 @@ class TwoPlayers(Model):
 @pytest.mark.parametrize("family", ["moments", "moments that yield once", "two players"])
 def test_families_of_every_shape_can_be_measured(family: str) -> None:
     config = configure("train.batch_size=16", "train.examples=320", "device=cpu")
-    dataset, parts = small_data("grey"), check_experiment(config)
+    dataset = small_data("grey")
     data = dataset.spec
     model = TwoPlayers(data) if family == "two players" else Moments(data, yields=family == "moments")
-    figures = Benchmark(model, dataset, parts, config, PLAN).run()
+    figures = Benchmark(experiment_of(config, dataset, model), SECTION).run()
     fixed = {name: figure for name, figure in figures.items() if isinstance(figure, int | float)}
     assert set(figures) >= {"train/images_per_s", "train/flops_per_image", "time/products_s", "time/logging_s"}
     assert fixed["time/logging_s"] > 0
@@ -218,12 +217,13 @@ def test_drawing_samples_leaves_the_training_as_it_was() -> None:
     config, dataset = configure("model=vae", "device=cpu", "train.batch_size=16"), small_data("binary")
     ends = []
     for samples in (False, True):
-        model = make_model(config, dataset.spec)
+        experiment = experiment_of(config, dataset)
+        model = experiment.model
         torch.manual_seed(0)
-        benchmark = Benchmark(model, dataset, check_experiment(config), config, PLAN)
-        updates = Updates(model, dataset, check_experiment(config), seed=0)
+        benchmark = Benchmark(experiment, SECTION)
+        steps = TrainingSteps(experiment)
         for _ in range(3):
-            updates.update()
+            steps.update()
             if samples:
                 benchmark._sample(0.0)
                 benchmark._flops_of_a_sample()

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from genlab.commands.resolvers import register
 from genlab.config.schema import plain
-from genlab.experiment.experiment import make_dataset
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of, timed
+from tests.helpers.support import make_dataset
 
 EPOCH, BATCH, LR = 5_120, 64, 1e-3
 
@@ -38,7 +38,7 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the runner with all logging: 20 records, TensorBoard, pictures (128 samples at the end), 2 checkpoints",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, pictures (128 samples at the end), 2 checkpoints",
     "genlab + evaluation": "the same, and losses and bounds of 500 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizer with nothing around them",
     BF16: ABOUT_BF16,

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from genlab.experiment.experiment import make_dataset, make_model
 from genlab.models.diffusion.diffusion import Diffusion
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.diffusion import ABSENT, has_diffusers, setting, unet
+from tests.helpers.support import make_dataset, make_model
 
 STEPS, IMAGES = 20, 64
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from genlab.commands.resolvers import register
 from genlab.config.schema import plain
-from genlab.experiment.experiment import make_dataset
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.gan import ABOUT
 from tests.benchmarks.vae import bare, genlab, loader_of, timed
+from tests.helpers.support import make_dataset
 
 EPOCH, BATCH, LR, K, SLOTS = 10_000, 64, 1e-3, 10, 2_000
 CHANNELS = [16, 32, 64]

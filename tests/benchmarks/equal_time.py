@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from genlab.evaluation.generated import Reference
 from hydra import compose, initialize_config_module
 from rich.console import Console
 from torch import Tensor
@@ -27,11 +26,12 @@ from genlab.config.schema import plain
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.evaluation.features import feature_space
-from genlab.experiment.experiment import make_dataset, make_model
+from genlab.evaluation.sample_reference import Reference
 from genlab.inference.sampling import draw
 from genlab.metrics.frechet import fid
 from genlab.models.diffusion.diffusion import Diffusion
 from tests.benchmarks.diffusion import BATCH, unet
+from tests.helpers.support import make_dataset, make_model
 
 OVERRIDES = ["model=diffusion", "dataset=mnist", "device=cpu", "model.hidden=[64,208]", f"train.batch_size={BATCH}"]
 RATE, WARM_UP = 1e-3, 500  # of diffusers' loop; updates until its rate is full

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from genlab.commands.resolvers import register
 from genlab.config.schema import plain
-from genlab.experiment.experiment import make_dataset
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of, timed
+from tests.helpers.support import make_dataset
 
 EPOCH, BATCH, LR, LATENT = 55_000, 64, 2e-4, 100
 WIDTHS, CRITIC_WIDTHS = [128, 256, 512, 1024], [512, 256]
@@ -40,7 +40,7 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the runner with all logging: 20 records, TensorBoard, pictures, 2 checkpoints",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, pictures, 2 checkpoints",
     "genlab + evaluation": "the same, and the players on 5,000 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizers with nothing around them",
     BF16: ABOUT_BF16,

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from genlab.commands.resolvers import register
 from genlab.config.schema import plain
-from genlab.experiment.experiment import make_dataset
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import bare, genlab, loader_of, pythae_loop, timed
+from tests.helpers.support import make_dataset
 
 EPOCH, BATCH, LR, K = 20_000, 100, 1e-3, 5
 
@@ -40,7 +40,7 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the runner with all logging: 20 records, TensorBoard, pictures, 2 checkpoints; dynamic binarisation",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, pictures, 2 checkpoints; dynamic binarisation",
     "genlab + evaluation": "the same, and bounds of 5,000 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizer with nothing around them",
     "pythae": "pythae's IWAE with the same layers and its BaseTrainer, which copies and saves no model here",

@@ -21,11 +21,11 @@ from genlab.commands.resolvers import register
 from genlab.config.schema import plain
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
-from genlab.experiment.experiment import make_dataset, make_model
 from genlab.models.base import Model
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import for_torchvision
-from tests.benchmarks.vae import genlab as through_the_runner
+from tests.benchmarks.vae import genlab as through_the_trainer
+from tests.helpers.support import make_dataset, make_model
 
 EPOCH, BATCH, LR = 55_000, 64, 0.1
 VISIBLE, HIDDEN = 784, 500
@@ -49,7 +49,7 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the runner with 20 records, TensorBoard, 2 checkpoints; centred, averaged",
+    "genlab": "the trainer with 20 records, TensorBoard, 2 checkpoints; centred, averaged",
     "genlab + evaluation": "the same, the pseudo-likelihood of 5,000 validation and 10,000 test images, and a set of pictures",
     "bare": "genlab's model, batches and optimizer with nothing around them",
     "lecture": "the lecture's loop: torchvision's MNIST and DataLoader, autograd; nothing is logged or saved",
@@ -72,7 +72,7 @@ def contest(options: Options) -> Contest:
             "products": products,
         },
         about=ABOUT,
-        shares={"the runner adds to the time inside the model's own loop": ("genlab", "inside the model's loop")},
+        shares={"the trainer adds to the time inside the model's own loop": ("genlab", "inside the model's loop")},
         limits={
             f"{row}: share of the rate of its five matrix products": (row, "products") for row in ("genlab", "bare")
         },
@@ -97,8 +97,8 @@ def trained(config: dict[str, Any], dataset: Dataset, images: int) -> tuple[Mode
 
 
 def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
-    """Through the real runner. Samples for the pictures are 200 sweeps of 100 chains, and belong to the evaluation here."""
-    seconds = through_the_runner(config, dataset, images)
+    """Through the trainer. Samples for the pictures are 200 sweeps of 100 chains, and belong to the evaluation here."""
+    seconds = through_the_trainer(config, dataset, images)
     return {
         "genlab": seconds["genlab"] - seconds["pictures"],
         "genlab + evaluation": seconds["genlab + evaluation"],

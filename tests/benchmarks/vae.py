@@ -23,16 +23,15 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.benchmark.trainer_cost import Laps, unseen
+from genlab.benchmark.trainer_overhead import Stopwatch, quiet_console
 from genlab.commands.resolvers import register
 from genlab.config.schema import plain
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.data.sources.mnist import mnist
-from genlab.experiment.experiment import check_experiment, make_dataset, make_model
 from genlab.tracking.run_folder import RunFolder
-from genlab.training.trainer import Loop
 from tests.benchmarks.contest import Contest, Options, Seconds
+from tests.helpers.support import experiment_of, make_dataset, make_model
 
 EPOCH, BATCH, LR = 55_000, 128, 1e-3
 CPU = torch.device("cpu")
@@ -53,7 +52,7 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the runner with all logging: 20 records, TensorBoard, pictures, 2 checkpoints; dynamic binarisation",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, pictures, 2 checkpoints; dynamic binarisation",
     "genlab + evaluation": "the same, and the ELBO of 5,000 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizer with nothing around them",
     "pythae": "pythae's VAE and BaseTrainer as they come: progress bar, loss.item(), copy of the best model, final model saved",
@@ -80,41 +79,41 @@ def contest(options: Options) -> Contest:
         loops=loops,
         about=ABOUT,
         absent=absent,
-        shares={"the runner adds to the time inside the model's own loop": ("genlab", "inside the model's loop")},
+        shares={"the trainer adds to the time inside the model's own loop": ("genlab", "inside the model's loop")},
     )
 
 
 def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
-    """Through the real runner; also the seconds with its evaluation, and those inside the model's own loop."""
+    """Through the trainer; also the seconds with its evaluation, and those inside the model's own loop."""
     config = {**config, "train": {**config["train"], "examples": images}}
     with tempfile.TemporaryDirectory() as folder:
-        parts = check_experiment(config)
+        experiment = experiment_of(config, dataset)
         run = RunFolder(Path(folder) / "run")
         run.create(config)
-        loop = Loop(make_model(config, dataset.spec), dataset, parts.training, parts.device, run, config, images)
-        laps = Laps(CPU)
-        laps.watch(loop, "evaluate", "evaluation")
-        laps.watch(loop, "_next", "updates")
-        laps.watch(loop, "_show", "pictures")
+        trainer = experiment.trainer(run)
+        stopwatch = Stopwatch(CPU)
+        stopwatch.watch(trainer, "evaluate", "evaluation")
+        stopwatch.watch(trainer, "next_update", "updates")
+        stopwatch.watch(trainer, "show_samples", "pictures")
         start = time.perf_counter()
-        with unseen():
-            loop.fit()
+        with quiet_console():
+            trainer.fit()
         total = time.perf_counter() - start
     return {
-        "genlab": total - sum(laps.seconds["evaluation"]),
+        "genlab": total - sum(stopwatch.seconds["evaluation"]),
         "genlab + evaluation": total,
-        "inside the model's loop": sum(laps.seconds["updates"]),
-        "pictures": sum(laps.seconds["pictures"]),
+        "inside the model's loop": sum(stopwatch.seconds["updates"]),
+        "pictures": sum(stopwatch.seconds["pictures"]),
     }
 
 
 BF16 = "genlab, device.precision=bf16"
-ABOUT_BF16 = "the runner with all logging as above, products in bfloat16"
+ABOUT_BF16 = "the trainer with all logging as above, products in bfloat16"
 NO_BF16 = f"this processor has no products in bfloat16: '{BF16}' is left out"
 
 
 def in_bf16(config: dict[str, Any], dataset: Dataset) -> dict[str, Callable[[int], Seconds]]:
-    """The runner's loop with half the precision in its products, where the processor has such products and so gains by it."""
+    """The trainer's loop with half the precision in its products, where the processor has such products and so gains by it."""
     if not torch.cpu._is_avx512_bf16_supported():  # also what oneDNN asks before it uses AMX
         return {}
     chosen = {**config, "device": {**config["device"], "precision": "bf16"}}

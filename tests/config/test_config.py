@@ -11,17 +11,17 @@ from genlab.commands.resolvers import LONGEST, register, slug
 from genlab.config.schema import build, check
 from genlab.config.targets import locate
 from genlab.errors import GenlabError, did_you_mean
-from genlab.experiment.experiment import check_experiment, make_recipe
+from genlab.experiment.experiment import Experiment
 from genlab.training.devices import Device
-from genlab.training.length import Training
-from tests.helpers.support import MODELS, configure
+from genlab.training.sections import TrainSection
+from tests.helpers.support import MODELS, configure, make_recipe
 
 register()
 
 
 @pytest.mark.parametrize(("model", "dataset"), list(product(MODELS, sorted(names("dataset")))))
 def test_every_model_composes_with_every_data_set(model: str, dataset: str) -> None:
-    check_experiment(configure(f"model={model}", f"dataset={dataset}"))
+    Experiment(configure(f"model={model}", f"dataset={dataset}"))
 
 
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in names(group)])
@@ -31,7 +31,7 @@ def test_every_file_composes_passes_its_own_checks_and_says_what_it_is(group: st
         overrides.append("model=ae")
     if group == "device":
         overrides.append("device.name=cpu")  # the machine that tests need not have the others
-    check_experiment(configure(*overrides))
+    Experiment(configure(*overrides))
     assert len(names(group)[name]) > 10, "the first comment of the file is what genlab list shows"
 
 
@@ -84,19 +84,19 @@ def test_a_rate_that_a_model_prefers_stays_with_its_optimizer() -> None:
 )
 def test_a_mistake_names_the_key_the_value_and_what_is_allowed(override: str, line: str) -> None:
     with pytest.raises(GenlabError, match=line) as error:
-        check_experiment(configure("device=cpu", override))
+        Experiment(configure("device=cpu", override))
     assert "\n" not in str(error.value)
 
 
 def test_length_is_set_once() -> None:
     with pytest.raises(GenlabError, match=r"train\.epochs=3 and train\.examples=10: set one of the two"):
-        check_experiment(configure("train.epochs=3", "train.examples=10"))
-    (keys,) = check(configure("train.epochs=3")["train"], "train", Training)
-    assert Training(**keys).total(epoch=50, default=700) == 150
-    (keys,) = check(configure()["train"], "train", Training)
-    assert Training(**keys).total(epoch=50, default=700) == 700
+        Experiment(configure("train.epochs=3", "train.examples=10"))
+    (keys,) = check(configure("train.epochs=3")["train"], "train", TrainSection)
+    assert TrainSection(**keys).length(epoch=50, default=700) == 150
+    (keys,) = check(configure()["train"], "train", TrainSection)
+    assert TrainSection(**keys).length(epoch=50, default=700) == 700
     with pytest.raises(GenlabError, match=r"train\.batch_size=128: the whole training sees 50 examples"):
-        Training(**keys).total(epoch=50, default=50)
+        TrainSection(**keys).length(epoch=50, default=50)
 
 
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval", "genlab", "subprocess.run", "genlabx.foo", None, 3])

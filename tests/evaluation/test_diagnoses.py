@@ -13,7 +13,7 @@ from genlab.models.energy.ebm import EBM
 from genlab.models.latent.hvae import HVAE
 from genlab.models.latent.vae import VAE
 from genlab.tracking.run_folder import RunFolder
-from genlab.training.trainer import Loop
+from genlab.training.trainer import Trainer
 from tests.helpers.support import configure, small_data, start
 
 
@@ -150,7 +150,7 @@ def test_healthy_scalars_give_no_diagnosis() -> None:
     assert diagnoses.from_scalars({"train/loss": 3.0}) == []
 
 
-def collapsing(run: Path) -> Loop:
+def collapsing(run: Path) -> Trainer:
     """beta = 1000 makes the KL term so dear that no latent unit is worth its price."""
     return start(run, configure("model=vae", "model.beta=1000", "train.examples=6000"))
 

@@ -10,21 +10,21 @@ import torch
 from scipy.special import ive
 from torch import Tensor
 
-from genlab.data.densities import Density, lattice_over
+from genlab.data.densities import Density, grid_over
 from genlab.data.sources.gaussian import Normal, gaussian
 from genlab.data.sources.toy2d import NOISE, density_of, toy2d
 from genlab.errors import GenlabError
-from genlab.evaluation.findings import Settings, evaluate
-from genlab.experiment.experiment import make_dataset, make_model
+from genlab.evaluation.evaluation import evaluate
+from genlab.evaluation.evaluation_context import Settings
 from genlab.inference.density_maps import landscape, log_density, score, true_score
-from genlab.inference.likelihood import log_likelihoods, most_carried
+from genlab.inference.likelihood import log_likelihoods, most_integrated
 from genlab.inference.partition import exact_log_z
 from genlab.inference.plane_grid import box_of, grid_log_z
 from genlab.inference.sampling import draw
 from genlab.models.base import GenerativeModel
 from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
 from tests.helpers.processes import assert_refused, call
-from tests.helpers.support import FEW_CHAINS, MODELS, configure
+from tests.helpers.support import FEW_CHAINS, MODELS, configure, make_dataset, make_model
 from tests.models.test_contract import build_class
 
 SHAPES = [(shape, noise) for shape in NOISE for noise in (None, 0.25)]
@@ -36,7 +36,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def integrated(density: Density, values: Tensor, side: int) -> float:
-    _, area = lattice_over(density.box(), side, side)
+    _, area = grid_over(density.box(), side, side)
     return float(values.sum()) * area
 
 
@@ -44,7 +44,7 @@ def integrated(density: Density, values: Tensor, side: int) -> float:
 def test_densities_of_the_plane_are_normalised_and_their_draws_have_them(shape: str, noise: float | None) -> None:
     density = density_of(shape, noise)  # type: ignore[arg-type]
     side = 256  # cells of the checkerboard begin and end between its points
-    points, _ = lattice_over(density.box(), side, side)
+    points, _ = grid_over(density.box(), side, side)
     p = density.log_prob(points).exp()
     assert integrated(density, p, side) == pytest.approx(1, abs=1e-6)
     x, _ = density.draw(20_000, generator())
@@ -173,7 +173,7 @@ def test_an_energy_of_the_plane_is_normalised_on_a_lattice_where_it_cannot_be_su
     found = log_likelihoods(model, [Batch(x, None, 1.0)], 1, FEW_CHAINS, x)
     assert [one.name for one in found] == ["grid"]
     assert found[0].kind == "estimate"
-    points, area = lattice_over(((-40.0, 40.0), (-40.0, 40.0)), 1500, 1500)
+    points, area = grid_over(((-40.0, 40.0), (-40.0, 40.0)), 1500, 1500)
     z = sum(float((-model.free_energy(part.float()).double()).exp().sum()) for part in points.split(2**18)) * area
     assert found[0].facts["log_z"] == pytest.approx(math.log(z), abs=5e-3)
 
@@ -247,9 +247,9 @@ def test_a_flow_that_carries_a_part_of_the_test_split_is_compared_on_that_part()
     model = make_model(config, dataset.spec).eval()
     entries = evaluate(model, dataset, Settings(100, 0, 1, FEW_CHAINS, "pca", {}, noise=0.0), {}).entries
     assert isinstance(dataset.truth, Normal)
-    carried = dataset.truth.log_prob(dataset.test.take(torch.arange(most_carried(50))))
+    carried = dataset.truth.log_prob(dataset.test.take(torch.arange(most_integrated(50))))
     real, found = entries["log_likelihood_flow"].real, entries["log_likelihood_flow"]
-    assert most_carried(50) < 3000
+    assert most_integrated(50) < 3000
     assert real is not None
     assert real.value == pytest.approx(float(carried.double().mean()), rel=1e-6)
     assert entries["kl_divergence_flow"].value == pytest.approx(real.value - found.value, rel=1e-6)

@@ -9,8 +9,7 @@ from genlab.data.dataset import Dataset
 from genlab.errors import GenlabError
 from genlab.evaluation.features import feature_network, feature_space, space
 from genlab.evaluation.features.feature_network import grey, transformed
-from genlab.experiment.experiment import make_dataset
-from tests.helpers.support import configure, dataset_of, small_data
+from tests.helpers.support import configure, dataset_of, make_dataset, small_data
 
 CPU = torch.device("cpu")
 

@@ -16,8 +16,9 @@ from genlab.data.dataset import Dataset, Examples, Raw, prepare
 from genlab.data.labels import UNLABELLED, keep_labels
 from genlab.data.sources.digits import digits
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import check_experiment, make_dataset, make_model, open_model
-from genlab.experiment.starting import inherit, settle
+from genlab.experiment.experiment import Experiment
+from genlab.experiment.opening import open_run
+from genlab.experiment.starting import copy_start, describe_start
 from genlab.models.base import Model
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.discriminative.classifier import Classifier
@@ -27,9 +28,18 @@ from genlab.report.rows import Cell, Row, make_rows
 from genlab.report.sweeps import make_curves
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device
-from genlab.training.trainer import Loop
+from genlab.training.trainer import Trainer
 from tests.helpers.processes import assert_refused, call, succeed
-from tests.helpers.support import configure, records, small_data, start, state_of
+from tests.helpers.support import (
+    configure,
+    experiment_of,
+    make_dataset,
+    make_model,
+    records,
+    small_data,
+    start,
+    state_of,
+)
 from tests.models.test_contract import PowerCut, cut_off
 
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=1, processes=1)
@@ -57,17 +67,19 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def configure_from(run: Path, *overrides: str) -> dict[str, Any]:
-    """The settled configuration of a classifier that starts from `run`, on the same representation of the digits."""
+    """The configuration of a classifier that starts from `run`, on the same representation of the digits."""
     binarize = "none" if run.name == "gaussian_rbm" else "dynamic"
     given = [f"model.start={run}", f"dataset.binarize={binarize}", "dataset.labelled=100", SHORT, *SELDOM, *overrides]
-    return settle(configure("model=classifier", *given))
+    experiment = Experiment(configure("model=classifier", *given))
+    describe_start(experiment)
+    return experiment.config
 
 
 def untrained(config: dict[str, Any], dataset: Dataset | None = None) -> Classifier:
-    model = make_model(config, (dataset or make_dataset(config)).spec)
-    inherit(model, config)
-    assert isinstance(model, Classifier)
-    return model
+    experiment = experiment_of(config, dataset)
+    copy_start(experiment)
+    assert isinstance(experiment.model, Classifier)
+    return experiment.model
 
 
 def trunk_state(model: Model) -> dict[str, Tensor]:
@@ -162,9 +174,9 @@ def test_a_family_that_is_told_classes_sees_no_other_examples(overrides: list[st
 def test_the_length_of_a_training_on_few_labels_is_counted_in_their_epochs() -> None:
     for labels, examples in ((100, 30_000), (1294, 300_000), (None, 300_000)):
         config = configure("model=classifier", f"dataset.labelled={'null' if labels is None else labels}")
-        assert check_experiment(config).length(make_dataset(config)) == examples
+        assert Experiment(config).examples == examples
     config = configure("model=classifier", "dataset.labelled=100", "train.examples=50000")
-    assert check_experiment(config).length(make_dataset(config)) == 50_000, "what is asked for is done"
+    assert Experiment(config).examples == 50_000, "what is asked for is done"
 
 
 def test_a_family_may_ask_for_examples_with_and_without_labels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,7 +207,7 @@ def test_features_before_training_are_those_of_the_run(name: str, runs: Path) ->
     config = configure_from(runs / name)
     dataset = make_dataset(config)
     model = untrained(config, dataset).eval()
-    lender, _ = open_model(RunFolder(runs / name), CPU, "last")
+    lender = open_run(RunFolder(runs / name), CPU, "last").model
     x = next(in_order(dataset.test, dataset.represent, batch_size=50, device=torch.device("cpu"))).x
     found, expected = model.features(x), hidden_layer(lender, x)
     assert found.shape == expected.shape == (50, model.backbone.width)
@@ -225,11 +237,11 @@ def test_a_reset_network_has_the_same_shapes_and_parameters_of_its_own(name: str
     assert not torch.equal(trunk_state(untrained({**config, "seed": 1}))["layers.1.weight"], weight)
 
 
-def loop_from(folder: Path, config: dict[str, Any]) -> Loop:
+def loop_from(folder: Path, config: dict[str, Any]) -> Trainer:
     """As genlab train starts a run."""
     loop = start(folder, config)
     if not (folder / "checkpoints" / "last.pt").exists():
-        inherit(loop.model, config)
+        copy_start(experiment_of(config, loop.dataset, loop.model))
     return loop
 
 
@@ -262,7 +274,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one_and_needs_its_start_no_more(
     assert expected.keys() == found.keys()
     assert all(torch.equal(value, found[key]) for key, value in expected.items())
     assert records(tmp_path / "whole") == records(tmp_path / "cut")
-    opened, _ = open_model(RunFolder(tmp_path / "cut"), CPU, "best")
+    opened = open_run(RunFolder(tmp_path / "cut"), CPU, "best").model
     assert isinstance(opened, Classifier)
     assert isinstance(opened.backbone, Trunk)
 

@@ -5,12 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genlab.experiment.experiment import make_model
-from genlab.models.diffusion.bound import GAMMAS
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.flow_matching import FlowMatching
+from genlab.models.diffusion.prediction import GAMMAS
 from genlab.models.diffusion.schedules import level
-from tests.helpers.support import configure, spec_of
+from tests.helpers.support import configure, make_model, spec_of
 
 COVARIANCE = torch.tensor([[1.5, 0.6], [0.6, 0.5]])
 

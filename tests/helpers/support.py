@@ -1,7 +1,9 @@
-"""What the tests of models and of the runner share: composed configurations, small data, short runs."""
+"""What the tests of models and of the trainer share: composed configurations, small data, short runs."""
 
+import copy
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,20 @@ from genlab.commands.resolvers import register
 from genlab.config.schema import plain
 from genlab.data.dataset import Dataset, Examples, Raw, prepare
 from genlab.data.spec import DataSpec
-from genlab.experiment.experiment import check_experiment, make_dataset, make_model
+from genlab.experiment.experiment import Experiment
 from genlab.inference.partition import Annealing
 from genlab.models.base import Model
 from genlab.optimizers.algorithms import adam
 from genlab.optimizers.recipe import Recipe
 from genlab.tracking.run_folder import RunFolder
-from genlab.training.trainer import Loop
+from genlab.training.devices import Device
+from genlab.training.trainer import Trainer
 
 register()
 
 MODELS = sorted(names("model"))
+
+CPU = Device(name="cpu", precision="fp32", compile=False, threads=1, processes=1)
 
 BRISK = dict.fromkeys(("diffusion", "flow_matching"), ("model.network=mlp", "model.hidden=[64]"))
 """What makes a family fast enough to be trained several times in a test, where its own network for digits is not."""
@@ -33,6 +38,12 @@ BRISK = dict.fromkeys(("diffusion", "flow_matching"), ("model.network=mlp", "mod
 
 def configure(*overrides: str) -> dict[str, Any]:
     """The configuration that `genlab train` would compose."""
+    return copy.deepcopy(_composed(overrides))
+
+
+@cache
+def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Hydra takes a fifth of a second to compose one, and tests ask for the same ones many times."""
     GlobalHydra.instance().clear()
     with initialize_config_module("genlab.conf", version_base="1.3"):
         return plain(compose("train", list(overrides)))
@@ -99,16 +110,41 @@ KINDS = ("binary", "grey", "dequantized", "odd", "colour", "vectors", "spins")
 FEW_CHAINS = Annealing(chains=10, temperatures=30, schedule="even", sweeps=5)
 
 
-def start(run: Path, config: dict[str, Any], dataset: Dataset | None = None) -> Loop:
-    """A loop ready to fit in the folder `run`, as `genlab train` and `genlab resume` make it."""
-    parts = check_experiment(config)
-    dataset = dataset or make_dataset(config)
-    model = make_model(config, dataset.spec)
+def experiment_of(config: dict[str, Any], dataset: Dataset | None = None, model: Model | None = None) -> Experiment:
+    """The experiment of `config`, with another data set or another model than it describes."""
+    experiment = Experiment(config)
+    if dataset is not None:
+        experiment.dataset = dataset
+    if model is not None:
+        experiment.model = model
+    return experiment
+
+
+def make_dataset(config: dict[str, Any]) -> Dataset:
+    """The data of `config`, on the CPU."""
+    return Experiment(config, CPU).dataset
+
+
+def make_model(config: dict[str, Any], data: DataSpec) -> Model:
+    """The untrained model of `config` for data of this specification, on the CPU."""
+    return Experiment(config, CPU).untrained(data)
+
+
+def make_recipe(config: dict[str, Any]) -> Recipe:
+    """How the model of `config` makes its optimizers."""
+    return Experiment(config, CPU).recipe
+
+
+def start(run: Path, config: dict[str, Any], dataset: Dataset | None = None) -> Trainer:
+    """A trainer ready to fit in the folder `run`, as `genlab train` and `genlab resume` make it."""
+    experiment = experiment_of(config, dataset)
+    model = experiment.model
     folder = RunFolder(run)
     if not (run / "run.json").exists():
         folder.create(config)
     torch.manual_seed(config["seed"])
-    return Loop(model, dataset, parts.training, parts.device, folder, config, parts.length(dataset))
+    data, examples = experiment.dataset, experiment.examples
+    return Trainer(model, data, experiment.train, experiment.device, folder, experiment.config, examples)
 
 
 def records(run: Path, without: Sequence[str] = ("seconds", "throughput/images_per_second")) -> list[dict[str, float]]:

@@ -8,11 +8,10 @@ from torch import Tensor
 
 from genlab.data.batches import in_order
 from genlab.evaluation.baseline import independent_components, independent_log_likelihood
-from genlab.experiment.experiment import make_model
 from genlab.inference.likelihood import bits_per_dimension, describe, importance_weighted, log_likelihoods
 from genlab.metrics.estimate import Estimate
 from genlab.models.latent.vae import VAE
-from tests.helpers.support import FEW_CHAINS, configure, dataset_of, small_data
+from tests.helpers.support import FEW_CHAINS, configure, dataset_of, make_model, small_data
 
 CPU = torch.device("cpu")
 

@@ -8,11 +8,10 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from genlab.experiment.experiment import make_model
 from genlab.inference.mixing import mixing
 from genlab.metrics.convergence import autocorrelation_time, r_hat
 from genlab.models.abilities import HasMarkovChain
-from tests.helpers.support import configure, records, small_data, start
+from tests.helpers.support import configure, make_model, records, small_data, start
 
 
 def autoregressive(phi: float, chains: int, steps: int) -> Tensor:

@@ -1,16 +1,17 @@
-"""The contract between a model and the runner, over every file in conf/model."""
+"""The contract between a model and the trainer, over every file in conf/model."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 
-from genlab.benchmark.stepping import Updates, count_flops
+from genlab.benchmark.training_steps import TrainingSteps, count_flops
 from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import check_experiment, make_model, open_model
-from genlab.inference.pictures import fixed_samples, pictures, portfolio
+from genlab.experiment.opening import open_run
+from genlab.inference.portfolio import fixed_samples, portfolio, training_pictures
 from genlab.inference.sampling import BLOCK, draw
 from genlab.models.abilities import Reconstructs
 from genlab.models.base import GenerativeModel, Metrics, Model
@@ -18,8 +19,19 @@ from genlab.networks.discriminators import GaussianNoise
 from genlab.numerics import rng
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device, has_bf16_products
-from genlab.training.trainer import Loop
-from tests.helpers.support import BRISK, KINDS, MODELS, configure, records, small_data, start, state_of
+from genlab.training.trainer import Trainer
+from tests.helpers.support import (
+    BRISK,
+    KINDS,
+    MODELS,
+    configure,
+    experiment_of,
+    make_model,
+    records,
+    small_data,
+    start,
+    state_of,
+)
 
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=1, processes=1)
 
@@ -28,6 +40,7 @@ def build(name: str, kind: str) -> Model:
     return make_model(configure(f"model={name}"), small_data(kind).spec)
 
 
+@cache
 def accepts(name: str, kind: str) -> bool:
     try:
         build(name, kind)
@@ -91,7 +104,7 @@ def build_class(name: str) -> type[Model]:
     return found
 
 
-def distance_of_means(model: Model, loop: Loop) -> float:
+def distance_of_means(model: Model, loop: Trainer) -> float:
     """Squared distance between the means of samples and of test examples, per component."""
     assert isinstance(model, GenerativeModel)
     x = next(in_order(loop.dataset.test, loop.dataset.represent, batch_size=300, device=loop.where)).x
@@ -175,7 +188,7 @@ def test_sample_i_does_not_depend_on_how_many_are_drawn(name: str) -> None:
 def test_looking_at_a_model_leaves_its_training_stream_alone(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(f"model={name}", "train.examples=1000"))
     before = rng.get_state(loop.where)["cpu"]
-    pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
+    training_pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
     loop.evaluate(loop.dataset.test)
     assert torch.equal(before, rng.get_state(loop.where)["cpu"])
     assert loop.model.training
@@ -187,16 +200,17 @@ def test_a_run_that_was_cut_off_and_resumed_ends_bit_identical(name: str, tmp_pa
     overrides = (
         f"model={name}",
         *BRISK.get(name, ()),
-        "train.examples=9000",
-        "train.log_every=1700",
-        "train.eval_every=2300",
-        "train.checkpoint_every=1100",
+        "train.examples=5000",
+        "train.log_every=950",
+        "train.eval_every=1300",
+        "train.checkpoint_every=610",
+        "train.sample_every=2100",
         "optimizer.warmup=0.1",
     )
     whole = start(tmp_path / "whole", configure(*overrides))
     whole.fit()
     run = tmp_path / "cut"
-    for stop in (600, 3100, 6500):  # the first before any checkpoint
+    for stop in (400, 1700, 3600):  # the first before any checkpoint
         loop = start(run, configure(*overrides))
         with pytest.raises(PowerCut):
             cut_off(loop, stop)
@@ -216,17 +230,17 @@ class PowerCut(Exception):
 
 def cut_off(loop: object, seen: int) -> None:
     """Fit until `seen` examples and vanish there, leaving the folder as it is at that moment."""
-    from genlab.training.trainer import Loop
+    from genlab.training.trainer import Trainer
 
-    assert isinstance(loop, Loop)
-    between = loop._between
+    assert isinstance(loop, Trainer)
+    between = loop.between_updates
 
     def vanish(before: int, after: int) -> None:
         between(before, after)
         if after >= seen:
             raise PowerCut
 
-    loop._between = vanish  # type: ignore[method-assign, assignment]
+    loop.between_updates = vanish  # type: ignore[method-assign, assignment]
     loop.fit()
 
 
@@ -234,7 +248,7 @@ def cut_off(loop: object, seen: int) -> None:
 def test_a_saved_model_opens_without_its_data(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(f"model={name}", *BRISK.get(name, ()), "train.examples=2000"))
     loop.fit()
-    model, _ = open_model(RunFolder(tmp_path), CPU, "last")
+    model = open_run(RunFolder(tmp_path), CPU, "last").model
     for key, value in loop.model.state_dict().items():
         assert torch.equal(value, model.state_dict()[key]), key
     shown, arrays = portfolio(model, None, n=12, seed=0)
@@ -247,8 +261,9 @@ def test_a_saved_model_opens_without_its_data(name: str, tmp_path: Path) -> None
 def test_its_arithmetic_can_be_counted(name: str) -> None:
     dataset = small_data("grey" if accepts(name, "grey") else "binary")
     config = configure(f"model={name}", "train.examples=64", "train.batch_size=8")
-    model = make_model(config, dataset.spec)
-    assert Updates(model, dataset, check_experiment(config), 0).flops() >= 0
+    experiment = experiment_of(config, dataset)
+    model = experiment.model
+    assert TrainingSteps(experiment).flops() >= 0
     if isinstance(model, GenerativeModel):
         assert count_flops(lambda: draw(model, BLOCK, 0)) > 0
 

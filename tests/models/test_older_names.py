@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from genlab.experiment.experiment import make_model
-from tests.helpers.support import configure, small_data
+from tests.helpers.support import configure, make_model, small_data
 
 OLDER = {"scaling.shift": "shift", "scaling.scale": "scale"}
 NAMES = {

@@ -6,10 +6,9 @@ from torch import nn
 
 from genlab.commands.list import names
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import make_recipe
 from genlab.models.latent.ae import AE
 from genlab.optimizers.recipe import Recipe, schedule_factor, set_rate
-from tests.helpers.support import configure, small_data
+from tests.helpers.support import configure, make_recipe, small_data
 from tests.models.latent.test_ae import build
 
 OPTIMIZERS = sorted(names("optimizer"))

@@ -1,4 +1,4 @@
-"""Every family is evaluated and sampled where its tensors are not the processor's, without a GPU (elsewhere.py)."""
+"""Every family is evaluated and sampled on a device other than the CPU: a fake one (fake_device.py), so without a GPU."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from tests.helpers.support import MODELS
 from tests.models.test_contract import build_class
 
 
-def pretended(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def on_fake_device(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tests.helpers.fake_device", *arguments],
         cwd=folder,
@@ -26,13 +26,13 @@ def pretended(arguments: list[str], folder: Path) -> subprocess.CompletedProcess
 def test_tensors_of_two_devices_do_not_mix(tmp_path: Path) -> None:
     mixed = """
 import torch
-from tests.helpers.fake_device import THERE, Pretending, pretend
-pretend()
-with Pretending():
-    layer = torch.nn.Linear(3, 2).to(THERE)
-    x = torch.ones(4, 3, device=THERE)
+from tests.helpers.fake_device import FAKE, FakeDeviceMode, install
+install()
+with FakeDeviceMode():
+    layer = torch.nn.Linear(3, 2).to(FAKE)
+    x = torch.ones(4, 3, device=FAKE)
     layer(x).sum().backward()
-    assert layer.weight.grad.device == THERE and x[torch.arange(2)].shape == (2, 3)
+    assert layer.weight.grad.device == FAKE and x[torch.arange(2)].shape == (2, 3)
     assert type(x.cpu()) is torch.Tensor
     for fault in (lambda: layer(torch.ones(4, 3)), lambda: x.index_select(0, torch.arange(2)), lambda: x.cpu()[x[0].long()]):
         try:
@@ -48,22 +48,22 @@ with Pretending():
     assert outcome.returncode == 0, outcome.stderr
 
 
-def test_whatever_is_recorded_needs_nothing_from_the_processor(tmp_path: Path) -> None:
-    """One update of everything that test_gpu.py compares with its loop; and what does need the processor is noticed."""
-    recorded = """
-from genlab.models.flow_matching import FlowMatching
-from tests.helpers.fake_device import Pretending, pretend, record
+def test_a_captured_update_needs_nothing_from_the_cpu(tmp_path: Path) -> None:
+    """One update of every model that test_gpu.py compares with its loop. What does need the CPU is noticed."""
+    captured = """
+from genlab.models.diffusion.flow_matching import FlowMatching
+from tests.helpers.fake_device import FakeDeviceMode, capture, install
 from tests.training.test_gpu import VARIANTS
-pretend()
-with Pretending():
-    found = {words: record(words) for words in VARIANTS}
+install()
+with FakeDeviceMode():
+    found = {words: capture(words) for words in VARIANTS}
     assert [words for words, could in found.items() if could is None] == ["model=gaussian_rbm", "model=pca", "model=rbm"], found
     assert all(could is not False for could in found.values()), found
     FlowMatching.replayable = True
-    assert record("model=flow_matching model.coupling=ot") is False
+    assert capture("model=flow_matching model.coupling=ot") is False
 """
     outcome = subprocess.run(
-        [sys.executable, "-c", recorded], cwd=REPOSITORY, env=environment(), text=True, capture_output=True, check=False
+        [sys.executable, "-c", captured], cwd=REPOSITORY, env=environment(), text=True, capture_output=True, check=False
     )
     assert outcome.returncode == 0, outcome.stderr
 
@@ -77,5 +77,5 @@ def test_a_model_on_another_device_is_evaluated_and_sampled(name: str, tmp_path:
     if issubclass(build_class(name), GenerativeModel):
         commands.append(["sample", f"run={run}"])
     for command in commands:
-        outcome = pretended(command, tmp_path)
+        outcome = on_fake_device(command, tmp_path)
         assert outcome.returncode == 0, outcome.stderr

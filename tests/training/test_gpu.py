@@ -1,4 +1,4 @@
-"""What only an NVIDIA GPU can tell: run by make test-gpu on a machine that has one."""
+"""What can be tested on an NVIDIA GPU only: run by make test-gpu on a machine that has one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genlab.data.batches import Batches
-from genlab.experiment.experiment import check_experiment, make_dataset, make_model
+from genlab.experiment.experiment import Experiment
 from genlab.models.base import GenerativeModel, Metrics, Model
 from genlab.optimizers.recipe import set_rate
 from genlab.training.cuda_graphs import can_replay, updates_of
@@ -39,29 +39,27 @@ VARIANTS = [
 ]
 
 
-def trained(words: str, updates: int, **device: Any) -> tuple[Model, list[Metrics], bool]:
-    config = configure(*words.split(), *(f"device.{key}={value}" for key, value in device.items()))
-    parts = check_experiment(config)
-    where = parts.device.prepare()
-    dataset = make_dataset(config).to(where)
-    torch.manual_seed(0)
-    model = make_model(config, dataset.spec)
-    parts.device.place(model)
+def trained(words: str, updates: int, **keys: Any) -> tuple[Model, list[Metrics], bool]:
+    config = configure(*words.split(), *(f"device.{key}={value}" for key, value in keys.items()))
+    experiment = Experiment(config)
+    experiment.build()
+    model, dataset, device = experiment.model, experiment.dataset, experiment.device
+    device.place(model)
     model.train()
-    size = parts.training.batch_size
+    size = experiment.train.batch_size
     batches = Batches(
         dataset.train,
         dataset.represent,
         batch_size=size,
         examples=updates * size,
         seed=0,
-        device=where,
+        device=device.resolve(),
         labelled_beside=model.labelled_beside,
     )
     torch.manual_seed(1)
-    replays = can_replay(model, batches, parts.device)
+    replays = can_replay(model, batches, device)
     found: list[Metrics] = []
-    loop: Iterator[Metrics] = updates_of(model, batches, parts.device)
+    loop: Iterator[Metrics] = updates_of(model, batches, device)
     while True:
         for optimizer in model.optimizers.values():
             set_rate(optimizer, batches.progress)

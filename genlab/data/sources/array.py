@@ -10,11 +10,11 @@
     (N, H, W), (N, H, W, C), (N, C, H, W)  float              N images of real values, float32
     any of these                           -1 and +1 only     N configurations of spins, stored as 0 and 1: binary
 
-What could be read in two ways is refused. Labels are integers 0..K-1, one per example.
+An array that could be read in two ways is refused. Labels are integers 0..K-1, one per example.
 
-Configurations of a lattice (N, H, W), spins or real numbers, are judged as a simulation is where `observables` names some of
-those in genlab/observables.py: `observables=[energy,magnetisation,correlation]`, and `temperature`, in units of the coupling, for
-the specific heat and the susceptibility.
+Configurations of a lattice (N, H, W), spins or real numbers, are evaluated as a simulation is, where `observables` names some
+of those in lattice/observables.py: `observables=[energy,magnetisation,correlation]`, and `temperature`, in units of the
+coupling, for the specific heat and the susceptibility.
 """
 
 import zipfile
@@ -49,7 +49,7 @@ UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 class Configurations:
-    """What is known of the user's own lattice: what to look at, and nothing exactly."""
+    """What is known of the user's own lattice: its observables, but no exact values."""
 
     def __init__(self, observables: list[str], temperature: float | None, spins: bool) -> None:
         self.observables, self.temperatures, self.spins = tuple(observables), (temperature,), spins
@@ -67,7 +67,7 @@ def array(
 ) -> Raw:
     """The examples in the .npy or .npz file `path`; `labels` names a file of labels, where `path` holds none.
 
-    `observables` are those by which samples of lattice configurations are judged, `temperature` that of the configurations.
+    `observables` are measured of samples of lattice configurations; `temperature` is that of the configurations.
     """
     if not path:
         raise GenlabError("dataset.path=null: set dataset.path to a .npy or .npz file")
@@ -188,7 +188,7 @@ def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
 
 
 def _are_spins(x: Array) -> bool:
-    """Whether -1 and +1 are all there is, and both are. Decided by the first examples, as a rule."""
+    """Whether -1 and +1 are the only values, and both occur. The first examples decide, as a rule."""
     return all(bool((np.abs(part) == 1).all()) for part in (x[:16], x)) and bool((x[:1000] < 0).any() or (x < 0).any())
 
 

@@ -1,12 +1,12 @@
 """Spins of the two-dimensional Ising model on a periodic square lattice, from our own Monte Carlo (lattice/monte_carlo.py).
 
-Spins -1 and +1 are stored as 0 and 1: binary pictures (1, L, L). Of several temperatures the class of an example is the index of
-its own in the list, so that a conditional family can be told it. Configurations are made once and kept in the folder `ising` of
-the data root (of the user's cache, where that cannot be written), one file for each temperature, under a hash of everything that
-decides them, with the recipe inside.
+Spins -1 and +1 are stored as 0 and 1: binary pictures (1, L, L). With several temperatures the class of an example is the
+index of its temperature, so that a conditional family can model each. Configurations are made once and kept in the folder
+`ising` of the data root (of the user's cache, where that cannot be written), one file for each temperature, under a hash of
+all settings, with the recipe inside.
 
-p(s) = exp(-E(s)/T)/Z is known for every s and L, since Z is (lattice/exact.py); so is the entropy, ln Z + <E>/T. Of several
-temperatures, each as often as the others, p(s) is the mean over them.
+p(s) = exp(-E(s)/T)/Z is known for every s and L, since Z is (lattice/exact.py); so is the entropy, ln Z + <E>/T. With several
+temperatures, all equally frequent, p(s) is the mean over them.
 """
 
 import hashlib
@@ -119,7 +119,7 @@ def ising(
 
 
 def _path(root: str | None, name: str) -> Path:
-    """Where a file lies, or is to lie: under the data root, or in the user's cache where that is not for us to write."""
+    """The path of a file: under the data root, or in the user's cache where the root cannot be written."""
     folder = data_root(root)
     there = next(path for path in (folder, *folder.parents) if path.exists())
     path = folder / "ising" / name
@@ -127,7 +127,7 @@ def _path(root: str | None, name: str) -> Path:
 
 
 def _kept(root: str | None, size: int, temperature: float, examples: int, seed: int) -> npt.NDArray[np.uint8]:
-    """Spins (examples, size, size) of 0 and 1 from their file, which is made first where there is none."""
+    """Spins (examples, size, size) of 0 and 1 from their file, which is made if it does not exist."""
     decides = [monte_carlo.RECIPE, size, temperature, examples, seed]
     digest = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:12]
     path = _path(root, f"{size}x{size}_T{temperature:g}_n{examples}_{digest}.npz")

@@ -1,4 +1,4 @@
-"""MNIST and the sets made in its image: 28x28 grey pictures in four IDX files.
+"""MNIST and the data sets of the same format: 28x28 grey pictures in four IDX files.
 
 mnist          70,000 handwritten digits                      (LeCun, Bottou, Bengio & Haffner 1998)
 fashion_mnist  70,000 pieces of clothing                      (Xiao, Rasul & Vollgraf 2017)

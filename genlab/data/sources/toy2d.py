@@ -1,10 +1,11 @@
-"""Points of the plane whose density is known exactly (densities.py): the toy problems on which one sees what a model does.
+"""Points of the plane whose density is known exactly (densities.py): toy problems on which the behaviour of a model can be
+seen.
 
     moons                  two half circles of radius 1 that reach into each other (as in scikit-learn)
     rings                  three circles of radii 1, 2, 3, in each as many points
     checkerboard           eight dark squares of side 2
     eight_gaussians        on a circle of radius 2
-    twenty_five_gaussians  on a lattice of spacing 2 (Srivastava et al. 2017)
+    twenty_five_gaussians  on a grid of spacing 2 (Srivastava et al. 2017)
     swiss_roll             a spiral, (t cos t, t sin t)/5 with t uniform over [3 pi/2, 9 pi/2]
     pinwheel               five twisted arms (Johnson et al. 2016)
 

@@ -34,9 +34,9 @@ from genlab.config.types import Positive
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import Metrics
-from genlab.models.boltzmann.arguments import MachineArguments
 from genlab.models.boltzmann.gradients import Statistics, gradient_of
 from genlab.models.boltzmann.machine import BoltzmannMachine
+from genlab.models.boltzmann.machine_arguments import MachineArguments
 from genlab.models.scaling import Scaling
 from genlab.optimizers.recipe import Recipe
 

@@ -33,9 +33,9 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import GenerativeModel, Metrics, Quantity
 from genlab.models.boltzmann import gibbs
-from genlab.models.boltzmann.arguments import MachineArguments
 from genlab.models.boltzmann.averages import ParameterAverages
 from genlab.models.boltzmann.gradients import Centring, Phases, Sparsity, Statistics, write_gradients
+from genlab.models.boltzmann.machine_arguments import MachineArguments
 from genlab.models.boltzmann.negative_phase import negative_phase_of
 from genlab.models.boltzmann.workspace import Workspace
 from genlab.models.conditioning import num_classes_of

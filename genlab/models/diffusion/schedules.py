@@ -46,6 +46,11 @@ def level(gamma: Tensor, like: Tensor | None = None) -> Level:
     return Level(torch.sigmoid(-g).sqrt(), torch.sigmoid(g).sqrt())
 
 
+def added_noise(before: Tensor, after: Tensor) -> Tensor:
+    """1 - alpha_t of the step from gamma `before` to `after`; no digits are lost where it is small."""
+    return torch.sigmoid(after) * -torch.expm1(before - after)
+
+
 def alphas_bar(name: Literal["linear", "cosine"], steps: int) -> Tensor:
     """alpha_bar_1..alpha_bar_T of T = `steps` levels, in float64."""
     if name == "linear":

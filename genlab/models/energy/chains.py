@@ -1,7 +1,7 @@
 """Markov chains of an energy E(u): their states, one transition of them, and its repetition.
 
 A transition leaves the distribution exp(-E)/Z as it is, exactly with a Metropolis correction (`accept`), approximately without.
-Transitions of real u are in langevin.py, those of spins in spin_flips.py.
+The transitions are in transitions.py.
 """
 
 import math

@@ -11,9 +11,8 @@ Training lowers the energy of the data (positive phase) and raises that of the m
 cancel when data and samples have the same distribution. `objective`:
 
     contrastive   minimises <E>_data - <E>_chains + alpha (<f^2>_data + <f^2>_chains). The chains make k transitions along the
-                  gradient of E (langevin.py; spin_flips.py for binary data). They start from noise each time (`short`, Nijkamp
-                  et al. 2019), or continue from the states of a replay buffer (`persistent`, replay_buffer.py). alpha keeps
-                  f near 0
+                  gradient of E (transitions.py). They start from noise each time (`short`, Nijkamp et al. 2019), or continue
+                  from the states of a replay buffer (`persistent`, replay_buffer.py). alpha keeps f near 0
     denoising,    match the score -grad E to that of the data instead (score_matching.py). They run no chains, and hardly depend
     sliced        on how much of the data lies in each of several clusters far apart
 
@@ -38,9 +37,9 @@ from genlab.models.ema import EMA
 from genlab.models.energy import ebm_defaults, score_matching
 from genlab.models.energy.chains import Energy, State, run
 from genlab.models.energy.ebm_defaults import Objective, TransitionOptions
-from genlab.models.energy.langevin import MALA, Langevin
 from genlab.models.energy.reference import UniformReference, reference_for
 from genlab.models.energy.replay_buffer import ReplayBuffer
+from genlab.models.energy.transitions import MALA, Langevin
 from genlab.models.scaling import Scaling
 from genlab.models.tempering import annealed_betas
 from genlab.networks.discriminators import Architecture

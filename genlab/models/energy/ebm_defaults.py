@@ -9,8 +9,15 @@ from genlab.config.types import NonNegative, Positive
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.energy.chains import Transition
-from genlab.models.energy.langevin import MALA, Bounds, Langevin, max_step, unit_temperature_noise
-from genlab.models.energy.spin_flips import ManyFlips, SingleFlip
+from genlab.models.energy.transitions import (
+    MALA,
+    Bounds,
+    Langevin,
+    ManyFlips,
+    SingleFlip,
+    max_step,
+    unit_temperature_noise,
+)
 from genlab.networks.mlp import Activation
 
 Objective = Literal["contrastive", "denoising", "sliced"]

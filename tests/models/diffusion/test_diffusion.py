@@ -8,16 +8,15 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import make_model
-from genlab.models.diffusion.bound import log_nearest_level
 from genlab.models.diffusion.consistency import consistency_terms
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.flow_matching import FlowMatching
+from genlab.models.diffusion.reconstruction import log_nearest_level
 from genlab.models.diffusion.schedules import LearnedSchedule, TabulatedSchedule, alphas_bar, level, schedule_of
 from genlab.networks.noise_embedding import with_waves
 from genlab.numerics import rng
 from tests.helpers.gaussians import COVARIANCE, exact_diffusion, log_gaussian
-from tests.helpers.support import configure, small_data
+from tests.helpers.support import configure, make_model, small_data
 
 CPU = torch.device("cpu")
 
@@ -80,8 +79,8 @@ def test_the_best_noise_error_on_standard_normal_data(name: str, mean: float, pr
     model = exact_diffusion(torch.eye(3), f"model.schedule={name}", f"model.prediction={prediction}")
     x = torch.randn(40_000, 3, generator=torch.Generator().manual_seed(0))
     with rng.seeded(1, "noise", device=CPU), torch.no_grad():
-        t = model.times(len(x))
-        error = model.noise_error(model.error(x, t, None, model.network), t) / 3
+        t = model.process.times(len(x))
+        error = model.noise_error(x, t, None, model.network) / 3
     value, stderr = mean_and_error(error)
     assert value == pytest.approx(mean, abs=4 * stderr)
     # Level by level it is alpha_bar.
@@ -93,7 +92,7 @@ def test_the_best_noise_error_on_standard_normal_data(name: str, mean: float, pr
 
 def test_the_prior_term_of_the_linear_schedule() -> None:
     model = exact_diffusion(torch.eye(2), "model.schedule=linear")
-    bits = float(model.prior(torch.ones(1, 2))) / 2 / math.log(2)
+    bits = float(model.process.prior(torch.ones(1, 2))) / 2 / math.log(2)
     assert bits == pytest.approx(0.5 * 4.0358e-5 / math.log(2), rel=1e-2)  # 2.9e-5 bits/dim
 
 
@@ -108,7 +107,7 @@ def gap(model: Diffusion, n: int) -> tuple[float, float]:
     """log p(x) - bound, and its standard error."""
     x = draws(n)
     with rng.seeded(0, "bound", device=CPU):
-        terms = model.terms(x, None, draws=4)
+        terms = model.bound_terms(x, None, draws=4)
     torch.testing.assert_close(
         terms["bound"], terms["reconstruction"] - terms["prior"] - terms["denoising"], rtol=0, atol=1e-4
     )
@@ -137,7 +136,7 @@ def test_in_continuous_time_the_bound_does_not_depend_on_the_schedule_between_it
             monotone.d.add_(bend)
         x = draws(60_000)
         with rng.seeded(0, "bound", device=CPU), torch.no_grad():
-            values.append(mean_and_error(log_gaussian(x, COVARIANCE) - model.terms(x, None, draws=4)["bound"]))
+            values.append(mean_and_error(log_gaussian(x, COVARIANCE) - model.bound_terms(x, None, draws=4)["bound"]))
     middle = float(monotone.gamma(torch.tensor(0.5)).detach())
     with torch.no_grad():
         monotone.b.sub_(1.5)
@@ -161,13 +160,14 @@ def test_the_schedule_learns_to_make_the_loss_scatter_less() -> None:
     def spread() -> float:
         with rng.seeded(5, "spread", device=CPU):
             x = draws(20_000, torch.diag(torch.tensor([1.0, 1e-2])))
-            t = model.times(len(x))
-            return float(model.denoising(x, t, model.step_weights(t), None, model.network).std())
+            t = model.process.times(len(x))
+            return float(model.denoising(x, t, model.process.step_weights(t), None, model.network).std())
 
     before = spread()
     for seed in range(400):
         x = torch.randn(128, 2, generator=torch.Generator().manual_seed(seed)) * torch.tensor([1.0, 0.1])
-        model.learn_schedule_too(x, x, None)
+        assert isinstance(model.schedule, LearnedSchedule)
+        model.update_with_schedule(model.schedule, x, x, None)
     assert spread() < 0.92 * before  # what is left lies in eps, which no schedule removes
 
 
@@ -175,8 +175,13 @@ def test_the_lectures_decomposition_has_the_same_mean_and_a_larger_variance() ->
     model = exact_diffusion(COVARIANCE, "model.steps=200", "model.schedule=linear", "model.objective=consistency")
     x = draws(200_000)
     with rng.seeded(0, "both", device=CPU), torch.no_grad():
-        usual = model.terms(x, None)
-        lecture = consistency_terms(model, x)
+        usual = model.bound_terms(x, None)
+        lecture = consistency_terms(
+            model.process,
+            model.scaling.inner(x),
+            lambda x_t, gamma: model.x_hat(x_t, gamma, None, model.network),
+            model.reconstruction(x, x),
+        )
     torch.testing.assert_close(
         lecture["bound"], lecture["reconstruction"] - lecture["prior"] - lecture["consistency"], rtol=0, atol=1e-3
     )

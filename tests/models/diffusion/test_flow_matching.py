@@ -9,12 +9,11 @@ from torch import Tensor
 
 from genlab.data.batches import Batches
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import make_model
 from genlab.models.diffusion.flow_matching import FlowMatching, nearest_partners
 from genlab.models.diffusion.ode import divergence, integrate, integrate_with_divergence
 from genlab.numerics import rng
 from tests.helpers.gaussians import exact_flow, log_gaussian
-from tests.helpers.support import configure, dataset_of, small_data
+from tests.helpers.support import configure, dataset_of, make_model, small_data
 
 CPU = torch.device("cpu")
 

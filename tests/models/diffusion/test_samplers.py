@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import make_model
+from genlab.models.conditioning import classes_to_sample
 from genlab.models.diffusion.diffusion import Diffusion
-from genlab.models.diffusion.samplers import ddim_step, leaping_gammas, multistep, posterior_step, sample_steps
+from genlab.models.diffusion.guidance import guided
+from genlab.models.diffusion.samplers import ddim_step, dpm_solver_gammas, multistep, posterior_step, sample_steps
 from genlab.models.diffusion.schedules import level
 from genlab.numerics import rng
 from tests.helpers.gaussians import COVARIANCE, exact_diffusion
-from tests.helpers.support import configure, small_data
+from tests.helpers.support import configure, make_model, small_data
 
 CPU = torch.device("cpu")
 
@@ -65,15 +66,15 @@ def test_the_first_step_of_the_multistep_solver_with_all_its_noise_is_the_ancest
 
 
 def test_levels_of_the_multistep_solver_leap_to_where_data_are_heard() -> None:
-    gammas = leaping_gammas(20, -10.0, 20.0)
+    gammas = dpm_solver_gammas(20, -10.0, 20.0)
     sigmas = (gammas / 2).exp()
     assert len(gammas) == 20
     assert (gammas.diff() < 0).all()
     assert sigmas[[0, 1, -1]].tolist() == pytest.approx([80.0, 10.0, 0.01], rel=1e-5)
-    quiet_at_most = leaping_gammas(20, -10.0, 2.0)  # a schedule that ends before that
+    quiet_at_most = dpm_solver_gammas(20, -10.0, 2.0)  # a schedule that ends before that
     assert float(quiet_at_most[0]) == pytest.approx(2.0, rel=1e-5)
     assert (quiet_at_most.diff() < 0).all()
-    assert len(leaping_gammas(2, -10.0, 20.0)) == 2
+    assert len(dpm_solver_gammas(2, -10.0, 20.0)) == 2
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
@@ -119,12 +120,13 @@ def test_a_guided_sample_leans_away_from_what_is_told_of_no_class() -> None:
     for parameter in model.ema_network.parameters():
         parameter.data.normal_(0, 0.1, generator=torch.Generator().manual_seed(parameter.numel()))
     x, u = torch.randn(6, 3), torch.rand(6)
-    y = model.wanted([0, 1], 6)
+    y = classes_to_sample([0, 1], 6, model.num_classes, CPU)
     with torch.no_grad():
-        told, untold = model.answer(x, u, y), model.answer(x, u, None)
-        assert not torch.allclose(told, untold)
+        conditional, unconditional = guided(model.ema_network, x, u, y), guided(model.ema_network, x, u)
+        assert not torch.allclose(conditional, unconditional)
         for weight in (0.0, 1.0, 3.0):
-            torch.testing.assert_close(model.answer(x, u, y, weight), untold + weight * (told - untold))
+            found = guided(model.ema_network, x, u, y, weight)
+            torch.testing.assert_close(found, unconditional + weight * (conditional - unconditional))
 
 
 def test_what_is_known_stays_and_the_rest_follows_from_it() -> None:

@@ -8,11 +8,10 @@ import torch.nn.functional as F
 
 from genlab.data.batches import Batch, in_order
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import make_model
 from genlab.models.abilities import classifies
 from genlab.models.base import GenerativeModel
 from genlab.models.discriminative.classifier import Classifier, shifted
-from tests.helpers.support import adam_recipe, configure, dataset_of, small_data, spec_of, start
+from tests.helpers.support import adam_recipe, configure, dataset_of, make_model, small_data, spec_of, start
 
 CPU = torch.device("cpu")
 

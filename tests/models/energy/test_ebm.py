@@ -30,10 +30,9 @@ from genlab.models.abilities import (
 from genlab.models.energy import score_matching
 from genlab.models.energy.chains import State, Transition
 from genlab.models.energy.ebm import EBM
-from genlab.models.energy.langevin import MALA, Langevin, unit_temperature_noise
 from genlab.models.energy.reference import NormalReference, SpinReference, UniformReference
 from genlab.models.energy.replay_buffer import ReplayBuffer
-from genlab.models.energy.spin_flips import ManyFlips, SingleFlip
+from genlab.models.energy.transitions import MALA, Langevin, ManyFlips, SingleFlip, unit_temperature_noise
 from genlab.optimizers.recipe import set_rate
 from tests.helpers.machines import p_value, states
 from tests.helpers.processes import assert_refused, call

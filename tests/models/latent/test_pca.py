@@ -11,13 +11,23 @@ from torch.distributions import MultivariateNormal
 from genlab.data.batches import Batch, Batches
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.experiment.experiment import check_experiment, make_dataset, open_model
-from genlab.inference.pictures import pictures, portfolio
+from genlab.experiment.opening import open_run
+from genlab.inference.portfolio import portfolio, training_pictures
 from genlab.models.abilities import HasFilters, HasLogProb, HasRemarks, HasSpectrum
 from genlab.models.latent.pca import MOST_EXACT, PCA
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device
-from tests.helpers.support import configure, dataset_of, records, small_data, spec_of, start, state_of
+from tests.helpers.support import (
+    configure,
+    dataset_of,
+    experiment_of,
+    make_dataset,
+    records,
+    small_data,
+    spec_of,
+    start,
+    state_of,
+)
 from tests.models.test_contract import PowerCut, cut_off
 
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=1, processes=1)
@@ -210,11 +220,11 @@ def test_only_a_closed_form_has_its_last_batch_cut() -> None:
         )
         assert [len(batch.x) for batch in stream] == sizes
         assert stream.seen == sum(sizes)
-    assert check_experiment(configure("model=pca")).length(dataset) == len(dataset.train)  # below the batch size
-    assert check_experiment(configure("model=pca", "train.epochs=3")).length(dataset) == 3 * len(dataset.train)
-    assert check_experiment(configure("model=pca", "train.examples=70")).length(dataset) == 70
+    assert experiment_of(configure("model=pca"), dataset).examples == len(dataset.train)  # below the batch size
+    assert experiment_of(configure("model=pca", "train.epochs=3"), dataset).examples == 3 * len(dataset.train)
+    assert experiment_of(configure("model=pca", "train.examples=70"), dataset).examples == 70
     with pytest.raises(GenlabError, match=r"train\.batch_size=1000"):
-        check_experiment(configure("model=vae", "train.batch_size=1000", "train.examples=70")).length(dataset)
+        _ = experiment_of(configure("model=vae", "train.batch_size=1000", "train.examples=70"), dataset).examples
 
 
 def test_the_order_of_batches_and_a_resumed_run_change_nothing(tmp_path: Path) -> None:
@@ -246,7 +256,7 @@ def test_an_interrupted_run_opens_with_what_it_had_counted(tmp_path: Path) -> No
     loop = start(tmp_path, configure("model=pca", "train.batch_size=100", "train.checkpoint_every=300"))
     with pytest.raises(PowerCut):
         cut_off(loop, 700)
-    model, _ = open_model(RunFolder(tmp_path), CPU, "last")
+    model = open_run(RunFolder(tmp_path), CPU, "last").model
     assert isinstance(model, PCA)
     seen = int(model.moments.count)
     assert int(model.solved_at) < seen
@@ -325,7 +335,7 @@ def test_pictures_show_the_spectrum_and_what_few_axes_keep() -> None:
     for _ in model.train_loop([Batch(x, None, 0.0)]):
         pass
     shown, arrays = portfolio(model.eval(), dataset, n=4, seed=0)
-    for found in (shown, pictures(model, dataset, 0, None)):
+    for found in (shown, training_pictures(model, dataset, 0, None)):
         assert {"spectrum", "reconstructions_by_components", "filters"} <= set(found)
     torch.testing.assert_close(torch.from_numpy(arrays["variances"]), model.spectrum()[0])
     rows = shown["reconstructions_by_components"].shape[0] / shown["reconstructions"].shape[0] * 8

@@ -1,41 +1,40 @@
-"""The part that train and resume share: run the loop, and say at its end what happened and what lies where."""
+"""One session of a training, as `genlab train` and `genlab resume` share it: train to the end, then report."""
 
 import contextlib
 import platform
 import sys
-from typing import Any
 
 import torch
 
 from genlab.commands.explain import explain_os_error
-from genlab.data.dataset import Dataset
 from genlab.errors import GenlabError, InterruptedRun
-from genlab.experiment.experiment import Parts
-from genlab.inference.pictures import COLUMNS
+from genlab.experiment.experiment import Experiment
 from genlab.inference.sampling import draw, sampling_options
+from genlab.inference.shown_examples import COLUMNS
 from genlab.models.abilities import HasRemarks, Reconstructs
-from genlab.models.base import GenerativeModel, Model
-from genlab.numerics.rng import derive
+from genlab.models.base import GenerativeModel
 from genlab.tracking.console import console, preview, summary
 from genlab.tracking.run_folder import RunFolder, State
-from genlab.training.trainer import Loop
+from genlab.training.trainer import Trainer
 
 
-def fit(run: RunFolder, config: dict[str, Any], parts: Parts, dataset: Dataset, model: Model) -> float:
-    """Train from the run's last checkpoint (or from the start) to the end; returns the best validation loss."""
-    parts.device.place(model)
-    torch.manual_seed(derive(config["seed"], "training"))
+def train_to_the_end(experiment: Experiment, run: RunFolder) -> float:
+    """Train from the last checkpoint of `run`, or from the start, to the end; returns the best validation loss.
+
+    What happened is noted in run.json. Raises InterruptedRun where a signal stopped the run, GenlabError where the training
+    diverges or the folder cannot be written.
+    """
     with run.locked():
-        # A refusal here (another configuration, a damaged checkpoint) leaves the run as it is.
-        loop = Loop(model, dataset, parts.training, parts.device, run, config, parts.length(dataset))
+        # Another configuration or a damaged checkpoint is refused here, and leaves the run as it is.
+        trainer = experiment.trainer(run)
         try:
             run.note(state="running", error=None)
-            _announce(run, model, dataset, loop)
-            results = loop.fit()
+            _announce(trainer)
+            results = trainer.fit()
         except BaseException as error:
             failure = _describe_write_error(error, run)
             state: State = "interrupted" if isinstance(error, InterruptedRun | KeyboardInterrupt) else "failed"
-            with contextlib.suppress(OSError):  # on a full disk what matters is said on the console
+            with contextlib.suppress(OSError):  # on a full disk the message on the console is what counts
                 run.end(state, error=str(failure))
             if failure is error:
                 raise
@@ -43,27 +42,28 @@ def fit(run: RunFolder, config: dict[str, Any], parts: Parts, dataset: Dataset, 
         run.end(
             "finished",
             results={name: {"value": value, "stderr": stderr} for name, (value, stderr) in results.items()},
-            cost=_cost(loop, model),
+            cost=_cost(trainer),
         )
-    _show(run, model, dataset, loop, results)
-    return loop.best if loop.best < float("inf") else results.get("test/loss", (float("nan"), 0.0))[0]
+    _report(trainer, results)
+    return trainer.best if trainer.best < float("inf") else results.get("test/loss", (float("nan"), 0.0))[0]
 
 
-def _announce(run: RunFolder, model: Model, dataset: Dataset, loop: Loop) -> None:
-    parameters = model.size
-    data = dataset.spec
-    size = "x".join(map(str, data.shape))
-    run.note(device={"name": loop.where.type, "hardware": _hardware(loop.where), "threads": torch.get_num_threads()})
+def _announce(trainer: Trainer) -> None:
+    """Say what is trained on what, and note the device in run.json."""
+    model, dataset, where = trainer.model, trainer.dataset, trainer.where
+    size = "x".join(map(str, dataset.spec.shape))
+    trainer.run.note(device={"name": where.type, "hardware": _hardware(where), "threads": torch.get_num_threads()})
     console.print(
-        f"{type(model).__name__} with {parameters:,} parameters on {data.name}: {len(dataset.train):,} examples of {size}, "
-        f"{data.support}; {loop.batches.examples:,} examples to see on {loop.where.type}"
-        + (f", going on at {loop.batches.seen:,}" if loop.batches.seen else "")
+        f"{type(model).__name__} with {model.size:,} parameters on {dataset.spec.name}: {len(dataset.train):,} examples of "
+        f"{size}, {dataset.spec.support}; {trainer.batches.examples:,} examples to see on {where.type}"
+        + (f", going on at {trainer.batches.seen:,}" if trainer.batches.seen else "")
     )
-    if warning := loop.device.warning():
+    if warning := trainer.device.warning():
         console.print(f"warning: {warning}", style="yellow", markup=False)
 
 
 def _describe_write_error(error: BaseException, run: RunFolder) -> BaseException:
+    """A full disk and the like as a GenlabError that says what is kept; every other error as it is."""
     if not isinstance(error, OSError) or explain_os_error(error) is None:
         return error
     kept = (
@@ -76,19 +76,19 @@ def _describe_write_error(error: BaseException, run: RunFolder) -> BaseException
     )
 
 
-def _cost(loop: Loop, model: Model) -> dict[str, float | int]:
-    seconds = loop.elapsed()
+def _cost(trainer: Trainer) -> dict[str, float | int]:
+    """Seconds, examples, parameters and memory, as run.json has them."""
     cost: dict[str, float | int] = {
-        "seconds": round(seconds, 2),
-        "examples": loop.batches.seen,
-        "parameters": model.size,
+        "seconds": round(trainer.elapsed(), 2),
+        "examples": trainer.batches.seen,
+        "parameters": trainer.model.size,
     }
     if sys.platform != "win32":
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kilobytes on Linux, in bytes on macOS
         cost["peak_memory_mb"] = round(peak / (2**20 if sys.platform == "darwin" else 2**10))
-    if loop.where.type == "cuda":
+    if trainer.where.type == "cuda":
         cost["peak_device_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
     return cost
 
@@ -99,23 +99,24 @@ def _hardware(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def _show(run: RunFolder, model: Model, dataset: Dataset, loop: Loop, results: dict[str, tuple[float, float]]) -> None:
-    data = dataset.spec
+def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
+    """Print a preview of the samples, the measures on the test split, and where everything lies."""
+    run, model, dataset, data = trainer.run, trainer.model, trainer.dataset, trainer.dataset.spec
     if data.is_image and data.shape[0] == 1 and max(data.shape) <= 16 and isinstance(model, GenerativeModel):
         console.print("samples:")
-        console.print(preview(draw(model, COLUMNS, loop.seed, **sampling_options(model, dataset, {})), COLUMNS))
+        console.print(preview(draw(model, COLUMNS, trainer.seed, **sampling_options(model, dataset, {})), COLUMNS))
     pictures = sorted(path.name for path in run.samples.glob("*.png") if not path.stem[-10:].isdigit())
     able = isinstance(model, GenerativeModel | Reconstructs)
     then = f"genlab sample run={run.path}   |   " if able else ""
     facts = {
-        "time": f"{loop.elapsed():,.1f} s for {loop.batches.seen:,} examples",
+        "time": f"{trainer.elapsed():,.1f} s for {trainer.batches.seen:,} examples",
         "run folder": str(run.path),
         "pictures": ", ".join(str(run.samples / name) for name in pictures),
         "next": f"genlab dashboard {run.path.parent}   |   {then}genlab evaluate run={run.path}",
     }
-    if loop.validation_loss > loop.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:
+    if trainer.validation_loss > trainer.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:
         facts["overfitting"] = (
-            f"validation loss was {loop.best:.4g} at {loop.best_at:,} examples and is {loop.validation_loss:.4g} now: "
+            f"validation loss was {trainer.best:.4g} at {trainer.best_at:,} examples and is {trainer.validation_loss:.4g} now: "
             "train for less long, or take that state with checkpoint=best"
         )
     if isinstance(model, HasRemarks) and (remarks := model.remarks()):

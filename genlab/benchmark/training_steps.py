@@ -1,4 +1,4 @@
-"""Stepping a model's own training loop by hand, as a benchmark needs it, and counting what a step computes."""
+"""The training loop of a model, one update at a time, and the operations that an update counts."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,23 +9,24 @@ from torch.utils.flop_counter import FlopCounterMode
 from genlab.benchmark.hardware import synchronize
 from genlab.benchmark.profiling import Place, Profiler
 from genlab.data.batches import Batch, Batches
-from genlab.data.dataset import Dataset
 from genlab.errors import NonFiniteError
-from genlab.experiment.experiment import Parts
-from genlab.models.base import Metrics, Model
+from genlab.experiment.experiment import Experiment
+from genlab.models.base import Metrics
 from genlab.optimizers.recipe import set_rate
-from genlab.training.cuda_graphs import can_replay, replayed
+from genlab.training.cuda_graphs import can_replay, replay_updates
 
 
-class Updates:
-    """The training loop of `model`, stepped through the same seams as the runner's, and begun anew whenever it ends.
+class TrainingSteps:
+    """The training loop of an experiment's model, as the trainer steps it; it begins anew whenever it ends.
 
-    On a GPU updates are replayed as they are in a training, unless `replay` is false: what is replayed does not tell its kinds.
+    On a GPU updates are replayed as graphs, as in a training, unless `replay` is false: a profiler cannot tell the kinds of
+    operations in a graph.
     """
 
-    def __init__(self, model: Model, dataset: Dataset, parts: Parts, seed: int, *, replay: bool = True) -> None:
-        self.model, self.dataset, self.parts, self.seed = model, dataset, parts, seed
-        self.where, self.replay = parts.device.resolve(), replay
+    def __init__(self, experiment: Experiment, *, replay: bool = True) -> None:
+        """The model of the experiment is on the device already."""
+        self.experiment, self.model, self.device = experiment, experiment.model, experiment.device
+        self.where, self.replay = self.device.resolve(), replay
         self.profiler = Profiler(self.where)
         self.closings: list[float] = []
         """Seconds that the loop took after its last batch, for every time that it came to its end."""
@@ -37,18 +38,21 @@ class Updates:
         self._begin()
 
     def _begin(self) -> None:
+        dataset = self.experiment.dataset
         self.batches = Batches(
-            self.dataset.train,
-            self.dataset.represent,
-            batch_size=self.parts.training.batch_size,
-            examples=self.parts.length(self.dataset),
-            seed=self.seed,
+            dataset.train,
+            dataset.represent,
+            batch_size=self.experiment.train.batch_size,
+            examples=self.experiment.examples,
+            seed=self.experiment.seed,
             device=self.where,
             labelled_beside=self.model.labelled_beside,
         )
         self.model.train()
-        self.replays = self.replay and can_replay(self.model, self.batches, self.parts.device)
-        self._updates = replayed(self.model, self.batches) if self.replays else self.model.train_loop(self._fetch())
+        self.replays = self.replay and can_replay(self.model, self.batches, self.device)
+        self._updates = (
+            replay_updates(self.model, self.batches) if self.replays else self.model.train_loop(self._fetch())
+        )
         self._has_yielded = False
         self._set_rates()
 
@@ -75,10 +79,10 @@ class Updates:
         return self._seen + self.batches.seen
 
     def _advance(self) -> bool:
-        """Go to the next yield, or to the end of the loop. Whether that completed an update: a loop without a yield is one."""
-        with self.parts.device.autocast():
+        """Go to the next yield, or to the end of the loop; whether that completed an update. A loop without a yield is one."""
+        with self.device.autocast():
             metrics = next(self._updates, None)
-        if self._exhausted is not None:  # what follows the last batch, in the same call of next
+        if self._exhausted is not None:  # the code after the last batch ran in the same call of next
             synchronize(self.where)
             self.closings.append(time.perf_counter() - self._exhausted)
             self._exhausted = None
@@ -92,11 +96,12 @@ class Updates:
         return True
 
     def update(self) -> None:
+        """One complete update."""
         while not self._advance():
             pass
 
-    def repeat(self, seconds: float) -> tuple[float, float]:
-        """Examples a second and seconds an update over at least `seconds`, without what follows the last batch of a loop."""
+    def throughput(self, seconds: float) -> tuple[float, float]:
+        """Examples a second and seconds an update, over at least `seconds`; what follows the last batch of a loop is left out."""
         synchronize(self.where)
         seen, closings, updates = self.seen, len(self.closings), 0
         start = time.perf_counter()
@@ -110,7 +115,7 @@ class Updates:
         return (self.seen - seen) / taken, taken / updates
 
     def clocked(self, updates: int) -> dict[Place, float]:
-        """Seconds of one update in which batches are fetched and optimizers step; nothing on a GPU, where these only ask."""
+        """Seconds of an update that fetch batches and step optimizers, by a clock; empty on a GPU, where these only launch."""
         if self.where.type != "cpu":
             return {}
         began, stepped = 0.0, 0.0
@@ -139,7 +144,7 @@ class Updates:
         return count / (self.seen - seen)
 
     def refuse_nonfinite(self) -> None:
-        """Raises NonFiniteError where the training diverged: the speed of arithmetic with NaN says nothing."""
+        """Raises NonFiniteError where the training diverged: the speed of arithmetic with NaN means nothing."""
         for name, value in self.metrics.items():
             if not bool(value.isfinite().all()):
                 raise NonFiniteError(
@@ -148,7 +153,7 @@ class Updates:
 
 
 class _NoModules:
-    """In the place of the counter's sum by module, whose hooks do not stand gradients of gradients."""
+    """Takes the place of the counter's sums by module: their hooks fail on gradients of gradients."""
 
     parents = frozenset({"Global"})
 
@@ -158,7 +163,7 @@ class _NoModules:
 
 
 def count_flops(act: Callable[[], object]) -> int:
-    """What torch's counter counts in a call of `act`; what torch.compile would fuse is run as it is written."""
+    """The FLOPs that torch's counter finds in a call of `act`. Compiled code runs as it is written."""
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModules()  # type: ignore[assignment]
     with torch.compiler.set_stance("force_eager"), counter:

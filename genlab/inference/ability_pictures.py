@@ -1,0 +1,105 @@
+"""Pictures of one ability of a model each: reconstructions, classification, principal axes, the discriminator, hidden units."""
+
+import torch
+from torch import Tensor
+
+from genlab.data.batches import in_order
+from genlab.data.dataset import Dataset
+from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
+from genlab.metrics.classes import calibration_error, confusion_matrix, reliability
+from genlab.models.abilities import (
+    Classifies,
+    Discriminates,
+    HasActivations,
+    HasFantasies,
+    HasFilters,
+    HasSpectrum,
+    Reconstructs,
+)
+from genlab.models.base import Model, evaluation_mode
+from genlab.numerics import rng
+from genlab.plots.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum
+from genlab.plots.images import Picture, filters, grid, matrix, pairs, scatter
+
+
+@torch.no_grad()
+def internals(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
+    """Persistent chains, the filters of the hidden units, and their activations by test examples."""
+    found: dict[str, Picture] = {}
+    data = dataset.spec
+    with evaluation_mode(model):
+        if isinstance(model, HasFantasies) and (x := model.fantasies()) is not None:
+            if data.is_image:
+                found["fantasies"] = grid(x[: COLUMNS**2], COLUMNS, data)
+            else:
+                test = held_out(dataset, len(x), seed, model.device).x
+                found["fantasies"] = scatter({"data": test, "fantasies": x}, data)
+        if isinstance(model, HasFilters) and data.is_image:
+            found["filters"] = filters(model.filters()[: COLUMNS**2], COLUMNS, data)
+        if isinstance(model, HasActivations):
+            found["activations"] = matrix(model.activations(held_out(dataset, COLUMNS**2, seed, model.device).x))
+        if isinstance(model, HasSpectrum):
+            found |= principal_axes(model, dataset, seed)
+    return found
+
+
+@torch.no_grad()
+def principal_axes(model: Model, dataset: Dataset | None, seed: int) -> dict[str, Picture]:
+    """Variances along the axes, and test images above their reconstructions with 1, 2, 4, 8, ... axes."""
+    assert isinstance(model, HasSpectrum)
+    data, q = model.data, model.latent_dim
+    found = {"spectrum": spectrum(*model.spectrum(), data.dim)}
+    if dataset is not None and data.is_image:
+        numbers = [2**k for k in range(q.bit_length()) if 2**k < q] + [q]
+        x = held_out(dataset, COLUMNS, seed, model.device).x
+        rows = grid(torch.cat([x, *(model.reconstruct_with(x, k) for k in numbers)]), len(x), data)
+        found["reconstructions_by_components"] = labelled(rows, ["data", *(f"q = {k}" for k in numbers)])
+    return found
+
+
+@torch.no_grad()
+def discriminator(model: Discriminates, x: Tensor, samples: Tensor) -> Picture:
+    """D over the line or plane of the data, beside the optimal D* against the samples, with densities estimated by kernels."""
+    assert isinstance(model, Model)
+    with evaluation_mode(model):
+        return optimal_discriminator(
+            lambda points: model.discriminate(points.to(x.device)).cpu(), x.cpu(), samples.cpu()
+        )
+
+
+@torch.no_grad()
+def classification(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
+    """Confusion matrix and reliability diagram on the validation split (the test split, where there is none)."""
+    assert isinstance(model, Classifies)
+    split = dataset.validation or dataset.test
+    with rng.seeded(seed, "held out", device=model.device):
+        batches = list(in_order(split, dataset.represent, batch_size=500, device=model.device, limit=10_000))
+    with evaluation_mode(model):
+        log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
+    labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
+    return classification_charts(log_p, labels)
+
+
+def classification_charts(log_p: Tensor, labels: Tensor) -> dict[str, Picture]:
+    """From log p(y|x) (n, classes) and the true classes (n,)."""
+    confidence, predictions = log_p.exp().max(1)
+    right = predictions == labels
+    bins = reliability(confidence, right)
+    return {
+        "confusion": confusion(confusion_matrix(labels, predictions, log_p.shape[1])),
+        "reliability": reliability_diagram(
+            bins.confidence, bins.accuracy, bins.count, calibration_error(confidence, right)
+        ),
+    }
+
+
+@torch.no_grad()
+def reconstructions(model: Model, dataset: Dataset, seed: int) -> Picture:
+    """Rows of test examples, each above the row of their reconstructions."""
+    assert isinstance(model, Reconstructs)
+    x = held_out(dataset, 4 * COLUMNS if dataset.spec.is_image else POINTS, seed, model.device).x
+    with evaluation_mode(model):
+        restored = model.reconstruct(x)
+    if dataset.spec.is_image:
+        return pairs(x, restored, COLUMNS, dataset.spec)
+    return scatter({"data": x, "reconstructions": restored}, dataset.spec)

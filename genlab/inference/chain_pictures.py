@@ -1,0 +1,71 @@
+"""Pictures of chains: from data, from noise, in a part of an example, and through the levels of a hierarchy."""
+
+from collections import deque
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genlab.inference.sampling import BLOCK, film
+from genlab.inference.shown_examples import COLUMNS, POINTS
+from genlab.models.abilities import (
+    HasLevels,
+    HasMarkovChain,
+    Inpaints,
+)
+from genlab.models.base import GenerativeModel, Model
+from genlab.plots.images import Picture, grid, scatter
+
+
+@torch.no_grad()
+def inpainting(model: Inpaints, x: Tensor, fillings: int = 3) -> Tensor:
+    """For the right and for the lower half: rows of x without it, of several fillings of it, and of x; (rows * n, *shape)."""
+    rows = []
+    for axis in (-1, -2):
+        half = x.shape[axis] // 2
+        known = torch.zeros(x.shape[1:], dtype=torch.bool, device=x.device)
+        known.narrow(axis, 0, half).fill_(True)
+        rows.append(torch.where(known, x, 0.5))
+        for _ in range(fillings):
+            (filled,) = deque(model.inpaint_loop(x, known), maxlen=1)
+            rows.append(filled)
+        rows.append(x)
+    return torch.cat(rows)
+
+
+@torch.no_grad()
+def walks(model: HasMarkovChain, x: Tensor) -> Tensor:
+    """One row for each of x: x and the chain that starts from it, after 1, 2, 5, 10, ... steps; (n * COLUMNS, *shape)."""
+    at = [1, 2, 5, 10, 20, 50, 100, 200, 500][: COLUMNS - 1]
+    states = [x] + [state for i, state in enumerate(model.walk(x, at[-1], mean=True), 1) if i in at]
+    return torch.stack(states, dim=1).flatten(0, 1)
+
+
+@torch.no_grad()
+def hierarchies(model: HasLevels, rows: int = 3) -> dict[str, tuple[Tensor, list[str]]]:
+    """The part of each level: rows of samples that share the noise of some levels and differ in the rest, with captions."""
+    found = {}
+    for below, name in ((True, "levels_above_resampled"), (False, "levels_below_resampled")):
+        images, captions = [], []
+        for kept in range(1, len(model.levels)):
+            drawn = range(kept + 1, len(model.levels) + 1) if below else range(1, kept + 1)
+            for _ in range(rows):
+                images.append(model.hierarchy(COLUMNS, kept, below=below))
+                captions.append("new h" + ",".join(map(str, drawn)))
+        if images:
+            found[name] = torch.cat(images), captions
+    return found
+
+
+@torch.no_grad()
+def animation(model: Model, seed: int, frames: int = 40, **options: Any) -> list[Picture]:
+    """At most so many states of the chains that end in the first samples; empty for a family whose samples take one step."""
+    if not isinstance(model, GenerativeModel):
+        return []
+    data = model.data
+    states = film(model, BLOCK if data.is_image else POINTS, seed, frames, **options)
+    if len(states) < 3:
+        return []
+    if data.is_image:
+        return [grid(state, 8, data) for state in states]
+    return [scatter({"samples": states[-1], "states": state}, data) for state in states]

@@ -1,0 +1,233 @@
+"""All pictures of a model: those of a run while it trains, and those of `genlab sample`, by what the model can do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genlab.data.batches import Batch
+from genlab.data.dataset import Dataset
+from genlab.inference.ability_pictures import classification, discriminator, internals, principal_axes, reconstructions
+from genlab.inference.chain_pictures import hierarchies, inpainting, walks
+from genlab.inference.density_maps import landscape
+from genlab.inference.latent_pictures import (
+    axes_of,
+    interpolation,
+    interpolation_of_draws,
+    manifold,
+    predicted_classes,
+    traversal,
+)
+from genlab.inference.sampling import draw, film, sampling_options
+from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
+from genlab.models.abilities import (
+    Decodes,
+    Discriminates,
+    DrawsCodes,
+    Encodes,
+    HasFilters,
+    HasLevels,
+    HasMarkovChain,
+    HasSpectrum,
+    Inpaints,
+    Reconstructs,
+    able,
+    classifies,
+)
+from genlab.models.base import GenerativeModel, Model
+from genlab.models.latent.priors import StandardNormal
+from genlab.numerics import rng
+from genlab.plots.charts import labelled
+from genlab.plots.images import Picture, filters, grid, latent_scatter, scatter
+
+
+def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None) -> Tensor | None:
+    """What a run shows of its samples, drawn from the same noise each time; None for a family that does not sample.
+
+    For binary data (a `dataset` that stores 0 and 1) they are draws, for all other images the default of sample_loop.
+    """
+    if not isinstance(model, GenerativeModel):
+        return None
+    options = {} if dataset is None else sampling_options(model, dataset, {})
+    return draw(model, COLUMNS * COLUMNS if model.data.is_image else POINTS, seed, **options)
+
+
+@torch.no_grad()
+def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor | None) -> dict[str, Picture]:
+    """What a run shows while it trains: `samples`, fixed test examples beside their reconstructions, mistaken classes."""
+    data, found = dataset.spec, {}
+    if samples is not None:
+        if data.is_image:
+            found["samples"] = grid(samples, COLUMNS, data)
+        else:
+            test = held_out(dataset, POINTS, seed, model.device).x
+            found["samples"] = scatter({"data": test, "samples": samples}, data)
+    if isinstance(model, Reconstructs):
+        found["reconstructions"] = reconstructions(model, dataset, seed)
+    if classifies(model):
+        found |= classification(model, dataset, seed)
+    if isinstance(model, Discriminates) and samples is not None and data.dim <= 2:
+        found["discriminator"] = discriminator(model, held_out(dataset, POINTS, seed, model.device).x, samples)
+    if data.dim == 2:
+        found |= landscape(model, dataset, seed, held_out(dataset, POINTS, seed, model.device).x, samples)
+    return found | internals(model, dataset, seed)
+
+
+@dataclass
+class Portfolio:
+    """What `genlab sample` shows of a model in evaluation mode: pictures, and arrays of the same names."""
+
+    model: Model
+    dataset: Dataset | None
+    """Without a data set codes come from the model's own samples, and there are no pictures of test data."""
+    n: int
+    """Number of samples."""
+    seed: int
+    options: dict[str, Any]
+    """Arguments of the family's sample_loop."""
+    pictures: dict[str, Picture] = field(default_factory=dict)
+    arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
+    test: Batch | None = None
+    samples: Tensor | None = None
+
+    def show(self, name: str, images: Tensor, columns: int) -> None:
+        """Images (n, *shape) as a grid, and as an array."""
+        self.pictures[name] = grid(images, columns, self.model.data)
+        self.arrays[name] = images.cpu().numpy()
+
+
+def show_samples(shown: Portfolio) -> None:
+    """Samples, and for pictures the states of their chains."""
+    model, data = shown.model, shown.model.data
+    assert isinstance(model, GenerativeModel)
+    if shown.dataset is not None:
+        shown.options = sampling_options(model, shown.dataset, shown.options)
+    shown.samples = draw(model, shown.n, shown.seed, **shown.options)
+    shown.arrays["samples"] = shown.samples.numpy()
+    if data.is_image:
+        columns = COLUMNS if shown.n <= COLUMNS**2 else 2 * COLUMNS
+        shown.pictures["samples"] = grid(shown.samples[: columns**2], columns, data)  # all of them are in the array
+    else:
+        known = {} if shown.test is None else {"data": shown.test.x}
+        shown.pictures["samples"] = scatter({**known, "samples": shown.samples}, data)
+    states = film(model, COLUMNS, shown.seed, frames=COLUMNS, **shown.options)
+    if len(states) > 1 and data.is_image:
+        shown.show("chain", states.transpose(0, 1).flatten(0, 1), len(states))
+        shown.arrays["chain"] = states.numpy()
+
+
+def show_classification(shown: Portfolio) -> None:
+    if shown.dataset is not None:
+        shown.pictures |= classification(shown.model, shown.dataset, shown.seed)
+
+
+def show_reconstructions(shown: Portfolio) -> None:
+    if shown.dataset is not None:
+        shown.pictures["reconstructions"] = reconstructions(shown.model, shown.dataset, shown.seed)
+
+
+def show_principal_axes(shown: Portfolio) -> None:
+    assert isinstance(shown.model, HasSpectrum)
+    shown.pictures |= principal_axes(shown.model, shown.dataset, shown.seed)
+    shown.arrays["variances"] = shown.model.spectrum()[0].cpu().numpy()
+    if isinstance(shown.model, HasFilters) and shown.model.data.is_image:
+        shown.pictures["filters"] = filters(shown.model.filters()[: COLUMNS**2], COLUMNS, shown.model.data)
+
+
+def show_chains(shown: Portfolio) -> None:
+    """Halves of test pictures filled in, and chains that start at test pictures."""
+    model = shown.model
+    if shown.test is None or not model.data.is_image:
+        return
+    with rng.seeded(shown.seed, "chains", device=model.device):
+        found = {}
+        if isinstance(model, Inpaints):
+            found["inpainting"] = inpainting(model, shown.test.x[:COLUMNS])
+        if isinstance(model, HasMarkovChain):
+            found["chain_from_data"] = walks(model, shown.test.x[:COLUMNS])
+    for name, images in found.items():
+        shown.show(name, images, COLUMNS)
+
+
+def show_levels(shown: Portfolio) -> None:
+    model = shown.model
+    assert isinstance(model, HasLevels)
+    if not model.data.is_image:
+        return
+    with rng.seeded(shown.seed, "levels", device=model.device):
+        found = hierarchies(model)
+    for name, (images, captions) in found.items():
+        shown.show(name, images, COLUMNS)
+        shown.pictures[name] = labelled(shown.pictures[name], captions)
+
+
+def show_codes(shown: Portfolio) -> None:
+    """Lines between codes and walks along latent axes; of two dimensions the whole plane."""
+    model, test, data = shown.model, shown.test, shown.model.data
+    x = test.x if test is not None else None if shown.samples is None else shown.samples.to(model.device)
+    if x is None or not isinstance(model, Encodes) or not isinstance(model, Decodes) or not data.is_image:
+        return
+    codes = model.encode(x)
+    rows = min(8, len(codes) // 2)
+    y = predicted_classes(model, x[:rows])
+    lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS, y)
+    dimensions = axes_of(model, codes)
+    moved = traversal(model, codes[0], codes, dimensions, y=None if y is None else y[:1])
+    shown.show("interpolation", lines, COLUMNS)
+    shown.show("traversal", moved, len(moved) // len(dimensions))
+    shown.arrays["traversal_dimensions"] = np.array(dimensions)
+    if model.latent_dim == 2:
+        shown.pictures["latent"] = latent_scatter(codes, None if test is None else test.y)
+        if isinstance(model, GenerativeModel):
+            own = None if isinstance(getattr(model, "prior", None), StandardNormal) else codes
+            shown.pictures["manifold"] = grid(manifold(model, 20, model.device, own), 20, data)
+
+
+def show_drawn_codes(shown: Portfolio) -> None:
+    assert isinstance(shown.model, DrawsCodes)
+    if shown.model.data.is_image:
+        shown.show("interpolation", interpolation_of_draws(shown.model, shown.seed), COLUMNS)
+
+
+def show_discriminator(shown: Portfolio) -> None:
+    assert isinstance(shown.model, Discriminates)
+    if shown.test is not None and shown.samples is not None and shown.model.data.dim <= 2:
+        shown.pictures["discriminator"] = discriminator(shown.model, shown.test.x, shown.samples)
+
+
+def show_density_maps(shown: Portfolio) -> None:
+    if shown.dataset is not None and shown.test is not None:
+        x, samples = shown.test.x, shown.samples
+        shown.pictures |= landscape(shown.model, shown.dataset, shown.seed, x, samples, side=160, draws=50, carry=True)
+
+
+PARTS: list[tuple[Callable[[object], bool], Callable[[Portfolio], None]]] = [
+    (able(GenerativeModel), show_samples),
+    (classifies, show_classification),
+    (able(Reconstructs), show_reconstructions),
+    (able(HasSpectrum), show_principal_axes),
+    (able(Model), show_chains),
+    (able(HasLevels), show_levels),
+    (able(Encodes), show_codes),
+    (able(DrawsCodes), show_drawn_codes),
+    (able(Discriminates), show_discriminator),
+    (able(Model), show_density_maps),
+]
+"""The ability that a model must have, and what shows it."""
+
+
+@torch.no_grad()
+def portfolio(
+    model: Model, dataset: Dataset | None, n: int, seed: int, **options: Any
+) -> tuple[dict[str, Picture], dict[str, npt.NDArray[Any]]]:
+    """Everything that `genlab sample` shows of a model in evaluation mode, as pictures and as arrays of the same names."""
+    shown = Portfolio(model, dataset, n, seed, options)
+    shown.test = None if dataset is None else held_out(dataset, POINTS, seed, model.device)
+    for is_able, show in PARTS:
+        if is_able(model):
+            show(shown)
+    return shown.pictures, shown.arrays

@@ -1,0 +1,47 @@
+"""What a trainer measures of a model between two updates. The training's random stream stays as it is."""
+
+import torch
+from torch import Tensor
+
+from genlab.data.batches import in_order
+from genlab.data.dataset import Dataset, Examples
+from genlab.models.abilities import Monitors
+from genlab.models.base import Model, evaluation_mode
+from genlab.numerics import rng
+
+EVALUATION_BATCH = 500
+MONITORED = 500  # examples of each split from which the state of a model is computed
+
+
+def evaluate_split(
+    model: Model, dataset: Dataset, split: Examples, seed: int, where: torch.device
+) -> dict[str, tuple[float, float]]:
+    """Mean and standard error over the examples of `split` of everything that the family measures."""
+    collected: dict[str, list[Tensor]] = {}
+    with evaluation_mode(model), rng.seeded(seed, "evaluate", device=where):
+        for batch in in_order(split, dataset.represent, batch_size=EVALUATION_BATCH, device=where):
+            for name, values in model.evaluate(batch).items():
+                collected.setdefault(name, []).append(values.detach())
+    results = {}
+    for name, parts in collected.items():
+        values = torch.cat(parts).double() if where.type != "mps" else torch.cat(parts).cpu().double()
+        stderr = float(values.std() / len(values) ** 0.5) if len(values) > 1 else float("nan")
+        results[name] = (float(values.mean()), stderr)
+    return results
+
+
+def monitor_state(model: Model, dataset: Dataset, seed: int, where: torch.device) -> dict[str, float]:
+    """State of the model (abilities.Monitors), from the first examples of the training and the validation split.
+
+    Empty where the family has none to report.
+    """
+    if not isinstance(model, Monitors):
+        return {}
+
+    def first(split: Examples) -> Tensor:
+        return next(in_order(split, dataset.represent, batch_size=MONITORED, device=where)).x
+
+    with evaluation_mode(model), rng.seeded(seed, "monitor", device=where):
+        held_out = None if dataset.validation is None else first(dataset.validation)
+        found = model.monitor(first(dataset.train), held_out)
+    return {name: float(value) for name, value in found.items()}
