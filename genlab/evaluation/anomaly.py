@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Dataset, Examples, Raw
+from genlab.data.dataset import Dataset, RawData
+from genlab.data.examples import Examples
 from genlab.errors import GenlabError
 from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
@@ -111,7 +112,7 @@ class Detection:
     pictures: dict[str, Picture] = field(default_factory=dict)
 
 
-def of_other_data(key: str, word: str, raw: Raw, dataset: Dataset) -> Anomalies:
+def of_other_data(key: str, word: str, raw: RawData, dataset: Dataset) -> Anomalies:
     """The test split of another data set (all of it, where it has none). Raises GenlabError where it does not fit `dataset`."""
     examples = raw.train if raw.test is None else raw.test
     examples = evenly(examples, MOST)

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Dataset, Examples
+from genlab.data.dataset import Dataset
+from genlab.data.examples import Examples
 from genlab.data.truth import HasObservables
 from genlab.evaluation.entries import Entries, Entry
 from genlab.lattice.observables import ALLOWED

@@ -22,7 +22,7 @@ from genlab.evaluation.generated import LEAST, Reference, judge
 from genlab.evaluation.held_out import HeldOut, examine, likelihood_of
 from genlab.evaluation.quality_by_steps import quality_by_effort
 from genlab.evaluation.uses import Uses, put_to_use
-from genlab.inference.density_maps import landscape
+from genlab.inference.density_maps import density_and_score_maps
 from genlab.inference.partition import Annealing, Progress
 from genlab.inference.sampling import classes_asked, sampling_options
 from genlab.inference.shown_examples import POINTS
@@ -139,7 +139,9 @@ def evaluate(
     if given is None:
         shown |= evaluation_pictures.latent_geometry(model, dataset, held_out, settings.latent, settings.seed)
         x = first_examples(dataset, POINTS, settings.seed, model.device).x
-        shown |= landscape(model, dataset, settings.seed, x, samples, side=160, draws=50, carry=True)
+        shown |= density_and_score_maps(
+            model, dataset, settings.seed, x, samples, side=160, draws=50, integrate_flow=True
+        )
         entries |= costs(model, noted)
         facts["remarks"] = model.remarks() if isinstance(model, HasRemarks) else []
         if held_out.log_p is not None and held_out.classes is not None:

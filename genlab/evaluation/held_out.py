@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import Batch, in_order
-from genlab.data.dataset import Dataset, Examples
+from genlab.data.dataset import Dataset
+from genlab.data.examples import Examples
 from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
 from genlab.evaluation.diagnoses import Diagnosis
