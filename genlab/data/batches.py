@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Examples, Prefetching, Representation
+from genlab.data.examples import Examples, Prefetching
+from genlab.data.representation import Representation
 from genlab.numerics.rng import derive
 
 
