@@ -333,7 +333,13 @@ class Diffusion(GenerativeModel):
 
     def log_density(self, x: Tensor) -> Tensor:
         """log of the density that the probability-flow ODE gives to x (n, *shape) in inner units: (n,), in nats."""
-        return log_density(x, lambda x_t, gamma: self.x_hat(x_t, gamma, None, self.ema_network), self.schedule)
+
+        def x_hat(z: Tensor, gamma: Tensor) -> Tensor:
+            alpha = level(gamma, z).alpha
+            out = self.ema_network(alpha * z, network_time(gamma), None).float()
+            return estimate(self.prediction, alpha * z, gamma, out)
+
+        return log_density(x, x_hat, self.schedule)
 
     @torch.no_grad()
     def score_field(self, x: Tensor) -> Tensor:

@@ -19,14 +19,17 @@ STEPS_OF_ODE = 20
 
 
 def log_density(x: Tensor, x_hat_of: Estimate, schedule: Schedule) -> Tensor:
-    """log p(x) of x (n, *shape) in inner units, in steps of even ratio of sigma~: (n,), in nats."""
+    """log p(x) of x (n, *shape) in inner units, in steps of even ratio of sigma~: (n,), in nats.
+
+    `x_hat_of` takes x~ and its gamma (n,).
+    """
     first, last = (float(end.detach()) for end in schedule.ends())
     far = max(-first, 2 * math.log(SIGMA_MAX))  # where x~ is noise
     times = torch.linspace(first, min(last, far), STEPS_OF_ODE + 1, device=x.device) / 2  # log sigma~
 
     def velocity(z: Tensor, log_sigma: Tensor) -> Tensor:
         gamma = 2 * log_sigma.expand(len(z))
-        return z - x_hat_of(level(gamma, z).alpha * z, gamma)
+        return z - x_hat_of(z, gamma)
 
     z, divergence = integrate_with_divergence(velocity, x, times)
     alpha = level(2 * times[-1]).alpha
