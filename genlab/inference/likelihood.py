@@ -4,7 +4,7 @@ exact         log p(x) itself
 lower bound   E_q[log w] (the ELBO) and the importance-weighted bound L_k = E log (1/k) sum_i w_i with w = p(x, h)/q(h|x) and
               h ~ q(h|x) (Burda et al. 2016): L_1 = ELBO <= L_k <= L_(k+1) <= log p(x)
 estimate      unbiased or consistent, on either side of the truth: -F(x) - log Z with an estimated log Z (partition.py), or, in
-              the plane, with log Z summed over a lattice (plane.py)
+              the plane, with log Z summed over a lattice (plane_grid.py)
 
 Kinds are not comparable with each other: a bound may lie far below the likelihood that it bounds.
 """

@@ -1,6 +1,6 @@
 """Small Boltzmann machines with random parameters, what enumeration says of them, and statistics of draws from them.
 
-Energies stand here as the headers of genlab/models/boltzmann/machine.py and gibbs.py write them, without a call of the models.
+Energies stand here as models/boltzmann/machine.py and models/boltzmann/gibbs.py write them, without a call of the models.
 """
 
 import math
