@@ -10,14 +10,14 @@ from omegaconf import OmegaConf
 
 from genlab.config.schema import check
 from genlab.config.targets import locate
-from genlab.data.dataset import Raw
+from genlab.data.dataset import RawData
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError, did_you_mean
 
 FROM_PATHS = ("array", "image_folder")
 
 
-def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: str) -> Raw:
+def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: str) -> RawData:
     """The data set `word`: a name, a .npy or .npz file, or a folder of pictures, read at the size of `like`.
 
     `root` is the folder of data sets where the environment names none; `others` are words that `key` takes besides. Raises
@@ -47,7 +47,7 @@ def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: s
     return _by_name(word, root)
 
 
-def _by_name(name: str, root: str | None) -> Raw:
+def _by_name(name: str, root: str | None) -> RawData:
     text = (resources.files("genlab.conf") / "dataset" / f"{name}.yaml").read_text()
     section = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     assert isinstance(section, dict)
@@ -60,7 +60,7 @@ def _by_name(name: str, root: str | None) -> Raw:
         keys["root"] = os.environ.get("GENLAB_DATA") or root
     (own,) = check(keys, "dataset", target)
     raw = target(**own)
-    assert isinstance(raw, Raw), "a target under genlab.data reads one"
+    assert isinstance(raw, RawData), "a target under genlab.data reads one"
     return raw
 
 

@@ -1,6 +1,6 @@
 """What a data set may know of the distribution that its examples were drawn from.
 
-A source that knows hands it on as `Raw.truth`. Figures and `genlab evaluate` ask it for what they need, through one small
+A source that knows hands it on as `RawData.truth`. Figures and `genlab evaluate` ask it for what they need, through one small
 protocol for each quantity, as they ask a model for its abilities. Answers are float64 and on the CPU.
 """
 

@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from genlab.data.dataset import Dataset, Examples, Raw, Representation
+from genlab.data.dataset import Dataset, RawData
+from genlab.data.examples import Examples
 from genlab.data.named import read_named
+from genlab.data.representation import Representation
 from genlab.errors import GenlabError
 from genlab.evaluation.represented import evenly
 
@@ -35,7 +37,7 @@ class Anomalies:
         return f"class{'es' if len(classes) > 1 else ''} {', '.join(map(str, classes))}"
 
 
-def of_other_data(key: str, word: str, raw: Raw, dataset: Dataset) -> Anomalies:
+def of_other_data(key: str, word: str, raw: RawData, dataset: Dataset) -> Anomalies:
     """The test split of another data set (all of it, where it has none). Raises GenlabError where it does not fit `dataset`."""
     examples = raw.train if raw.test is None else raw.test
     examples = evenly(examples, MOST)

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Dataset, Examples
+from genlab.data.dataset import Dataset
+from genlab.data.examples import Examples
 
 MOST = 20_000  # training examples that are read where the data do not lie in memory
 

@@ -7,7 +7,7 @@ from genlab.evaluation.code_maps import project
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.inference.ability_pictures import principal_axes, reconstructions
-from genlab.inference.density_maps import landscape
+from genlab.inference.density_maps import density_and_score_maps
 from genlab.inference.latent_pictures import (
     axes_of,
     interpolation,
@@ -53,4 +53,6 @@ def density_map(context: EvaluationContext, findings: Findings) -> None:
     model, dataset, seed = context.model, context.dataset, context.settings.seed
     x = held_out(dataset, POINTS, seed, model.device).x
     samples: Tensor | None = context.samples if isinstance(model, GenerativeModel) else None
-    findings.pictures |= landscape(model, dataset, seed, x, samples, side=160, draws=50, carry=True)
+    findings.pictures |= density_and_score_maps(
+        model, dataset, seed, x, samples, side=160, draws=50, integrate_flow=True
+    )

@@ -7,7 +7,8 @@ model without this condition generates a mixture, of which there are means but n
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Dataset, Examples
+from genlab.data.dataset import Dataset
+from genlab.data.examples import Examples
 from genlab.data.truth import HasObservables
 from genlab.evaluation.entries import Entry
 from genlab.evaluation.evaluation_context import EvaluationContext

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import Batch, in_order
-from genlab.data.dataset import Examples, Representation
+from genlab.data.examples import Examples
+from genlab.data.representation import Representation
 from genlab.numerics.rng import seeded
 
 BATCH = 500

@@ -15,8 +15,9 @@ import torch
 
 from genlab.config.schema import check
 from genlab.config.targets import locate
-from genlab.data.dataset import Dataset, prepare
+from genlab.data.dataset import Dataset
 from genlab.data.spec import DataSpec
+from genlab.data.splits import prepare
 from genlab.errors import GenlabError, did_you_mean
 from genlab.models.base import Model
 from genlab.numerics.rng import derive

@@ -1,4 +1,7 @@
-"""Pictures of one ability of a model each: reconstructions, classification, principal axes, the discriminator, hidden units."""
+"""Pictures of one ability of a model each: reconstructions, classes, principal axes, discriminator, hidden units.
+
+Each function takes a model and the data set of its run; `seed` fixes the random numbers that the representation of data needs.
+"""
 
 import torch
 from torch import Tensor
@@ -24,7 +27,7 @@ from genlab.plots.images import Picture, filters, grid, matrix, pairs, scatter
 
 @torch.no_grad()
 def internals(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
-    """Persistent chains, the filters of the hidden units, and their activations by test examples."""
+    """The states that a model trains with: persistent chains, filters of hidden units, their activations, principal axes."""
     found: dict[str, Picture] = {}
     data = dataset.spec
     with evaluation_mode(model):
@@ -59,7 +62,10 @@ def principal_axes(model: Model, dataset: Dataset | None, seed: int) -> dict[str
 
 @torch.no_grad()
 def discriminator(model: Discriminates, x: Tensor, samples: Tensor) -> Picture:
-    """D over the line or plane of the data, beside the optimal D* against the samples, with densities estimated by kernels."""
+    """D over the line or plane of the data x (n, d), d = 1 or 2, beside the optimal D* against `samples` (m, d).
+
+    The densities in D* are kernel estimates.
+    """
     assert isinstance(model, Model)
     with evaluation_mode(model):
         return optimal_discriminator(
@@ -81,7 +87,7 @@ def classification(model: Model, dataset: Dataset, seed: int) -> dict[str, Pictu
 
 
 def classification_charts(log_p: Tensor, labels: Tensor) -> dict[str, Picture]:
-    """From log p(y|x) (n, classes) and the true classes (n,)."""
+    """Confusion matrix and reliability diagram, from log p(y|x) (n, classes) and the true classes (n,)."""
     confidence, predictions = log_p.exp().max(1)
     right = predictions == labels
     bins = reliability(confidence, right)

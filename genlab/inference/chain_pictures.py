@@ -8,18 +8,17 @@ from torch import Tensor
 
 from genlab.inference.sampling import BLOCK, film
 from genlab.inference.shown_examples import COLUMNS, POINTS
-from genlab.models.abilities import (
-    HasLevels,
-    HasMarkovChain,
-    Inpaints,
-)
+from genlab.models.abilities import HasLevels, HasMarkovChain, Inpaints
 from genlab.models.base import GenerativeModel, Model
 from genlab.plots.images import Picture, grid, scatter
 
 
 @torch.no_grad()
 def inpainting(model: Inpaints, x: Tensor, fillings: int = 3) -> Tensor:
-    """For the right and for the lower half: rows of x without it, of several fillings of it, and of x; (rows * n, *shape)."""
+    """Images x (n, *shape) whose right half, then lower half is filled in: (rows * n, *shape).
+
+    For each half there is a row of x without it, `fillings` rows with the half drawn anew, and a row of x.
+    """
     rows = []
     for axis in (-1, -2):
         half = x.shape[axis] // 2
@@ -35,7 +34,7 @@ def inpainting(model: Inpaints, x: Tensor, fillings: int = 3) -> Tensor:
 
 @torch.no_grad()
 def walks(model: HasMarkovChain, x: Tensor) -> Tensor:
-    """One row for each of x: x and the chain that starts from it, after 1, 2, 5, 10, ... steps; (n * COLUMNS, *shape)."""
+    """One row for each of x (n, *shape): x and its Markov chain after 1, 2, 5, 10, ... steps; (n * COLUMNS, *shape)."""
     at = [1, 2, 5, 10, 20, 50, 100, 200, 500][: COLUMNS - 1]
     states = [x] + [state for i, state in enumerate(model.walk(x, at[-1], mean=True), 1) if i in at]
     return torch.stack(states, dim=1).flatten(0, 1)
@@ -43,7 +42,10 @@ def walks(model: HasMarkovChain, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def hierarchies(model: HasLevels, rows: int = 3) -> dict[str, tuple[Tensor, list[str]]]:
-    """The part of each level: rows of samples that share the noise of some levels and differ in the rest, with captions."""
+    """What each level decides: rows of samples that share the noise of some levels and differ in the rest.
+
+    By name: images (n, *shape), COLUMNS a row, and a caption for each row. `rows` is the number of rows for each set of levels.
+    """
     found = {}
     for below, name in ((True, "levels_above_resampled"), (False, "levels_below_resampled")):
         images, captions = [], []
@@ -59,7 +61,10 @@ def hierarchies(model: HasLevels, rows: int = 3) -> dict[str, tuple[Tensor, list
 
 @torch.no_grad()
 def animation(model: Model, seed: int, frames: int = 40, **options: Any) -> list[Picture]:
-    """At most so many states of the chains that end in the first samples; empty for a family whose samples take one step."""
+    """At most `frames` pictures of the chains that end in the first samples; none for a family that samples in one step.
+
+    `options` are keyword arguments of the family's sample_loop.
+    """
     if not isinstance(model, GenerativeModel):
         return []
     data = model.data

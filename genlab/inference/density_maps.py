@@ -22,14 +22,14 @@ from genlab.numerics import rng
 from genlab.plots.images import Picture
 from genlab.plots.plane_panels import Panel, panels
 
-SIDE_OF_Z = 512  # at most, of the lattice on which an energy is normalised for a picture
-SIDE_OF_FLOW = 80
-ARROWS = 17  # a side
-MARGIN = 0.1
-MOST_POINTS = 2000
+SIDE_OF_Z = 512  # points a side of the finest grid on which an energy is normalised for a picture
+SIDE_OF_FLOW = 80  # points a side of the grid of a flow's density
+ARROWS = 17  # arrows a side
+MARGIN = 0.1  # at each side, as a share of the range of the examples
+MOST_POINTS = 2000  # examples or samples in a panel
 
 
-def landscape(
+def density_and_score_maps(
     model: Model,
     dataset: Dataset,
     seed: int,
@@ -37,12 +37,13 @@ def landscape(
     samples: Tensor | None,
     side: int = 96,
     draws: int = 10,
-    carry: bool = False,
+    integrate_flow: bool = False,
 ) -> dict[str, Picture]:
-    """`density` and `score` of a model of the plane; x are test examples (n, 2). Nothing for data of other shapes.
+    """The pictures `density` and `score` of a model of the plane; nothing for data of other shapes.
 
-    `side` is the number of points along each side of the lattice, `draws` that of h for each of them, where a bound is drawn.
-    With `carry` a model that is a flow has its density integrated, which takes seconds.
+    `x` are test examples (n, 2), `samples` samples of the model (m, 2). `side` is the number of points along each side of the
+    grid. Where log p(x) has only a bound, `draws` is the number of draws of h for each point. With `integrate_flow` the density
+    of a probability flow is integrated, which takes seconds; else it is not shown.
     """
     if not is_plane(dataset.spec):
         return {}
@@ -50,23 +51,23 @@ def landscape(
     box = _around(x.cpu().double())
     with evaluation_mode(model), rng.seeded(seed, "landscape", device=model.device):
         if isinstance(model, HasProbabilityFlow):
-            learned = flow_density(model, grid_over(box, SIDE_OF_FLOW, SIDE_OF_FLOW)[0]) if carry else None
+            learned = flow_density(model, grid_over(box, SIDE_OF_FLOW, SIDE_OF_FLOW)[0]) if integrate_flow else None
         else:
             learned = log_density(model, grid_over(box, side, side)[0], draws)
         places = grid_over(box, ARROWS, ARROWS)[0]
-        slopes = score(model, places)
+        learned_score = score(model, places)
     known = None if truth is None else _true_density(dataset.truth, box, side)
     found = {"density": _densities(dataset.truth, known, learned, box, x.cpu()[:MOST_POINTS], samples)}
-    if slopes is not None:
+    if learned_score is not None:
         shown = [] if truth is None else [Panel("true score", arrows=(places, true_score(truth, places)))]
-        shown.append(Panel("score of the model", arrows=(places, slopes)))
+        shown.append(Panel("score of the model", arrows=(places, learned_score)))
         shown = [replace(one, contours=known) for one in shown]
         found["score"] = panels(shown, box, 1.0)
     return found
 
 
 def _around(x: Tensor) -> Rectangle:
-    """The box of points (n, 2) with a margin."""
+    """The smallest rectangle that holds the points (n, 2), with a margin."""
     low, high = x.amin(0), x.amax(0)
     low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
@@ -80,6 +81,7 @@ def _densities(
     x: Tensor,
     samples: Tensor | None,
 ) -> Picture:
+    """The true density (or the data), the model's and samples, side by side, with the colours of the true density."""
     shown, top = [], 0.0
     if known is None:
         shown.append(Panel("data", points=x))
@@ -101,7 +103,7 @@ def _densities(
 
 @torch.no_grad()
 def log_density(model: Model, points: Tensor, draws: int = 10) -> tuple[Tensor, str] | None:
-    """log p of a model of the plane at points (n, 2), float64 and on the CPU, and how it was found; None where it has none."""
+    """log p of a model of the plane at points (n, 2), as float64 (n,) on the CPU, and its kind; None where it is unknown."""
     if isinstance(model, HasLogProb):
         return in_blocks(model.log_prob, points, model.device), "log p(x) exact"
     if isinstance(model, HasFreeEnergy):
@@ -115,7 +117,7 @@ def log_density(model: Model, points: Tensor, draws: int = 10) -> tuple[Tensor, 
 
 @torch.no_grad()
 def flow_density(model: HasProbabilityFlow, points: Tensor) -> tuple[Tensor, str] | None:
-    """The same for a model whose log p(x) takes the integration of a differential equation."""
+    """The same for a model whose log p(x) is the integral of a differential equation."""
     assert isinstance(model, Model)
 
     def log_prob(x: Tensor) -> Tensor:
@@ -127,7 +129,7 @@ def flow_density(model: HasProbabilityFlow, points: Tensor) -> tuple[Tensor, str
 
 
 def score(model: Model, points: Tensor) -> Tensor | None:
-    """d log p/dx of a model at points (n, 2), float64 and on the CPU; None where it knows none and no slope can be taken."""
+    """d log p/dx of a model at points (n, 2), as float64 (n, 2) on the CPU; None where log p has no gradient."""
     x = points.float().to(model.device)
     if isinstance(model, HasScore):
         with torch.no_grad():
@@ -139,22 +141,22 @@ def score(model: Model, points: Tensor) -> Tensor | None:
         log_p = model.log_prob(x) if isinstance(model, HasLogProb) else -model.free_energy(x)
         if not log_p.requires_grad:  # the family takes no gradients there
             return None
-        (slope,) = torch.autograd.grad(log_p.sum(), x)
-    return slope.cpu().double()
+        (gradient,) = torch.autograd.grad(log_p.sum(), x)
+    return gradient.cpu().double()
 
 
 def true_score(truth: KnowsPlane, points: Tensor) -> Tensor:
-    """d log p/dx of the data at points (n, 2), by central differences; 0 where p is."""
+    """d log p/dx of the data at points (n, 2), by central differences, (n, 2); 0 where p is 0."""
     step = 1e-4
-    slopes = []
+    components = []
     for axis in torch.eye(2, dtype=torch.float64):
         ahead, behind = truth.log_prob(points + step * axis), truth.log_prob(points - step * axis)
-        slopes.append(((ahead - behind) / (2 * step)).nan_to_num(0.0, 0.0, 0.0))
-    return torch.stack(slopes, 1)
+        components.append(((ahead - behind) / (2 * step)).nan_to_num(0.0, 0.0, 0.0))
+    return torch.stack(components, 1)
 
 
 @lru_cache(maxsize=4)
 def _true_density(truth: object, box: Rectangle, side: int) -> Tensor:
-    """Over the lattice of a picture, (side, side). Asked for at each set of pictures of a training."""
+    """p over the grid of a picture, (side, side). It is kept, since each set of pictures of a training needs it."""
     assert isinstance(truth, KnowsPlane)
     return truth.log_prob(grid_over(box, side, side)[0]).exp().view(side, side)

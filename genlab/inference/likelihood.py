@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import Batch
-from genlab.data.dataset import Representation
+from genlab.data.representation import Representation
 from genlab.data.spec import DataSpec
 from genlab.inference.partition import Annealing, LogZ, Progress, ais, exact_log_z, reverse_ais
 from genlab.inference.plane_grid import grid_log_z, is_plane

@@ -16,7 +16,7 @@ from genlab.data.spec import DataSpec
 from genlab.models.abilities import HasFreeEnergy
 from genlab.models.base import Model
 
-AT_ONCE = 2**14  # points
+BLOCK = 2**14  # points evaluated at a time
 COARSEST, FINEST = 128, 1024  # points a side
 CONVERGED = 1e-3  # nats
 
@@ -35,6 +35,7 @@ class GridZ:
 
 
 def is_plane(data: DataSpec) -> bool:
+    """Whether the data are points of a plane: two real components."""
     return data.shape == (2,) and data.support == "real"
 
 
@@ -72,4 +73,4 @@ def grid_log_z(model: HasFreeEnergy, finest: int = FINEST) -> GridZ:
 
 def in_blocks(function: Callable[[Tensor], Tensor], points: Tensor, device: torch.device) -> Tensor:
     """`function` of points (n, 2) in float32 on `device`, a few at a time: float64, on the CPU."""
-    return torch.cat([function(part.float().to(device)).cpu().double() for part in points.split(AT_ONCE)])
+    return torch.cat([function(part.float().to(device)).cpu().double() for part in points.split(BLOCK)])

@@ -13,7 +13,7 @@ from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.inference.ability_pictures import classification, discriminator, internals, principal_axes, reconstructions
 from genlab.inference.chain_pictures import hierarchies, inpainting, walks
-from genlab.inference.density_maps import landscape
+from genlab.inference.density_maps import density_and_score_maps
 from genlab.inference.latent_pictures import (
     axes_of,
     interpolation,
@@ -46,7 +46,7 @@ from genlab.plots.images import Picture, filters, grid, latent_scatter, scatter
 
 
 def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None) -> Tensor | None:
-    """What a run shows of its samples, drawn from the same noise each time; None for a family that does not sample.
+    """Samples that a run shows, drawn from the same noise each time, (n, *shape); None for a family that does not sample.
 
     For binary data (a `dataset` that stores 0 and 1) they are draws, for all other images the default of sample_loop.
     """
@@ -58,7 +58,7 @@ def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None) -> Te
 
 @torch.no_grad()
 def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor | None) -> dict[str, Picture]:
-    """What a run shows while it trains: `samples`, fixed test examples beside their reconstructions, mistaken classes."""
+    """Pictures of a run while it trains, by name: `samples` (n, *shape), and what the model's abilities show of test examples."""
     data, found = dataset.spec, {}
     if samples is not None:
         if data.is_image:
@@ -73,17 +73,17 @@ def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor
     if isinstance(model, Discriminates) and samples is not None and data.dim <= 2:
         found["discriminator"] = discriminator(model, held_out(dataset, POINTS, seed, model.device).x, samples)
     if data.dim == 2:
-        found |= landscape(model, dataset, seed, held_out(dataset, POINTS, seed, model.device).x, samples)
+        found |= density_and_score_maps(model, dataset, seed, held_out(dataset, POINTS, seed, model.device).x, samples)
     return found | internals(model, dataset, seed)
 
 
 @dataclass
 class Portfolio:
-    """What `genlab sample` shows of a model in evaluation mode: pictures, and arrays of the same names."""
+    """The pictures that `genlab sample` shows of a model in evaluation mode, and arrays of the same names."""
 
     model: Model
     dataset: Dataset | None
-    """Without a data set codes come from the model's own samples, and there are no pictures of test data."""
+    """None where it is not at hand: then codes come from the model's own samples, and there are no pictures of test data."""
     n: int
     """Number of samples."""
     seed: int
@@ -92,7 +92,9 @@ class Portfolio:
     pictures: dict[str, Picture] = field(default_factory=dict)
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     test: Batch | None = None
+    """The first POINTS test examples; None without a data set."""
     samples: Tensor | None = None
+    """Samples (n, *shape), once `show_samples` has drawn them."""
 
     def show(self, name: str, images: Tensor, columns: int) -> None:
         """Images (n, *shape) as a grid, and as an array."""
@@ -121,16 +123,19 @@ def show_samples(shown: Portfolio) -> None:
 
 
 def show_classification(shown: Portfolio) -> None:
+    """Confusion matrix and reliability diagram."""
     if shown.dataset is not None:
         shown.pictures |= classification(shown.model, shown.dataset, shown.seed)
 
 
 def show_reconstructions(shown: Portfolio) -> None:
+    """Test examples with their reconstructions."""
     if shown.dataset is not None:
         shown.pictures["reconstructions"] = reconstructions(shown.model, shown.dataset, shown.seed)
 
 
 def show_principal_axes(shown: Portfolio) -> None:
+    """Spectrum, reconstructions by number of axes, and the axes as images."""
     assert isinstance(shown.model, HasSpectrum)
     shown.pictures |= principal_axes(shown.model, shown.dataset, shown.seed)
     shown.arrays["variances"] = shown.model.spectrum()[0].cpu().numpy()
@@ -139,7 +144,7 @@ def show_principal_axes(shown: Portfolio) -> None:
 
 
 def show_chains(shown: Portfolio) -> None:
-    """Halves of test pictures filled in, and chains that start at test pictures."""
+    """Test images of which one half is filled in, and chains that start at test images."""
     model = shown.model
     if shown.test is None or not model.data.is_image:
         return
@@ -154,6 +159,7 @@ def show_chains(shown: Portfolio) -> None:
 
 
 def show_levels(shown: Portfolio) -> None:
+    """Samples that share the noise of some levels of a hierarchy."""
     model = shown.model
     assert isinstance(model, HasLevels)
     if not model.data.is_image:
@@ -166,7 +172,7 @@ def show_levels(shown: Portfolio) -> None:
 
 
 def show_codes(shown: Portfolio) -> None:
-    """Lines between codes and walks along latent axes; of two dimensions the whole plane."""
+    """Images: lines between codes and traversals of latent axes; of two dimensions the whole plane too."""
     model, test, data = shown.model, shown.test, shown.model.data
     x = test.x if test is not None else None if shown.samples is None else shown.samples.to(model.device)
     if x is None or not isinstance(model, Encodes) or not isinstance(model, Decodes) or not data.is_image:
@@ -188,21 +194,32 @@ def show_codes(shown: Portfolio) -> None:
 
 
 def show_drawn_codes(shown: Portfolio) -> None:
+    """Images: lines between codes drawn from p(h)."""
     assert isinstance(shown.model, DrawsCodes)
     if shown.model.data.is_image:
         shown.show("interpolation", interpolation_of_draws(shown.model, shown.seed), COLUMNS)
 
 
 def show_discriminator(shown: Portfolio) -> None:
+    """Data of one or two components: D beside the optimal D*."""
     assert isinstance(shown.model, Discriminates)
     if shown.test is not None and shown.samples is not None and shown.model.data.dim <= 2:
         shown.pictures["discriminator"] = discriminator(shown.model, shown.test.x, shown.samples)
 
 
 def show_density_maps(shown: Portfolio) -> None:
+    """Data of two components: density and score."""
     if shown.dataset is not None and shown.test is not None:
-        x, samples = shown.test.x, shown.samples
-        shown.pictures |= landscape(shown.model, shown.dataset, shown.seed, x, samples, side=160, draws=50, carry=True)
+        shown.pictures |= density_and_score_maps(
+            shown.model,
+            shown.dataset,
+            shown.seed,
+            shown.test.x,
+            shown.samples,
+            side=160,
+            draws=50,
+            integrate_flow=True,
+        )
 
 
 PARTS: list[tuple[Callable[[object], bool], Callable[[Portfolio], None]]] = [
@@ -217,14 +234,17 @@ PARTS: list[tuple[Callable[[object], bool], Callable[[Portfolio], None]]] = [
     (able(Discriminates), show_discriminator),
     (able(Model), show_density_maps),
 ]
-"""The ability that a model must have, and what shows it."""
+"""The ability that a model needs, and the function that shows it. Pictures come in this order."""
 
 
 @torch.no_grad()
 def portfolio(
     model: Model, dataset: Dataset | None, n: int, seed: int, **options: Any
 ) -> tuple[dict[str, Picture], dict[str, npt.NDArray[Any]]]:
-    """Everything that `genlab sample` shows of a model in evaluation mode, as pictures and as arrays of the same names."""
+    """Pictures by name, and arrays of the same names: everything that `genlab sample` shows of a model in evaluation mode.
+
+    `n` is the number of samples, `options` are keyword arguments of the family's sample_loop. The arrays hold all n samples.
+    """
     shown = Portfolio(model, dataset, n, seed, options)
     shown.test = None if dataset is None else held_out(dataset, POINTS, seed, model.device)
     for is_able, show in PARTS:

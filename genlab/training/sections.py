@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from genlab.config.types import Count
-from genlab.data.dataset import Binarize
+from genlab.data.representation import Binarize
 from genlab.errors import GenlabError
 from genlab.optimizers.algorithms import Betas
 from genlab.optimizers.recipe import Schedule

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from genlab.config.schema import differing_keys
 from genlab.data.batches import Batches
-from genlab.data.dataset import Dataset, Examples
+from genlab.data.dataset import Dataset
+from genlab.data.examples import Examples
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
 from genlab.inference import portfolio

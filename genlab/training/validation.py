@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import in_order
-from genlab.data.dataset import Dataset, Examples
+from genlab.data.dataset import Dataset
+from genlab.data.examples import Examples
 from genlab.models.abilities import Monitors
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng

@@ -7,8 +7,11 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import Batches, in_order
-from genlab.data.dataset import Examples, Raw, Representation, prepare
+from genlab.data.dataset import RawData
+from genlab.data.examples import Examples
+from genlab.data.representation import Representation
 from genlab.data.sources.digits import digits
+from genlab.data.splits import prepare
 from genlab.errors import GenlabError
 from tests.helpers.support import tensor
 
@@ -93,10 +96,10 @@ def test_dequantisation_fills_each_grey_level_uniformly() -> None:
     assert bool(((within.mean(0) - 0.5).abs() < SIGMAS / (12 * n) ** 0.5).all()), "mean of n U[0,1): sd 1/sqrt(12 n)"
 
 
-def identified(n: int, test: bool = False) -> Raw:
+def identified(n: int, test: bool = False) -> RawData:
     """Examples that are known by their label."""
     whole = Examples(torch.arange(n, dtype=torch.uint8).expand(1, 2, 2, n).permute(3, 0, 1, 2), torch.arange(n))
-    return Raw("toy", whole, whole.subset(torch.arange(3)) if test else None, levels=256, num_classes=n)
+    return RawData("toy", whole, whole.subset(torch.arange(3)) if test else None, levels=256, num_classes=n)
 
 
 @pytest.mark.parametrize(
@@ -162,10 +165,10 @@ def test_the_specification_has_the_moments_that_models_see(binarize: Any, dequan
 def test_the_specification_of_vectors_and_bits() -> None:
     x = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) * 0.01 + 1000
     spec = prepare(
-        Raw("points", Examples(x, None), None, None, None), binarize="none", dequantize=False, validation=0, test=2
+        RawData("points", Examples(x, None), None, None, None), binarize="none", dequantize=False, validation=0, test=2
     ).spec
     assert (spec.support, spec.levels, spec.num_classes, spec.shape) == ("real", None, None, (2,))
     assert spec.std.tolist() == pytest.approx([0.01, 0.01], rel=0.2)
     bits = Examples((torch.rand(500, 4, generator=torch.Generator().manual_seed(0)) < 0.5).to(torch.uint8), None)
-    spec = prepare(Raw("bits", bits, None, 2, None), binarize="none", dequantize=False, validation=0, test=2).spec
+    spec = prepare(RawData("bits", bits, None, 2, None), binarize="none", dequantize=False, validation=0, test=2).spec
     assert (spec.support, spec.levels) == ("binary", None)

@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from genlab.data.batches import Batches
-from genlab.data.dataset import Raw, prepare
+from genlab.data.dataset import RawData
 from genlab.data.sources.image_folder import Pictures, decode, image_folder
+from genlab.data.splits import prepare
 from genlab.errors import GenlabError
 from tests.helpers.support import tensor
 
@@ -27,7 +28,7 @@ def paint(path: Path, colour: Any = "red", size: tuple[int, int] = (40, 30), mod
     return path
 
 
-def load(path: Path, size: int = 8, channels: Any = 3, memory_limit_gb: float = 2.0) -> Raw:
+def load(path: Path, size: int = 8, channels: Any = 3, memory_limit_gb: float = 2.0) -> RawData:
     return image_folder(path=str(path), size=size, channels=channels, memory_limit_gb=memory_limit_gb)
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from genlab.data.dataset import Raw, prepare
+from genlab.data.dataset import RawData
 from genlab.data.download import DownloadError, data_root
 from genlab.data.sources import mnist as mnist_module
 from genlab.data.sources.array import array as array_of
@@ -26,6 +26,7 @@ from genlab.data.sources.digits import digits
 from genlab.data.sources.idx import read_idx
 from genlab.data.sources.mnist import FILES, emnist, fashion_mnist, kmnist, mnist
 from genlab.data.sources.svhn import svhn
+from genlab.data.splits import prepare
 from genlab.errors import GenlabError
 from tests.helpers.support import tensor
 
@@ -34,7 +35,7 @@ torch.set_num_threads(1)
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "dataset").glob("*.yaml"))
-LOADERS: dict[str, Callable[..., Raw]] = {"mnist": mnist, "fashion_mnist": fashion_mnist, "kmnist": kmnist}
+LOADERS: dict[str, Callable[..., RawData]] = {"mnist": mnist, "fashion_mnist": fashion_mnist, "kmnist": kmnist}
 REAL_MNIST = Path(os.environ.get("GENLAB_DATA") or "/nowhere")
 array = partial(array_of, observables=None, temperature=None)
 SIGMAS = 5  # a correct program exceeds it once in 1.7 million draws; the seeds below are fixed all the same

@@ -13,8 +13,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torch import Tensor
 
 from genlab.data.batches import Batch
-from genlab.data.dataset import Dataset, Examples, Raw, prepare
+from genlab.data.dataset import Dataset, RawData
+from genlab.data.examples import Examples
 from genlab.data.sources.digits import digits
+from genlab.data.splits import prepare
 from genlab.errors import GenlabError
 from genlab.evaluation.anomalous_data import Anomalies, of_excluded, of_other_data
 from genlab.evaluation.anomaly import anomaly_detection, odds_against
@@ -123,7 +125,7 @@ def test_excluded_classes_are_in_no_split_and_all_the_anomalies(official: bool) 
     if official:
         assert raw.train.y is not None
         half = torch.arange(900)
-        raw = Raw(raw.name, raw.train.subset(half + 897), raw.train.subset(half), raw.levels, raw.num_classes)
+        raw = RawData(raw.name, raw.train.subset(half + 897), raw.train.subset(half), raw.levels, raw.num_classes)
     test = None if official else 0.2
     dataset = prepare(raw, binarize="none", dequantize=False, validation=0.1, test=test, exclude=[4, 7])
     held_out = raw.train if raw.test is None else raw.test
@@ -204,7 +206,7 @@ def shifted(by: float) -> tuple[Dataset, Anomalies]:
     dataset = dataset_of(torch.randn(4000, 3, generator=generator))
     strange = torch.randn(1000, 3, generator=generator) * torch.tensor([1.0, 1.0, 1.0]) + torch.tensor([by, 0.0, 0.0])
     return dataset, of_other_data(
-        "anomaly", "shifted", Raw("shifted", Examples(strange, None), None, None, None), dataset
+        "anomaly", "shifted", RawData("shifted", Examples(strange, None), None, None, None), dataset
     )
 
 
@@ -273,15 +275,15 @@ def test_a_score_that_is_not_finite_is_named_and_left_out() -> None:
 def test_sets_that_do_not_fit_are_refused(raw: Tensor, words: str) -> None:
     dataset, _ = shifted(1.0)
     with pytest.raises(GenlabError, match=words):
-        of_other_data("anomaly", "other", Raw("other", Examples(raw, None), None, None, None), dataset)
+        of_other_data("anomaly", "other", RawData("other", Examples(raw, None), None, None, None), dataset)
 
 
 def test_values_that_a_model_of_binary_or_grey_data_cannot_see_are_refused() -> None:
     grey = small_data("grey")
-    wide = Raw("wide", Examples(3 * torch.rand(20, 1, 8, 8), None), None, None, None)
+    wide = RawData("wide", Examples(3 * torch.rand(20, 1, 8, 8), None), None, None, None)
     with pytest.raises(GenlabError, match=r"values lie in \[.*rescale"):
         of_other_data("anomaly", "wide", wide, grey)
-    spins = Raw("grey", Examples(torch.rand(20, 6), None), None, None, None)
+    spins = RawData("grey", Examples(torch.rand(20, 6), None), None, None, None)
     with pytest.raises(GenlabError, match="its values are grey"):
         of_other_data("anomaly", "grey", spins, small_data("spins"))
     with pytest.raises(GenlabError, match=r"dataset.exclude=\[CLASS\]"):

@@ -16,7 +16,7 @@ from genlab.data.sources.toy2d import NOISE, density_of, toy2d
 from genlab.errors import GenlabError
 from genlab.evaluation.evaluation import evaluate
 from genlab.evaluation.evaluation_context import Settings
-from genlab.inference.density_maps import landscape, log_density, score, true_score
+from genlab.inference.density_maps import density_and_score_maps, log_density, score, true_score
 from genlab.inference.likelihood import log_likelihoods, most_integrated
 from genlab.inference.partition import exact_log_z
 from genlab.inference.plane_grid import box_of, grid_log_z
@@ -204,7 +204,7 @@ def test_every_family_for_real_data_is_shown_beside_the_truth(name: str) -> None
     model = make_model(config, dataset.spec)
     samples = draw(model, 64, 0) if isinstance(model, GenerativeModel) else None
     x = dataset.test.take(torch.arange(100))
-    found = landscape(model, dataset, 0, x, samples, side=24, draws=2)
+    found = density_and_score_maps(model, dataset, 0, x, samples, side=24, draws=2)
     assert found["density"].std() > 5
     learned = log_density(model.eval(), torch.zeros(3, 2, dtype=torch.float64))
     assert learned is None or bool(learned[0].isfinite().all())

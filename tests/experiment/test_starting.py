@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import in_order
-from genlab.data.dataset import Dataset, Examples, Raw, prepare
+from genlab.data.dataset import Dataset, RawData
+from genlab.data.examples import Examples
 from genlab.data.labels import UNLABELLED, keep_labels
 from genlab.data.sources.digits import digits
+from genlab.data.splits import prepare
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
 from genlab.experiment.opening import open_run
@@ -154,7 +156,7 @@ def test_numbers_of_labels_that_do_not_fit_are_refused(n: int, message: str) -> 
 
 
 def test_labels_are_not_to_be_had_where_there_are_none() -> None:
-    raw = Raw("points", Examples(torch.randn(50, 2), None), None, None, None)
+    raw = RawData("points", Examples(torch.randn(50, 2), None), None, None, None)
     with pytest.raises(GenlabError, match=r"dataset.labelled=10: points has no labels; set dataset.labelled=null"):
         prepare(raw, binarize="none", dequantize=False, validation=0, test=10, labelled=10)
 

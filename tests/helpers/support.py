@@ -15,8 +15,10 @@ from torch import Tensor
 from genlab.commands.list import names
 from genlab.commands.resolvers import register
 from genlab.config.schema import plain
-from genlab.data.dataset import Dataset, Examples, Raw, prepare
+from genlab.data.dataset import Dataset, RawData
+from genlab.data.examples import Examples
 from genlab.data.spec import DataSpec
+from genlab.data.splits import prepare
 from genlab.experiment.experiment import Experiment
 from genlab.inference.partition import Annealing
 from genlab.models.base import Model
@@ -63,7 +65,7 @@ def dataset_of(
     classes: int | None = None,
     y: Tensor | None = None,
 ) -> Dataset:
-    raw = Raw("test", Examples(x, y), None, levels, classes)
+    raw = RawData("test", Examples(x, y), None, levels, classes)
     return prepare(raw, binarize=binarize, dequantize=dequantize, validation=0.1, test=0.2)  # type: ignore[arg-type]
 
 

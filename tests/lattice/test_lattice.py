@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Dataset, Examples, Raw, prepare
+from genlab.data.dataset import Dataset, RawData
+from genlab.data.examples import Examples
 from genlab.data.sources.array import Configurations, array
 from genlab.data.sources.ising import Ising, ising
+from genlab.data.splits import prepare
 from genlab.errors import GenlabError
 from genlab.evaluation.entries import Entry
 from genlab.evaluation.evaluation import evaluate
@@ -206,7 +208,7 @@ def test_mistakes_of_the_lattice_are_named(tmp_path: Path, capsys: pytest.Captur
 
 def dataset_of(x: Tensor, truth: object, y: Tensor | None = None) -> Dataset:
     classes = None if y is None else int(y.max()) + 1
-    raw = Raw("ising", Examples(x, y), None, 2, classes, truth)
+    raw = RawData("ising", Examples(x, y), None, 2, classes, truth)
     return prepare(raw, binarize="none", dequantize=False, validation=0.1, test=0.3)
 
 

@@ -29,7 +29,8 @@ from pydantic import Field
 from torch import Tensor
 
 from genlab.config.types import Positive
-from genlab.data.dataset import Examples, Raw
+from genlab.data.dataset import RawData
+from genlab.data.examples import Examples
 from genlab.errors import GenlabError, did_you_mean
 from genlab.lattice.observables import ALLOWED
 
@@ -64,7 +65,7 @@ def array(
     labels: str | None,
     observables: Annotated[list[str], Field(min_length=1)] | None,
     temperature: Positive | None,
-) -> Raw:
+) -> RawData:
     """The examples in the .npy or .npz file `path`; `labels` names a file of labels, where `path` holds none.
 
     `observables` are measured of samples of lattice configurations; `temperature` is that of the configurations.
@@ -99,7 +100,7 @@ def array(
             )
         test = Examples(x_test, _labels(parts["y_test"], len(x_test), where) if "y_test" in parts else None)
     truth = _lattice(observables, temperature, x, levels, where)
-    return Raw("array", train, test, levels, _classes(train, test, labels or path), truth)
+    return RawData("array", train, test, levels, _classes(train, test, labels or path), truth)
 
 
 def _lattice(

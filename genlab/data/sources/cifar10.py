@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from genlab.data.dataset import Examples, Raw
+from genlab.data.dataset import RawData
 from genlab.data.download import DownloadError, complete, data_root, fetch, namesakes, not_found, unpack
+from genlab.data.examples import Examples
 from genlab.errors import GenlabError
 
 
-def cifar10(*, root: str | None) -> Raw:
+def cifar10(*, root: str | None) -> RawData:
     """Photographs of ten kinds of animals and vehicles: 50,000 for training, 10,000 for the test; (3, 32, 32)."""
     from torchvision.datasets import CIFAR10
 
@@ -36,7 +37,7 @@ def cifar10(*, root: str | None) -> Raw:
             f"dataset=cifar10: {place / batches} is damaged or unreadable ({error}); "
             "delete it so that it is fetched again, or copy it anew"
         ) from error
-    return Raw("cifar10", _examples(train), _examples(test), levels=256, num_classes=10)
+    return RawData("cifar10", _examples(train), _examples(test), levels=256, num_classes=10)
 
 
 def _examples(published: Any) -> Examples:

@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Examples, Raw
+from genlab.data.dataset import RawData
+from genlab.data.examples import Examples
 from genlab.errors import GenlabError
 
 COLUMNS = 64 + 1  # the pixels, then the class
 
 
-def digits() -> Raw:
+def digits() -> RawData:
     """Images (1797, 1, 8, 8) of 17 grey levels, in ten classes; no official test split."""
     table = _table()
     images = table[:, :-1].to(torch.uint8).reshape(-1, 1, 8, 8)
-    return Raw("digits", Examples(images, table[:, -1].contiguous()), None, levels=17, num_classes=10)
+    return RawData("digits", Examples(images, table[:, -1].contiguous()), None, levels=17, num_classes=10)
 
 
 def _table() -> Tensor:

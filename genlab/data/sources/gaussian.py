@@ -12,7 +12,8 @@ from pydantic import Field
 from torch import Tensor
 
 from genlab.config.types import NonNegative, Positive
-from genlab.data.dataset import Examples, Raw
+from genlab.data.dataset import RawData
+from genlab.data.examples import Examples
 from genlab.errors import GenlabError
 from genlab.numerics.rng import derive
 
@@ -45,7 +46,7 @@ def gaussian(
     spectrum: Annotated[list[Positive], Field(min_length=1)] | None,
     decay: NonNegative,
     seed: Annotated[int, Field(ge=0)],
-) -> Raw:
+) -> RawData:
     """`size` draws (size, dim) with the variances `spectrum` along the principal axes; None for l_i = i^-decay.
 
     Raises GenlabError where the spectrum has another length than `dim`.
@@ -59,4 +60,6 @@ def gaussian(
     q, r = torch.linalg.qr(torch.randn(dim, dim, generator=generator, dtype=torch.float64))
     truth = Normal(given, q * r.diagonal().sign())
     z = torch.randn(size, dim, generator=generator, dtype=torch.float64) * given.sqrt()
-    return Raw("gaussian", Examples((z @ truth.axes.T).float(), None), None, levels=None, num_classes=None, truth=truth)
+    return RawData(
+        "gaussian", Examples((z @ truth.axes.T).float(), None), None, levels=None, num_classes=None, truth=truth
+    )

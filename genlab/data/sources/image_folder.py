@@ -24,7 +24,8 @@ from rich.progress import track
 from torch import Tensor
 
 from genlab.config.types import Count, NonNegative
-from genlab.data.dataset import Examples, Raw, Store
+from genlab.data.dataset import RawData
+from genlab.data.examples import Examples, Store
 from genlab.errors import GenlabError
 
 Pixels = NDArray[np.uint8]
@@ -39,7 +40,7 @@ def image_folder(
     size: Count,
     channels: Literal[1, 3],
     memory_limit_gb: NonNegative,
-) -> Raw:
+) -> RawData:
     """The pictures under `path` as (channels, size, size), 1 channel for grey and 3 for red, green and blue."""
     if not path:
         raise GenlabError("dataset.path=null: set dataset.path to a folder of pictures")
@@ -71,7 +72,7 @@ def image_folder(
         x: Store = pictures.in_memory() if in_memory else pictures
         parts.append(Examples(x, y))
     train, test = parts if has_splits else (parts[0], None)
-    return Raw("image_folder", train, test, levels=256, num_classes=len(classes) if len(classes) > 1 else None)
+    return RawData("image_folder", train, test, levels=256, num_classes=len(classes) if len(classes) > 1 else None)
 
 
 class Pictures:

@@ -26,8 +26,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from genlab.data.dataset import Examples, Raw
+from genlab.data.dataset import RawData
 from genlab.data.download import data_root, locked
+from genlab.data.examples import Examples
 from genlab.errors import GenlabError
 from genlab.lattice import monte_carlo
 from genlab.lattice.exact import MOST_SITES, Enumeration, onsager_energy, onsager_magnetisation, thermodynamics
@@ -99,7 +100,7 @@ def ising(
     temperature: Temperature | Annotated[list[Temperature], Field(min_length=1)],
     examples: Annotated[int, Field(ge=10)],
     seed: Annotated[int, Field(ge=0)],
-) -> Raw:
+) -> RawData:
     """`examples` configurations of `size` x `size` spins at each temperature: uint8 (n, 1, size, size) of 0 and 1.
 
     Raises GenlabError for an odd size, for a temperature that is listed twice, and where nothing can be written.
@@ -115,7 +116,9 @@ def ising(
     y = torch.arange(len(listed)).repeat_interleave(examples) if len(listed) > 1 else None
     x = torch.from_numpy(np.concatenate(parts)).unsqueeze(1)
     truth = Ising(size, tuple(float(T) for T in listed))
-    return Raw("ising", Examples(x, y), None, levels=2, num_classes=len(listed) if y is not None else None, truth=truth)
+    return RawData(
+        "ising", Examples(x, y), None, levels=2, num_classes=len(listed) if y is not None else None, truth=truth
+    )
 
 
 def _path(root: str | None, name: str) -> Path:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from genlab.data.dataset import Examples, Raw
+from genlab.data.dataset import RawData
 from genlab.data.download import DownloadError, complete, data_root, fetch, namesakes, not_found, unpack
+from genlab.data.examples import Examples
 from genlab.data.sources.idx import read_idx
 from genlab.errors import GenlabError
 
@@ -25,22 +26,24 @@ DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")  # the package datase
 EMNIST_CLASSES = {"balanced": 47, "byclass": 62, "bymerge": 47, "letters": 26, "digits": 10, "mnist": 10}
 
 
-def mnist(*, root: str | None) -> Raw:
+def mnist(*, root: str | None) -> RawData:
     """Handwritten digits: 60,000 for training, 10,000 for the test."""
     return _load("mnist", "MNIST", root)
 
 
-def fashion_mnist(*, root: str | None) -> Raw:
+def fashion_mnist(*, root: str | None) -> RawData:
     """Clothes in ten classes: 60,000 for training, 10,000 for the test."""
     return _load("fashion_mnist", "FashionMNIST", root, DEBIAN_FASHION)
 
 
-def kmnist(*, root: str | None) -> Raw:
+def kmnist(*, root: str | None) -> RawData:
     """Ten hiragana in cursive handwriting: 60,000 for training, 10,000 for the test."""
     return _load("kmnist", "KMNIST", root)
 
 
-def emnist(*, root: str | None, split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"]) -> Raw:
+def emnist(
+    *, root: str | None, split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"]
+) -> RawData:
     """Handwritten characters, upright, labels from 0; `split` says which characters and how they are grouped."""
     folder = data_root(root)
     target = folder / "EMNIST" / "raw"
@@ -60,10 +63,10 @@ def emnist(*, root: str | None, split: Literal["balanced", "byclass", "bymerge",
     train, test = (
         _read(*pair, classes=EMNIST_CLASSES[split], first=first, transposed=True) for pair in (paths[:2], paths[2:])
     )
-    return Raw("emnist", train, test, levels=256, num_classes=EMNIST_CLASSES[split])
+    return RawData("emnist", train, test, levels=256, num_classes=EMNIST_CLASSES[split])
 
 
-def _load(name: str, published: str, root: str | None, *elsewhere: Path) -> Raw:
+def _load(name: str, published: str, root: str | None, *elsewhere: Path) -> RawData:
     folder = data_root(root)
     target = folder / published / "raw"
 
@@ -80,7 +83,7 @@ def _load(name: str, published: str, root: str | None, *elsewhere: Path) -> Raw:
     places = [place / inside for place in own for inside in ("", "raw")]
     paths = _locate(name, FILES, [*places, *elsewhere], target, download)
     train, test = (_read(*pair, classes=10, first=0, transposed=False) for pair in (paths[:2], paths[2:]))
-    return Raw(name, train, test, levels=256, num_classes=10)
+    return RawData(name, train, test, levels=256, num_classes=10)
 
 
 def _raw_of(folder: Path, name: str) -> bool:

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from genlab.data.dataset import Examples, Raw
+from genlab.data.dataset import RawData
 from genlab.data.download import DownloadError, complete, data_root, fetch, namesakes, not_found
+from genlab.data.examples import Examples
 from genlab.errors import GenlabError
 
 
-def svhn(*, root: str | None) -> Raw:
+def svhn(*, root: str | None) -> RawData:
     """Digits as they hang on houses: 73,257 for training, 26,032 for the test; (3, 32, 32)."""
     from torchvision.datasets import SVHN
 
@@ -33,7 +34,7 @@ def svhn(*, root: str | None) -> Raw:
             f"dataset=svhn: a file in {place} is damaged or unreadable ({error}); "
             "delete it so that it is fetched again, or copy it anew"
         ) from error
-    return Raw("svhn", _examples(train), _examples(test), levels=256, num_classes=10)
+    return RawData("svhn", _examples(train), _examples(test), levels=256, num_classes=10)
 
 
 def _examples(published: Any) -> Examples:

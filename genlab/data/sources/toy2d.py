@@ -1,4 +1,4 @@
-"""Points of the plane whose density is known exactly (densities.py): toy problems on which the behaviour of a model can be
+"""Points of the plane whose density is known exactly (data/densities.py): toy problems on which the behaviour of a model can be
 seen.
 
     moons                  two half circles of radius 1 that reach into each other (as in scikit-learn)
@@ -21,8 +21,9 @@ from pydantic import Field
 from torch import Tensor
 
 from genlab.config.types import NonNegative
-from genlab.data.dataset import Examples, Raw
+from genlab.data.dataset import RawData
 from genlab.data.densities import Checkerboard, Density, Pinwheel, curves, gaussians
+from genlab.data.examples import Examples
 from genlab.errors import GenlabError
 from genlab.numerics.rng import derive
 
@@ -53,12 +54,12 @@ def toy2d(
     size: Annotated[int, Field(ge=10)],
     noise: NonNegative | None,
     seed: Annotated[int, Field(ge=0)],
-) -> Raw:
+) -> RawData:
     """`size` points (size, 2) of a shape with Gaussian noise of standard deviation `noise` (None: what suits the shape)."""
     density = density_of(shape, noise)
     generator = torch.Generator().manual_seed(derive(seed, "toy2d", shape))
     points, part = density.draw(size, generator)
-    return Raw("toy2d", Examples(points.float(), part), None, levels=None, num_classes=PARTS[shape], truth=density)
+    return RawData("toy2d", Examples(points.float(), part), None, levels=None, num_classes=PARTS[shape], truth=density)
 
 
 def density_of(shape: Shape, noise: float | None) -> Density:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import Batch, Batches
-from genlab.data.dataset import Dataset, Representation
+from genlab.data.dataset import Dataset
+from genlab.data.representation import Representation
 from genlab.data.spec import DataSpec
 from genlab.models.discriminative.classifier import Classifier
 from genlab.numerics.rng import derive, seeded

@@ -17,8 +17,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from genlab.data.batches import in_order
-from genlab.data.dataset import Dataset, Examples
+from genlab.data.dataset import Dataset
 from genlab.data.download import data_root
+from genlab.data.examples import Examples
 from genlab.data.spec import DataSpec
 from genlab.data.truth import HasObservables
 from genlab.errors import GenlabError

@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.data.batches import Batch, Batches
-from genlab.data.dataset import Examples, Raw, prepare
+from genlab.data.dataset import RawData
+from genlab.data.examples import Examples
 from genlab.data.spec import DataSpec
+from genlab.data.splits import prepare
 from genlab.errors import GenlabError
 from genlab.models.abilities import classifies
 from genlab.models.adversarial.sgan import SGAN
@@ -118,7 +120,7 @@ def test_labelled_examples_come_beside_the_others_balanced_and_in_full_batches()
     x = torch.arange(600, dtype=torch.float32)[:, None].repeat(1, 3)
     y = torch.arange(600) % 3
     dataset = prepare(
-        Raw("numbers", Examples(x, y), None, None, 3),
+        RawData("numbers", Examples(x, y), None, None, 3),
         binarize="none", dequantize=False, validation=0.1, test=0.2, labelled=30,
     )  # fmt: skip
     stream = Batches(
