@@ -52,10 +52,10 @@ def distributions(requirements: Iterable[str]) -> set[str]:
 
 def third_party(source: str) -> dict[str, bool]:
     """Distribution that a file imports -> whether it can do without: every such import is one that may fail."""
-    tree = ast.parse(source)
-    tried = {id(node) for block in ast.walk(tree) if isinstance(block, ast.Try) for node in ast.walk(block)}
+    nodes = list(ast.walk(ast.parse(source)))
+    tried = {id(node) for block in nodes if isinstance(block, ast.Try) for node in ast.walk(block)}
     found: dict[str, bool] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

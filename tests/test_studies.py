@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from genlab.data.batches import in_order
-from genlab.evaluation.findings import Settings, evaluate
+from genlab.evaluation.evaluation import evaluate
+from genlab.evaluation.evaluation_context import Settings
 from genlab.inference.likelihood import log_likelihoods
 from genlab.inference.partition import Annealing
 from tests.helpers.support import FEW_CHAINS, configure, records, start

@@ -9,9 +9,11 @@ from omegaconf import DictConfig
 from pydantic import Field
 
 from genlab.commands.job import discard_if_empty, in_sweep, run_job
-from genlab.commands.sample import SAMPLING, refuse_options
-from genlab.config.types import Count, NonNegative, Positive
+from genlab.commands.sample import options_beside
+from genlab.config.types import Count, NonNegative, Seed
 from genlab.errors import GenlabError
+
+Steps = Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
 
 
 @hydra.main(version_base="1.3", config_path="pkg://genlab.conf", config_name="evaluate")
@@ -23,7 +25,7 @@ def keys(
     *,
     run: str | int,
     n: Annotated[int, Field(ge=20, le=1_000_000)] | None,
-    seed: Annotated[int, Field(ge=0)],
+    seed: Seed,
     k: Count,
     ais: dict[str, Any],
     checkpoint: Literal["last", "best"],
@@ -31,48 +33,43 @@ def keys(
     latent: Literal["pca", "tsne", "umap"],
     anomaly: str | None,
     noise: NonNegative | None,
-    sampler: str | None,
-    steps: Count | None,
-    labels: list[Annotated[int, Field(ge=0)]] | int | None,
-    truncation: Positive | None,
-    guidance: NonNegative | None,
-    eta: Annotated[float, Field(ge=0, le=1)] | None,
-    efforts: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] | None,
+    fid_steps: Steps | None,
+    efforts: Steps | None,
     device: dict[str, Any],
 ) -> None:
-    """The schema of conf/evaluate.yaml."""
+    """The schema of conf/evaluate.yaml; that of conf/sampling.yaml is the family's sample_loop."""
 
 
 def evaluate_run(config: dict[str, Any], folder: Path) -> None:
-    """Measure a run; writes metrics.json and evaluation/ in its folder (in `folder`, where samples from elsewhere are judged)."""
+    """Measure a run; writes metrics.json and evaluation/ into its folder, for samples from elsewhere into `folder`."""
     from genlab.config.schema import check, family_of
 
-    check(config, "", keys)
+    options = options_beside(keys, config)
     from genlab.inference.partition import Annealing
 
     (ais,) = check(config["ais"], "ais", Annealing)
-    if config["samples"] is not None and config["anomaly"] is not None:
-        raise GenlabError(
-            f"anomaly={config['anomaly']} judges the model and samples={config['samples']} need none; set one of the two"
-        )
-    if config["latent"] == "umap":
-        require_umap()
+    refuse_contradictions(config)
+    from genlab.evaluation.anomalous_data import find_anomalies
+    from genlab.evaluation.code_maps import require_installed
     from genlab.evaluation.denoising import noise_of
-    from genlab.evaluation.findings import Settings, evaluate
+    from genlab.evaluation.evaluation import evaluate
+    from genlab.evaluation.evaluation_context import Settings
+    from genlab.evaluation.given_samples import read_samples
     from genlab.evaluation.output import show, write
     from genlab.experiment.opening import open_run
+    from genlab.inference.sampling import check_options
     from genlab.tracking.console import ShareReport, console
     from genlab.tracking.run_folder import RunFolder, find_run
     from genlab.training.devices import Device
 
+    require_installed(config["latent"])
     device = Device.of(config["device"])
     device.prepare()
     run = find_run(str(config["run"]))
     opened = open_run(run, device, config["checkpoint"])
     model = opened.model
-    options = {key: config[key] for key in SAMPLING if config[key] is not None}
-    refuse_options(model, options)
-    refuse_efforts(model, config["efforts"], config["samples"])
+    check_options(model, options)
+    fid_steps = checked_fid_steps(model, config)
     given = None if config["samples"] is None else read_samples(Path(config["samples"]).expanduser(), model.data)
     root = opened.experiment.config["dataset"].get("root")
     dataset = opened.whole_dataset()  # the measures compare with all of the data, labelled or not
@@ -90,47 +87,61 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         options,
         noise=config["noise"],
         anomalies=None if given is not None else find_anomalies(config["anomaly"], dataset, root),
-        efforts=config["efforts"],
-        drawing=device.autocast,
+        fid_steps=fid_steps,
+        precision=device.autocast,
     )
-    noise_of(dataset.spec, config["noise"])
-    with ShareReport(waiting_for(model, config["k"])) as progress:
-        evaluation = evaluate(model, dataset, settings, run.info().get("cost", {}), given, progress)
-    evaluation.facts |= {
+    noise_of(dataset.spec, config["noise"])  # refuses a level that makes no sense before anything is measured
+    with ShareReport(slow_part(model, config["k"])) as progress:
+        findings = evaluate(model, dataset, settings, run.info().get("cost", {}), given, progress)
+    findings.facts |= {
         "run": str(run.path),
         "checkpoint": config["checkpoint"],
         "model": family_of(type(model).__name__),
     }
     if given is None and device.precision != "fp32":
-        evaluation.facts["drawn_in"] = device.precision
+        findings.facts["drawn_in"] = device.precision
     own = given is None
     target = run.path if own else folder
-    write(evaluation, target, opened.examples, tensorboard=run.tensorboard / "evaluation" if own else None)
+    write(findings, target, opened.examples, tensorboard=run.tensorboard / "evaluation" if own else None)
     if in_sweep():
-        RunFolder(folder).note(results=_headline(evaluation.entries))
+        RunFolder(folder).note(results=_headline(findings.entries))
     elif own:
         discard_if_empty(folder)
-    show(evaluation, target)
+    show(findings, target)
 
 
-def refuse_efforts(model: Any, efforts: list[int] | None, samples: str | None) -> None:
-    from genlab.commands.sample import first_state
+def refuse_contradictions(config: dict[str, Any]) -> None:
+    """Raises GenlabError for keys of which only one can be set."""
+    anomaly, samples, fid_steps, efforts = (config[key] for key in ("anomaly", "samples", "fid_steps", "efforts"))
+    if samples is not None and anomaly is not None:
+        raise GenlabError(f"anomaly={anomaly} measures the model and samples={samples} need none; set one of the two")
+    if fid_steps is not None and efforts is not None:
+        raise GenlabError(f"efforts={efforts} is the older name of fid_steps={fid_steps}; set one of the two")
+
+
+def checked_fid_steps(model: Any, config: dict[str, Any]) -> list[int] | None:
+    """fid_steps, or efforts as it was called. Raises GenlabError where the family cannot sample so."""
     from genlab.config.schema import family_of
+    from genlab.inference.sampling import draw_first_state
     from genlab.models.abilities import HasSamplers
+    from genlab.models.base import GenerativeModel
 
-    if efforts is None:
-        return
+    key = "fid_steps" if config["efforts"] is None else "efforts"
+    steps, samples = config[key], config["samples"]
+    if steps is None:
+        return None
     if samples is not None:
-        raise GenlabError(f"efforts={efforts} draws samples and samples={samples} brings them; set one of the two")
-    if not isinstance(model, HasSamplers):
+        raise GenlabError(f"{key}={steps} draws samples and samples={samples} brings them; set one of the two")
+    if not (isinstance(model, HasSamplers) and isinstance(model, GenerativeModel)):
         family = family_of(type(model).__name__)
-        raise GenlabError(f"efforts={efforts}: samples of model={family} come in one way; leave efforts out")
+        raise GenlabError(f"{key}={steps}: samples of model={family} come in one way; leave {key} out")
     for sampler in model.samplers:
-        first_state(model, {"sampler": sampler, "steps": max(efforts)})
+        draw_first_state(model, {"sampler": sampler, "steps": max(steps)})
+    return list(steps)
 
 
-def waiting_for(model: Any, k: int) -> str:
-    """The slow part of an evaluation of `model`."""
+def slow_part(model: Any, k: int) -> str:
+    """What takes long in an evaluation of `model`."""
     from genlab.models.abilities import HasLogWeights
 
     return (
@@ -149,64 +160,3 @@ def _headline(entries: dict[str, Any]) -> dict[str, dict[str, float | None]]:
         for name in [*likelihood, *first, *entries]
         if entries[name].stderr is not None and isfinite(entries[name].stderr) and isfinite(entries[name].value)
     }
-
-
-def find_anomalies(word: str | None, dataset: Any, root: str | None) -> Any:
-    """The data set that anomaly= names; where it names none, the classes that the training left out, if any."""
-    from genlab.data.named import read_named
-    from genlab.evaluation.anomaly import of_excluded, of_other_data
-
-    if word == "excluded" or (word is None and dataset.anomalies is not None):
-        return of_excluded(dataset)
-    if word is None:
-        return None
-    return of_other_data("anomaly", word, read_named("anomaly", word, dataset.spec, root, "excluded"), dataset)
-
-
-def require_umap() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("umap") is None:
-        raise GenlabError("latent=umap needs umap-learn; install it with pip install umap-learn, or set latent=tsne")
-
-
-def read_samples(path: Path, data: Any) -> Any:
-    """Samples (n, *shape) as float32 in the range of the data. Raises GenlabError for a file that holds none."""
-    import numpy as np
-    import torch
-
-    try:
-        content = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise GenlabError(f"samples={path}: there is no such file; name a .npy or .npz file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise GenlabError(
-            f"samples={path} cannot be read ({str(error).splitlines()[0]}); name a .npy or .npz file"
-        ) from None
-    if not isinstance(content, np.ndarray):
-        names = list(content.files)
-        name = "samples" if "samples" in names else names[0] if len(names) == 1 else None
-        if name is None:
-            raise GenlabError(
-                f"samples={path} holds {', '.join(names) or 'nothing'}; name the array of samples 'samples'"
-            )
-        content = content[name]
-    if content.dtype.kind not in "biuf":
-        raise GenlabError(f"samples={path} holds {content.dtype} and not numbers; write an array of floats or uint8")
-    shape = "x".join(map(str, data.shape))
-    if content.ndim < 2 or content[0].size != data.dim or len(content) < 20:
-        found = "x".join(map(str, content.shape))
-        raise GenlabError(f"samples={path} has the shape {found}; at least 20 examples of {shape} are needed")
-    scale = (
-        (data.levels or 256) - 1 if content.dtype == np.uint8 and data.support != "real" and content.max() > 1 else 1
-    )
-    x = torch.from_numpy(content.astype(np.float32) / scale).reshape(len(content), *data.shape)
-    if data.support == "binary" and bool((x.abs() == 1).all()):  # spins of -1 and +1
-        x = (x + 1) / 2
-    finite = x[x.isfinite()]
-    if data.support != "real" and len(finite) and (float(finite.min()) < -0.01 or float(finite.max()) > 1.01):
-        raise GenlabError(
-            f"samples={path} has values in [{float(finite.min()):.3g}, {float(finite.max()):.3g}]; "
-            "rescale them to [0, 1], or save them as uint8"
-        )
-    return x if data.support == "real" else x.clamp(0, 1)

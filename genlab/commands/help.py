@@ -1,5 +1,6 @@
 """genlab COMMAND --help: what a command takes, from the files in conf/."""
 
+import re
 from importlib import resources
 
 from genlab.commands.list import GROUPS, names
@@ -22,7 +23,7 @@ genlab evaluate run=RUN [key=value ...]: measure a trained run on the test split
 
   genlab evaluate run=latest
   genlab evaluate run=latest k=5000                  the importance-weighted bound with 5,000 samples
-  genlab evaluate run=latest samples=mine.npz        judge samples from elsewhere against the run's data
+  genlab evaluate run=latest samples=mine.npz        compare samples from elsewhere with the run's data
 """,
     "benchmark": """\
 genlab benchmark [key=value ...]: images/s of training and sampling, and the share of this machine's own peak that is reached
@@ -40,8 +41,16 @@ def show(command: str) -> None:
             print(f"{group}={'|'.join(names(group))}")
         print()
     print(f"The keys of conf/{command}.yaml; those of a group are in conf/GROUP/NAME.yaml and shown by --cfg job:\n")
-    text = (resources.files("genlab.conf") / f"{command}.yaml").read_text().split("\nhydra:")[0]
-    for line in text.splitlines()[1:]:
+    text = _keys(command).partition("\n")[2]
+    for shared in re.findall(r"^  - ([a-z]+)$", text, re.MULTILINE):  # of the defaults list
+        if shared not in USAGE:
+            text += f"\n{_keys(shared)}"
+    for line in text.splitlines():
         if "override hydra" not in line:
             print(f"  {line}".rstrip())
     print("\nFlags are Hydra's: -m, --cfg job, --config-dir DIR, --info, --hydra-help, --shell-completion.")
+
+
+def _keys(name: str) -> str:
+    """The text of conf/NAME.yaml without what it sets for Hydra."""
+    return (resources.files("genlab.conf") / f"{name}.yaml").read_text().split("\nhydra:")[0].rstrip("\n") + "\n"

@@ -1,6 +1,6 @@
-"""genlab sample run=RUN: what a trained model makes, as pictures and as arrays."""
+"""genlab sample run=RUN: samples of a trained model and more, as pictures and as arrays."""
 
-import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,11 +10,8 @@ from omegaconf import DictConfig
 from pydantic import Field
 
 from genlab.commands.job import run_job
-from genlab.config.types import Count, NonNegative, Positive
+from genlab.config.types import Seed
 from genlab.errors import GenlabError
-
-SAMPLING = ("sampler", "steps", "labels", "truncation", "guidance", "eta")
-"""Keys that are handed on to a family's sample_loop, if it has such an argument."""
 
 
 @hydra.main(version_base="1.3", config_path="pkg://genlab.conf", config_name="sample")
@@ -26,29 +23,22 @@ def keys(
     *,
     run: str | int,
     n: Annotated[int, Field(gt=0, le=10_000_000)],
-    seed: Annotated[int, Field(ge=0)],
+    seed: Seed,
     checkpoint: Literal["last", "best"],
-    sampler: str | None,
-    steps: Count | None,
-    labels: list[Annotated[int, Field(ge=0)]] | int | None,
-    truncation: Positive | None,
-    guidance: NonNegative | None,
-    eta: Annotated[float, Field(ge=0, le=1)] | None,
     device: dict[str, Any],
 ) -> None:
-    """The schema of conf/sample.yaml."""
+    """The schema of conf/sample.yaml; that of conf/sampling.yaml is the family's sample_loop."""
 
 
 def sample(config: dict[str, Any], folder: Path) -> None:
     """Write pictures (samples.png, interpolation.png, ...) and arrays (samples.npz) of a trained run into `folder`."""
-    from genlab.config.schema import check
-
-    check(config, "", keys)
+    options = options_beside(keys, config)
     import numpy as np
 
     from genlab.experiment.opening import open_run
     from genlab.inference.chain_pictures import animation
     from genlab.inference.portfolio import portfolio
+    from genlab.inference.sampling import check_options
     from genlab.plots.images import save_animation, save_png
     from genlab.tracking.console import console
     from genlab.tracking.run_folder import find_run
@@ -59,8 +49,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     run = find_run(str(config["run"]))
     opened = open_run(run, device, config["checkpoint"])
     model = opened.model
-    options = {key: config[key] for key in SAMPLING if config[key] is not None}
-    refuse_options(model, options)
+    check_options(model, options)
     try:
         dataset = opened.experiment.dataset
     except GenlabError as error:
@@ -84,25 +73,13 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     console.print(f"  {folder / 'samples.npz'}   {shapes}")
 
 
-def refuse_options(model: Any, options: dict[str, Any]) -> None:
-    """Options of sampling are the arguments of a family's sample_loop; raises GenlabError for any other."""
-    from genlab.config.schema import family_of
+def options_beside(keys: Callable[..., None], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks the `keys` of a command; all other keys that are set are options of sampling, which a family checks.
 
-    family = family_of(type(model).__name__)
-    taken = inspect.signature(model.sample_loop).parameters if hasattr(model, "sample_loop") else {}
-    for key, value in options.items():
-        if key not in taken:
-            raise GenlabError(f"{key}={value}: model={family} has no such choice; leave {key} out")
-    if options:
-        first_state(model, options)
+    Raises GenlabError for a value that is not allowed.
+    """
+    from genlab.config.schema import check, keys_of
 
-
-def first_state(model: Any, options: dict[str, Any]) -> None:
-    """A family says at the first state of a chain what it cannot do: better there than after minutes of other work."""
-    import torch
-
-    from genlab.inference.sampling import in_turns
-    from genlab.numerics.rng import seeded
-
-    with torch.no_grad(), seeded(0, "first state", device=model.device):
-        next(model.sample_loop(1, **options | in_turns(model, 0, options.get("labels"))))
+    own = {key: config[key] for key in config if key in keys_of(keys)}
+    check(own, "", keys)
+    return {key: value for key, value in config.items() if key not in own and value is not None}

@@ -22,7 +22,7 @@ class Batch:
     y: Tensor | None
     """Classes, int64, shape (n,); None for unlabelled data."""
     progress: float | Tensor
-    """Share of the training done before this batch, in [0, 1); a scalar tensor where a GPU records updates (cuda_graphs.py)."""
+    """Share of the training done before this batch, in [0, 1); a scalar tensor in recorded updates (training/cuda_graphs.py)."""
     labelled: "Batch | None" = None
     """Another batch of labelled examples, for a family that asks for it where few examples have a label."""
 

@@ -10,8 +10,8 @@ from genlab.config.types import Count
 from genlab.data.dataset import Dataset, RawData
 from genlab.data.examples import Examples
 from genlab.data.labels import UNLABELLED, keep_labels
+from genlab.data.measure_spec import specify
 from genlab.data.representation import Binarize, Representation
-from genlab.data.specification import specify
 from genlab.errors import GenlabError
 
 SPLIT_SEED = 0  # splits are part of the data's definition: they do not change with the run's seed

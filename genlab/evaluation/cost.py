@@ -1,17 +1,17 @@
 """What a model costs: parameters, time and memory of its training, network evaluations and time of its samples."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from genlab.evaluation.entries import Entries, Entry, entry
-from genlab.inference.sampling import block_size, draw, film
-from genlab.metrics.estimate import Estimate
-from genlab.models.base import GenerativeModel, Model
+from genlab.evaluation.entries import Entry, entry
+from genlab.evaluation.evaluation_context import EvaluationContext
+from genlab.evaluation.findings import Findings
+from genlab.inference.sampling import film
+from genlab.models.abilities import SamplesExPost
+from genlab.models.base import GenerativeModel
 
 
 @contextmanager
@@ -41,39 +41,27 @@ def network_evaluations(model: GenerativeModel, seed: int, **options: Any) -> in
     return max(calls.values(), default=0) or states
 
 
-def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Tensor, Estimate]:
-    """n samples and the number drawn per second: median over blocks of samples, with its standard error."""
-    seconds: list[float] = []
-    last = time.perf_counter()
-
-    def lap() -> None:
-        nonlocal last
-        now = time.perf_counter()
-        seconds.append(now - last)
-        last = now
-
-    samples = draw(model, n, seed, after_block=lap, **options)
-    rates = block_size(model) / torch.tensor(seconds, dtype=torch.float64)
-    scatter = 1.2533 * float(rates.std()) / len(rates) ** 0.5 if len(rates) > 1 else float("nan")  # of a median
-    return samples, Estimate(float(rates.median()), scatter)
+def sampling_cost(context: EvaluationContext, findings: Findings) -> None:
+    """Network evaluations of a sample and samples per second, with the options of the sampling."""
+    model, drawn = context.model, context.drawn
+    assert isinstance(model, GenerativeModel)
+    evaluations = network_evaluations(model, context.settings.seed, **context.options)
+    findings.entries["network_evaluations"] = Entry("cost", evaluations, None, "evaluations/sample", "cost", "lower")
+    findings.entries["sampling_images_per_s"] = entry("cost", drawn.per_second, "images/s", "higher", "cost")
+    findings.facts["sampling"] = context.options
+    if isinstance(model, SamplesExPost):
+        findings.facts["ex_post"] = model.ex_post
 
 
-def costs(model: Model, noted: dict[str, Any]) -> Entries:
-    """From the model and from what its training noted in run.json."""
-    found: Entries = {"parameters": Entry("cost", model.size, None, "numbers", "cost", "lower")}
+def training_cost(context: EvaluationContext, findings: Findings) -> None:
+    """Parameters of the model, and what the training noted in run.json."""
+    findings.entries["parameters"] = Entry("cost", context.model.size, None, "numbers", "cost", "lower")
     for name, key, unit in (
         ("training_seconds", "seconds", "s"),
         ("training_examples", "examples", "examples"),
         ("peak_memory_mb", "peak_memory_mb", "MB"),
         ("peak_device_memory_mb", "peak_device_memory_mb", "MB"),
     ):
-        if key in noted:
-            found[name] = Entry("cost", float(noted[key]), None, unit, "cost", "lower")
-    return found
-
-
-def sampling_costs(rate: Estimate, evaluations: int) -> Entries:
-    return {
-        "network_evaluations": Entry("cost", evaluations, None, "evaluations/sample", "cost", "lower"),
-        "sampling_images_per_s": entry("cost", rate, "images/s", "higher", "cost"),
-    }
+        if key in context.training_cost:
+            value = float(context.training_cost[key])
+            findings.entries[name] = Entry("cost", value, None, unit, "cost", "lower")

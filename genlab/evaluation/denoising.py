@@ -1,7 +1,7 @@
-"""Denoising: how near to the clean example is what a model makes of a noisy one?
+"""Denoising: how near to the clean example is a model's reconstruction of a noisy one?
 
-Binary components are flipped, each with probability p; to others Gaussian noise of standard deviation s is added, unclipped,
-in the data's own units. The expected squared error of the noisy example itself, the baseline, is D p or D s^2.
+Binary components are flipped, each with probability p. Gaussian noise of standard deviation s is added to others, unclipped, in
+the data's own units. The expected squared error of the noisy example itself, the baseline, is D p or D s^2.
 """
 
 import math
@@ -10,20 +10,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from genlab.data.dataset import Dataset
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.evaluation.entries import Entries, entry
-from genlab.evaluation.held_out import held_out_batches
+from genlab.evaluation.entries import entry
+from genlab.evaluation.evaluation_context import EvaluationContext
+from genlab.evaluation.findings import Findings
 from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
 from genlab.models.abilities import Reconstructs
-from genlab.models.base import Model
 from genlab.numerics.rng import seeded
 from genlab.plots.charts import labelled
-from genlab.plots.images import Picture, grid
+from genlab.plots.images import grid
 
-MOST = 5_000  # test examples
 FLIPS, SCATTER = 0.1, 0.5  # the usual level of noise; the second in [0, 1], or in standard deviations of real data
 
 
@@ -43,7 +41,10 @@ class Noise:
 
 
 def noise_of(data: DataSpec, level: float | None) -> Noise | None:
-    """The noise that suits the data, of the usual level where `level` is None; None for level 0. Raises GenlabError."""
+    """The noise that suits the data, of the usual level where `level` is None; None for level 0.
+
+    Raises GenlabError for a level above 1/2 of binary data.
+    """
     binary = data.support == "binary"
     if level is None:
         scale = float(data.std.square().mean().sqrt()) if data.support == "real" else 1.0
@@ -56,34 +57,38 @@ def noise_of(data: DataSpec, level: float | None) -> Noise | None:
 
 
 @torch.no_grad()
-def denoise(model: Model, dataset: Dataset, noise: Noise, seed: int) -> tuple[Entries, dict[str, Picture]]:
+def denoising(context: EvaluationContext, findings: Findings) -> None:
     """Squared error and, for images in [0, 1], PSNR of restored test examples; rows of clean, noisy and restored ones."""
+    model, data, seed = context.model, context.dataset.spec, context.settings.seed
     assert isinstance(model, Reconstructs)
-    data = dataset.spec
-    errors: list[Tensor] = []
+    noise = noise_of(data, context.settings.noise)
+    if noise is None:
+        return
+    findings.facts["denoising"] = {"noise": noise.level, "kind": str(noise)}
+    restored_errors: list[Tensor] = []
     noisy_errors: list[Tensor] = []
     shown: list[Tensor] = []
-    with seeded(seed, "denoising", device=model.device):
-        for batch in held_out_batches(dataset, model, seed, limit=MOST):
+    with seeded(seed, "denoising", device=context.model.device):
+        for batch in context.first_batches:
             noisy = noise(batch.x)
             restored = model.reconstruct(noisy)
-            errors.append((restored - batch.x).square().flatten(1).sum(1).cpu())
+            restored_errors.append((restored - batch.x).square().flatten(1).sum(1).cpu())
             noisy_errors.append((noisy - batch.x).square().flatten(1).sum(1).cpu())
             if not shown:
                 shown = [x[:COLUMNS].cpu() for x in (batch.x, noisy, restored)]
-    error, noisy_error = torch.cat(errors), torch.cat(noisy_errors)
-    if not bool(error.isfinite().all()):  # which the diagnosis of the reconstructions says
-        return {}, {}
-    ours, theirs = mean(error), mean(noisy_error)
-    entries = {"denoising_mse": entry("denoising", ours, "squared error/example", "lower", baseline=theirs)}
+    errors = torch.cat(restored_errors)
+    if not bool(errors.isfinite().all()):  # the diagnosis of the reconstructions says so
+        return
+    of_restored, of_noisy = mean(errors), mean(torch.cat(noisy_errors))
+    findings.entries["denoising_mse"] = entry(
+        "denoising", of_restored, "squared error/example", "lower", baseline=of_noisy
+    )
     if data.is_image and data.support != "real":
-        ratios = psnr(ours, data.dim), psnr(theirs, data.dim)
-        entries["denoising_psnr"] = entry("denoising", ratios[0], "dB", "higher", baseline=ratios[1])
-    pictures = {}
+        ratios = psnr(of_restored, data.dim), psnr(of_noisy, data.dim)
+        findings.entries["denoising_psnr"] = entry("denoising", ratios[0], "dB", "higher", baseline=ratios[1])
     if data.is_image:
         rows = grid(torch.cat(shown), len(shown[0]), data)
-        pictures["denoising"] = labelled(rows, ["clean", "noisy", "restored"])
-    return entries, pictures
+        findings.pictures["denoising"] = labelled(rows, ["clean", "noisy", "restored"])
 
 
 def psnr(error: Estimate, dim: int) -> Estimate:

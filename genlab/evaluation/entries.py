@@ -1,15 +1,16 @@
-"""What metrics.json holds: a value, its standard error, its unit and kind, and the two numbers that say what it means."""
+"""What metrics.json holds: a value, its standard error, its unit and kind, and the numbers with which it is compared."""
 
 import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from genlab.inference.likelihood import LikelihoodKind
 from genlab.metrics.estimate import Estimate
 from genlab.models.base import Better
 
-Kind = Literal["exact", "lower bound", "upper bound", "estimate", "statistic", "cost"]
-"""Of a likelihood, or a divergence that follows from one: exact, a bound or an estimate. Else a statistic of finite samples, or a
-cost."""
+Kind = LikelihoodKind | Literal["upper bound", "statistic", "cost"]
+"""A likelihood, or a divergence that follows from one, is exact, a bound or an estimate. Else a value is a statistic of finite
+samples, or a cost."""
 Group = Literal[
     "likelihood",
     "observables",
@@ -34,21 +35,21 @@ class Entry:
     group: Group
     value: float
     stderr: float | None
-    """Standard error; None for what is counted exactly."""
+    """Standard error; None for a value that has none, such as a count."""
     unit: str
     kind: Kind
     better: Better = None
     real: Estimate | None = None
-    """The same of real examples in the place of the generated: the floor, or the ceiling, that no model passes."""
+    """The same of real examples in place of the generated ones: the floor, or the ceiling, of every model."""
     baseline: Estimate | None = None
-    """What a model must surpass to have learned anything: the same of the model whose components are independent; of denoising,
-    of the noisy examples themselves; of codes, of as many principal components."""
+    """A value that a model must surpass to have learned anything: the same of the model whose components are independent; for
+    denoising, of the noisy examples themselves; for codes, of as many principal components."""
     exact: float | None = None
-    """What it is in truth, where that is known without a simulation."""
+    """The true value, where it is known without a simulation."""
 
     @property
     def deviation(self) -> float | None:
-        """From the exact value, or else from that of real examples, in standard errors; None without either."""
+        """Difference from the exact value, or else from that of real examples, in standard errors; None without either."""
         other = self.real if self.exact is None else Estimate(self.exact, 0.0)
         if self.stderr is None or other is None:
             return None
@@ -56,7 +57,7 @@ class Entry:
         return (self.value - other.value) / error if error > 0 else math.nan
 
     def as_dict(self) -> dict[str, Any]:
-        """Fit for strict JSON: what is not finite becomes null."""
+        """Plain containers for strict JSON: a number that is not finite becomes null."""
         found: dict[str, Any] = {
             "value": _finite(self.value),
             "stderr": None if self.stderr is None else _finite(self.stderr),

@@ -1,4 +1,4 @@
-"""An evaluation as people and programs read it: metrics.json, evaluation/, TensorBoard and a table."""
+"""The findings of an evaluation as files and on the console: metrics.json, evaluation/, TensorBoard and a table."""
 
 import json
 import math
@@ -12,55 +12,55 @@ from rich.table import Table
 from rich.text import Text
 
 from genlab.evaluation.entries import GROUPS, Entry
-from genlab.evaluation.findings import Evaluation, codes_for_projector, record
+from genlab.evaluation.findings import Findings
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.rounding import plain, rounded
 from genlab.plots.images import png, save_png
 from genlab.tracking.console import console
 from genlab.tracking.events import EventWriter
 
-MOST_SAMPLES = 1000  # of those that are kept as an array
+MOST_SAMPLES = 1000  # that are kept as an array
 
 
-def write(evaluation: Evaluation, folder: Path, seen: int, tensorboard: Path | None) -> None:
-    """metrics.json and evaluation/ in `folder`, in the place of those of an earlier evaluation; curves and pictures at the
-    step `seen` in the folder `tensorboard`.
+def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None) -> None:
+    """Write metrics.json and evaluation/ into `folder`, in place of those of an earlier evaluation.
+
+    Values and pictures also go into the folder `tensorboard`, at the step `seen`, the examples of the training.
     """
     details = folder / "evaluation"
     shutil.rmtree(details, ignore_errors=True)
     details.mkdir(parents=True)
-    facts = evaluation.facts | {"diagnoses": [d.as_dict() for d in evaluation.diagnoses]}
-    for name, picture in evaluation.pictures.items():
+    facts = findings.facts | {"diagnoses": [d.as_dict() for d in findings.diagnoses]}
+    for name, picture in findings.pictures.items():
         save_png(details / f"{name}.png", picture)
-    if evaluation.samples is not None:
-        np.savez_compressed(details / "samples.npz", samples=evaluation.samples[:MOST_SAMPLES].numpy())
+    if findings.samples is not None:
+        np.savez_compressed(details / "samples.npz", samples=findings.samples[:MOST_SAMPLES].numpy())
     _dump(details / "evaluation.json", facts)
-    _dump(folder / "metrics.json", record(evaluation))
+    _dump(folder / "metrics.json", findings.metrics())
     if tensorboard is not None:
         shutil.rmtree(tensorboard, ignore_errors=True)
         writer = EventWriter(tensorboard)
-        entries = evaluation.entries.items()
+        entries = findings.entries.items()
         values = {f"evaluation/{name}": entry.value for name, entry in entries if math.isfinite(entry.value)}
         errors = {
             f"evaluation/{n}_stderr": e.stderr for n, e in entries if e.stderr is not None and math.isfinite(e.stderr)
         }
         writer.scalars(values | errors, seen)
-        for name, picture in evaluation.pictures.items():
+        for name, picture in findings.pictures.items():
             writer.image(f"evaluation/{name}", png(picture), (picture.shape[0], picture.shape[1]), seen)
-        for diagnosis in evaluation.diagnoses:
+        for diagnosis in findings.diagnoses:
             writer.text(f"diagnosis/{diagnosis.name}", f"{diagnosis.evidence}\n\n**Remedy:** {diagnosis.remedy}")
         writer.close()
-        write_projector(evaluation, tensorboard, seen)
+        write_projector(findings, tensorboard, seen)
 
 
-def write_projector(evaluation: Evaluation, folder: Path, seen: int) -> None:
-    """Codes of at most 5,000 test examples, with their classes, for TensorBoard's projector."""
-    found = codes_for_projector(evaluation)
-    if found is None or found[0].shape[1] < 3:  # it wants three dimensions; two are a picture already
+def write_projector(findings: Findings, folder: Path, seen: int) -> None:
+    """Codes of the first test examples, with their classes, for TensorBoard's projector."""
+    codes, labels = findings.codes, findings.labels
+    if codes is None or codes.shape[1] < 3:  # the projector needs three dimensions; two are a picture already
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    codes, labels = found
     writer = SummaryWriter(str(folder), filename_suffix=".projector")
     names = None if labels is None else [str(label) for label in labels.tolist()]
     writer.add_embedding(codes, metadata=names, tag="codes", global_step=seen)
@@ -81,9 +81,9 @@ def _cell(measure: Estimate | None) -> str:
     return "" if measure is None else _text(measure.value, measure.stderr)
 
 
-def show(evaluation: Evaluation, folder: Path) -> None:
-    """The table of all measures, the diagnoses, and what lies where."""
-    facts = evaluation.facts
+def show(findings: Findings, folder: Path) -> None:
+    """Print the table of all measures, the diagnoses, and the files that were written."""
+    facts = findings.facts
     protocol = [f"{facts['test_examples']:,} test examples"]
     if "n" in facts:
         features = facts["features"]
@@ -95,13 +95,13 @@ def show(evaluation: Evaluation, folder: Path) -> None:
     beside = [
         (name, attribute)
         for name, attribute in (("real against real", "real"), ("baseline", "baseline"))
-        if any(getattr(entry, attribute) is not None for entry in evaluation.entries.values())
+        if any(getattr(entry, attribute) is not None for entry in findings.entries.values())
     ]
     table.add_column("measure", no_wrap=True)
     for column in ("value", *(name for name, _ in beside)):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("unit")
-    entries = sorted(evaluation.entries.items(), key=lambda item: GROUPS.index(item[1].group))
+    entries = sorted(findings.entries.items(), key=lambda item: GROUPS.index(item[1].group))
     observables = {name: entry for name, entry in entries if entry.group == "observables"}
     entries = [(name, entry) for name, entry in entries if name not in observables]
     for group, members in groupby(entries, key=lambda item: item[1].group):
@@ -127,9 +127,9 @@ def show(evaluation: Evaluation, folder: Path) -> None:
                 f"{found['effective_chains']:.0f} chains count",
                 markup=False,
             )
-    if any(entry.baseline is not None for entry in evaluation.entries.values()):
+    if any(entry.baseline is not None for entry in findings.entries.values()):
         special = {"denoising": "of denoising the noisy examples", "codes": "of codes as many principal components"}
-        present = {entry.group for entry in evaluation.entries.values()}
+        present = {entry.group for entry in findings.entries.values()}
         of_others = "".join(f"; {text}" for group, text in special.items() if group in present)
         console.print(f"  baseline     components independent of each other{of_others}", markup=False)
     if "denoising" in facts:
@@ -140,9 +140,9 @@ def show(evaluation: Evaluation, folder: Path) -> None:
         console.print(f"  sampling     ex post, from a {facts['ex_post']}: no part of the model", markup=False)
     for remark in facts.get("remarks", []):
         console.print(f"  remark       {remark}", style="yellow", markup=False)
-    for diagnosis in evaluation.diagnoses:
+    for diagnosis in findings.diagnoses:
         console.print(f"  diagnosis    {diagnosis}", style="yellow", markup=False)
-    if not evaluation.diagnoses:
+    if not findings.diagnoses:
         console.print("  diagnosis    nothing that the rules know", markup=False)
     seconds = facts["seconds"]
     console.print(

@@ -103,7 +103,7 @@ def _densities(
 
 @torch.no_grad()
 def log_density(model: Model, points: Tensor, draws: int = 10) -> tuple[Tensor, str] | None:
-    """log p of a model of the plane at points (n, 2), as float64 (n,) on the CPU, and its kind in words; None if unknown."""
+    """log p of a model of the plane at points (n, 2), as float64 (n,) on the CPU, and its kind; None where it is unknown."""
     if isinstance(model, HasLogProb):
         return in_blocks(model.log_prob, points, model.device), "log p(x) exact"
     if isinstance(model, HasFreeEnergy):

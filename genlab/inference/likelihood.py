@@ -1,10 +1,10 @@
-"""log p(x) of held-out data by whatever means a family offers, each with its kind.
+"""log p(x) of held-out data by every means that a family has, each with its kind.
 
 exact         log p(x) itself
 lower bound   E_q[log w] (the ELBO) and the importance-weighted bound L_k = E log (1/k) sum_i w_i with w = p(x, h)/q(h|x) and
               h ~ q(h|x) (Burda et al. 2016): L_1 = ELBO <= L_k <= L_(k+1) <= log p(x)
 estimate      unbiased or consistent, on either side of the truth: -F(x) - log Z with an estimated log Z (partition.py), or, in
-              the plane, with log Z summed over a lattice (plane.py)
+              the plane, with log Z summed over a grid of points (plane_grid.py)
 
 Kinds are not comparable with each other: a bound may lie far below the likelihood that it bounds.
 """
@@ -36,13 +36,19 @@ from genlab.models.abilities import (
 )
 from genlab.models.base import Model
 
-Kind = Literal["exact", "lower bound", "estimate"]
+LikelihoodKind = Literal["exact", "lower bound", "estimate"]
 
-# Decoder evaluations at a time. On a CPU so few that what they make stays in its cache, which was seen to be three times
-# as fast as blocks of 2^14; an accelerator wants large ones.
+LIKELIHOODS = (HasLogProb, HasLogWeights, HasLogBound, HasFreeEnergy, HasProbabilityFlow)
+"""The abilities of which each gives a likelihood."""
+
+# Decoder evaluations at a time. On a CPU so few that their results stay in its cache: three times as fast as blocks of 2^14.
+# An accelerator needs large blocks.
 ROWS = {"cpu": 2**8}
 MOST_ROWS = 2**14
-LEAST_CARRIED, MOST_CARRIED = 64, 100_000  # examples, and numbers in all of them, that a differential equation carries
+LEAST_INTEGRATED, MOST_INTEGRATED = (
+    64,
+    100_000,
+)  # examples, and components of all of them, for which a flow is integrated
 FEWEST = 16  # examples at a time, so that the encoder has something to do
 
 
@@ -50,15 +56,15 @@ FEWEST = 16  # examples at a time, so that the encoder has something to do
 class LogLikelihood:
     name: str
     """Short name for tables: exact, elbo, iw_100, ..."""
-    kind: Kind
+    kind: LikelihoodKind
     method: str
-    """What was done, for people."""
+    """The method in words."""
     values: Tensor
     """Nats per example, float64, shape (n,)."""
     common_stderr: float = 0.0
-    """Standard error that all examples share, as that of an estimated log Z."""
+    """Standard error that all examples share, such as that of an estimated log Z."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What else there is to report: log Z, its error, the effective number of chains."""
+    """More about the method: log Z, its error, the effective number of chains."""
 
     @property
     def mean(self) -> Estimate:
@@ -76,7 +82,7 @@ def log_likelihoods(
     progress: Progress | None = None,
     of: int | None = None,
 ) -> list[LogLikelihood]:
-    """Every likelihood of the data in `batches`, `of` examples in all, that `model` has.
+    """Every likelihood that `model` has, of the data in `batches`, `of` examples in all.
 
     `k` draws for the importance-weighted bound; log Z of a free energy by enumeration or as `annealing` says, its reverse
     chains starting from the examples `train`.
@@ -99,12 +105,12 @@ def log_likelihoods(
         if isinstance(model, HasLogBound):
             parts.setdefault("bound", []).append(model.log_bound(batch.x))
         if isinstance(model, HasProbabilityFlow):
-            few = batch.x[: most_carried(model.data.dim) - sum(map(len, flow))]
-            carried = model.flow_log_prob(few) if len(few) else None
-            flow += [] if carried is None else [carried]
+            few = batch.x[: most_integrated(model.data.dim) - sum(map(len, flow))]
+            log_p = model.flow_log_prob(few) if len(few) else None
+            flow += [] if log_p is None else [log_p]
         if isinstance(model, HasFreeEnergy):
             energies.append(model.free_energy(batch.x))
-    methods: dict[str, tuple[Kind, str]] = {
+    methods: dict[str, tuple[LikelihoodKind, str]] = {
         "exact": ("exact", "log p(x) in closed form"),
         "elbo": ("lower bound", f"evidence lower bound, {k} draws an example"),
         f"iw_{k}": ("lower bound", f"importance-weighted bound with k = {k}"),
@@ -121,9 +127,9 @@ def log_likelihoods(
     return found
 
 
-def most_carried(dim: int) -> int:
+def most_integrated(dim: int) -> int:
     """Examples of so many components for which a differential equation is integrated: a hundred passes of a network each."""
-    return max(LEAST_CARRIED, MOST_CARRIED // dim)
+    return max(LEAST_INTEGRATED, MOST_INTEGRATED // dim)
 
 
 def _share(progress: Progress, seen: int, n: int, of: int, share: float) -> None:
@@ -144,8 +150,8 @@ def _normalised(
     if isinstance(model, HasFreeEnergy) and is_plane(model.data):
         found = grid_log_z(model)
         method = f"free energy, and log Z summed over a lattice of {found.side}x{found.side} points"
-        told = {"log_z": found.value, "log_z_error": found.error, "log_z_outside_data": found.outside}
-        return [LogLikelihood("grid", "estimate", method, -energies - found.value, found.error, told)]
+        facts = {"log_z": found.value, "log_z_error": found.error, "log_z_outside_data": found.outside}
+        return [LogLikelihood("grid", "estimate", method, -energies - found.value, found.error, facts)]
     if not isinstance(model, Anneals):
         return []
     half = None if progress is None else lambda share: progress(share / 2)
@@ -219,9 +225,14 @@ def representation(data: DataSpec, represent: Representation) -> str:
     return f"{pixels} of {data.levels} grey levels, not dequantised" if data.levels else f"continuous {pixels}"
 
 
+def has_likelihood(model: object) -> bool:
+    """Whether there is a likelihood of any kind."""
+    return isinstance(model, LIKELIHOODS)
+
+
 def describe(data: DataSpec, represent: Representation, model: Model) -> str:
-    """Of what the model's likelihood is one: two of them compare only where this text is the same."""
+    """What the model's likelihood is a likelihood of. Two likelihoods compare only where this text is the same."""
     seen = representation(data, represent)
-    if not isinstance(model, HasLogProb | HasLogWeights | HasLogBound | HasFreeEnergy | HasProbabilityFlow):
+    if not isinstance(model, LIKELIHOODS):
         return f"none; the model saw {seen}"
     return f"{'probability' if model.discrete else 'density'} of {seen}"

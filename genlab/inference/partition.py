@@ -7,8 +7,8 @@ a draw x_0 of the first one; with x_k drawn from x_(k-1) by a transition that le
 
 The mean of w over chains is unbiased for Z, so that its logarithm is too small on average (Jensen) and log p(x) looks too large.
 Chains that run the other way, from draws of the model to the base, have E 1/w = Z_0/Z and err to the other side: where the two
-agree, both are right. They do so only as far as the draws of the model are ones; here they are what so many sweeps make of
-training examples. Temperatures are spaced as Salakhutdinov & Murray (2008) did: of 29 of them one below 1/2, eight between 0.5
+agree, both are right, as far as the draws of the model are draws of it: here they are chains from training examples after
+`sweeps` sweeps. Temperatures are spaced as Salakhutdinov & Murray (2008) did: of 29 of them one below 1/2, eight between 0.5
 and 0.9 and twenty above; or evenly.
 """
 
@@ -29,7 +29,7 @@ MOST_UNITS = 20  # 2^20 configurations take seconds
 AT_ONCE = 2**13  # configurations at a time
 
 Progress = Callable[[float], None]
-"""Is told the share that is done."""
+"""Called with the share that is done."""
 
 
 @dataclass(frozen=True)

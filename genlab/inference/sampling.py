@@ -1,26 +1,35 @@
-"""Drawing n samples in blocks of fixed size, each with a seed of its own.
+"""Drawing n samples in blocks of fixed size, each with a seed of its own; and the options of a family's sampling.
 
-Sample i lies in block i // size at place i % size, and a block is always drawn whole: so on one kind of device sample i is a
+Sample i lies in block i // size at place i % size, and a block is always drawn whole. So on one kind of device sample i is a
 function of the seed and of i, to the last bit, whatever n is. (Products of matrices of other heights may be rounded
 differently.)
+
+The options of sampling are the keyword arguments of a family's `sample_loop`. Their annotations are types and ranges, as those
+of a constructor are.
 """
 
 import inspect
+import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from genlab.config.schema import check, family_of, keys_of
 from genlab.data.dataset import Dataset
 from genlab.data.truth import HasObservables
+from genlab.errors import GenlabError
+from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import Conditional
-from genlab.models.base import GenerativeModel, evaluation_mode
+from genlab.models.base import GenerativeModel, Model, evaluation_mode
 from genlab.numerics import rng
 
 BLOCK = 64
 BLOCK_NUMBERS = 2**20  # in a block on an accelerator, which 64 examples leave idle
+INTERNAL = frozenset({"n", "mean"})
+"""Arguments of sample_loop that are no option: n is set apart, and `mean` follows from the data (`sampling_options`)."""
 
 
 def block_size(model: GenerativeModel) -> int:
@@ -33,7 +42,7 @@ def block_size(model: GenerativeModel) -> int:
 def draw(
     model: GenerativeModel, n: int, seed: int, *, after_block: Callable[[], None] | None = None, **options: Any
 ) -> Tensor:
-    """n samples, shape (n, *shape), on the CPU; `after_block` is called after each block of them."""
+    """n samples, shape (n, *shape), on the CPU; `after_block` is called after each block."""
     last = []
     for block in range(-(-n // block_size(model))):
         (sample,) = deque(_chain(model, block, seed, options), maxlen=1)
@@ -43,39 +52,21 @@ def draw(
     return torch.cat(last)[:n]
 
 
-def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
-    """`options`, and draws of x rather than its mean where the data themselves are binary, as spins are.
+def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Tensor, Estimate]:
+    """n samples and the number drawn per second: median over blocks of samples, with its standard error."""
+    seconds: list[float] = []
+    last = time.perf_counter()
 
-    Grey images are judged by E[x|h], which is what a model of binarised images is shown by. Configurations of a lattice are
-    drawn at all temperatures in turns by a model that is told the temperature.
-    """
-    found, takes = dict(options), inspect.signature(model.sample_loop).parameters
-    if dataset.spec.support == "binary" and dataset.represent.binarize == "none" and "mean" in takes:
-        found["mean"] = False
-    if isinstance(dataset.truth, HasObservables) and "labels" in takes and "labels" not in options:
-        told = getattr(model, "num_classes", 0)
-        if told == len(dataset.truth.temperatures) > 1:
-            found["labels"] = list(range(told))
-    return found
+    def lap() -> None:
+        nonlocal last
+        now = time.perf_counter()
+        seconds.append(now - last)
+        last = now
 
-
-def in_turns(model: GenerativeModel, block: int, labels: list[int] | int | None) -> dict[str, list[int]]:
-    """The classes that samples take in turns (all, where a model is told and nobody says which), as they go on in a block."""
-    turns = _turns(model, labels)
-    first = block * block_size(model) % max(len(turns), 1)
-    return {"labels": turns[first:] + turns[:first]} if turns else {}
-
-
-def classes_asked(model: GenerativeModel, n: int, labels: list[int] | int | None) -> Tensor | None:
-    """Class that each of n samples was asked to have, int64, (n,); None where the model was told none."""
-    turns = _turns(model, labels)
-    return torch.tensor(turns)[torch.arange(n) % len(turns)] if turns else None
-
-
-def _turns(model: GenerativeModel, labels: list[int] | int | None) -> list[int]:
-    if labels is None:
-        return list(range(model.num_classes)) if isinstance(model, Conditional) else []
-    return [labels] if isinstance(labels, int) else list(labels)
+    samples = draw(model, n, seed, after_block=lap, **options)
+    rates = block_size(model) / torch.tensor(seconds, dtype=torch.float64)
+    stderr = 1.2533 * float(rates.std()) / len(rates) ** 0.5 if len(rates) > 1 else float("nan")  # of a median
+    return samples, Estimate(float(rates.median()), stderr)
 
 
 def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any) -> Tensor:
@@ -87,7 +78,70 @@ def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any)
 
 def _chain(model: GenerativeModel, block: int, seed: int, options: dict[str, Any]) -> Iterator[Tensor]:
     """States of the chains of one block. To be drained: the training's random stream is put back at the end."""
-    options = options | in_turns(model, block, options.get("labels"))
+    options = options | labels_of_block(model, block, options.get("labels"))
     with evaluation_mode(model), rng.seeded(seed, "sample", block, device=model.device):
         for state in model.sample_loop(block_size(model), **options):
             yield state.detach().float()  # of whatever precision the networks are
+
+
+# Classes of samples: a conditional model takes the classes `labels` in turns, by default all of them.
+
+
+def labels_of_block(model: GenerativeModel, block: int, labels: list[int] | int | None) -> dict[str, list[int]]:
+    """The argument `labels` of sample_loop for one block, where the turns of earlier blocks go on; {} without classes."""
+    turns = _turns(model, labels)
+    first = block * block_size(model) % max(len(turns), 1)
+    return {"labels": turns[first:] + turns[:first]} if turns else {}
+
+
+def labels_of_samples(model: GenerativeModel, n: int, labels: list[int] | int | None) -> Tensor | None:
+    """The class from which each of n samples is drawn, int64, (n,); None for a model without classes."""
+    turns = _turns(model, labels)
+    return torch.tensor(turns)[torch.arange(n) % len(turns)] if turns else None
+
+
+def _turns(model: GenerativeModel, labels: list[int] | int | None) -> list[int]:
+    if labels is None:
+        return list(range(model.num_classes)) if isinstance(model, Conditional) else []
+    return [labels] if isinstance(labels, int) else list(labels)
+
+
+# Options
+
+
+def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str, Any]) -> dict[str, Any]:
+    """`options`, completed by what follows from the data.
+
+    Data that are binary as they are stored, such as spins, are compared with draws of x; grey images with E[x|h], also where a
+    model sees them binarised. A model that is conditional on the temperature draws configurations of a lattice at all
+    temperatures in turns.
+    """
+    found, arguments = dict(options), inspect.signature(model.sample_loop).parameters
+    if dataset.spec.support == "binary" and dataset.represent.binarize == "none" and "mean" in arguments:
+        found["mean"] = False
+    if isinstance(dataset.truth, HasObservables) and "labels" in arguments and "labels" not in options:
+        num_classes = getattr(model, "num_classes", 0)
+        if num_classes == len(dataset.truth.temperatures) > 1:
+            found["labels"] = list(range(num_classes))
+    return found
+
+
+def check_options(model: Model, options: Mapping[str, Any]) -> None:
+    """Raises GenlabError for an option that the family's sample_loop does not have, and for a value of another type or range."""
+    schema = keys_of(model.sample_loop) if isinstance(model, GenerativeModel) else {}
+    for key, value in options.items():
+        if key in INTERNAL or key not in schema:
+            family = family_of(type(model).__name__)
+            raise GenlabError(f"{key}={value}: model={family} has no such choice; leave {key} out")
+    if options and isinstance(model, GenerativeModel):
+        check({"n": 1, **options}, "", model.sample_loop)
+        draw_first_state(model, options)
+
+
+def draw_first_state(model: GenerativeModel, options: Mapping[str, Any]) -> None:
+    """Raises GenlabError for options that do not fit together: a family says so at the first state of a chain.
+
+    This takes no time, while the same error after minutes of other work would be a nuisance.
+    """
+    with torch.no_grad(), rng.seeded(0, "first state", device=model.device):
+        next(model.sample_loop(1, **{**options, **labels_of_block(model, 0, options.get("labels"))}))

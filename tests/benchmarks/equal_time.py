@@ -26,7 +26,7 @@ from genlab.config.schema import plain
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.evaluation.features import feature_space
-from genlab.evaluation.generated import Reference
+from genlab.evaluation.sample_reference import Reference
 from genlab.inference.sampling import draw
 from genlab.metrics.frechet import fid
 from genlab.models.diffusion.diffusion import Diffusion

@@ -18,10 +18,13 @@ from genlab.data.examples import Examples
 from genlab.data.sources.digits import digits
 from genlab.data.splits import prepare
 from genlab.errors import GenlabError
-from genlab.evaluation.anomaly import Anomalies, detect, odds_against, of_excluded, of_other_data
+from genlab.evaluation.anomalous_data import Anomalies, of_excluded, of_other_data
+from genlab.evaluation.anomaly import anomaly_detection, odds_against
+from genlab.evaluation.findings import Findings
 from genlab.metrics.estimate import Estimate, bootstrap
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, midranks, roc
 from genlab.models.base import Metrics, Model
+from tests.helpers.evaluations import taken
 from tests.helpers.processes import assert_refused, call, execute, strict_json, write_mnist
 from tests.helpers.support import configure, dataset_of, make_dataset, make_model, small_data
 
@@ -207,9 +210,13 @@ def shifted(by: float) -> tuple[Dataset, Anomalies]:
     )
 
 
+def detected(model: Model, dataset: Dataset, anomalies: Anomalies) -> Findings:
+    return taken([anomaly_detection], model, dataset, anomalies=anomalies)
+
+
 def test_every_score_that_a_model_allows_is_the_one_that_its_name_says() -> None:
     dataset, anomalies = shifted(3.0)
-    found = detect(Oracle(dataset.spec), dataset, anomalies, 0, 5)
+    found = detected(Oracle(dataset.spec), dataset, anomalies)
     assert set(found.entries) == {
         f"auroc_{name}" for name in ("likelihood", "free_energy", "reconstruction", "max_probability")
     }
@@ -230,8 +237,8 @@ def test_every_score_that_a_model_allows_is_the_one_that_its_name_says() -> None
     baseline = found.entries["auroc_likelihood"].baseline
     assert baseline is not None
     assert baseline.value == pytest.approx(found.entries["auroc_likelihood"].value, abs=0.01), "the same normal density"
-    assert found.facts["normal"] == 800
-    assert found.facts["anomalous"] == 1000
+    assert found.facts["anomaly"]["normal"] == 800
+    assert found.facts["anomaly"]["anomalous"] == 1000
 
 
 def test_odds_against_the_likeliest_class_stay_finite_where_its_probability_rounds_to_1() -> None:
@@ -241,7 +248,7 @@ def test_odds_against_the_likeliest_class_stay_finite_where_its_probability_roun
 
 def test_the_same_distribution_cannot_be_told_apart() -> None:
     dataset, anomalies = shifted(0.0)
-    for name, entry in detect(Oracle(dataset.spec), dataset, anomalies, 0, 5).entries.items():
+    for name, entry in detected(Oracle(dataset.spec), dataset, anomalies).entries.items():
         assert entry.stderr is not None
         assert abs(entry.value - 0.5) < 4 * entry.stderr, name
 
@@ -252,7 +259,7 @@ def test_a_score_that_is_not_finite_is_named_and_left_out() -> None:
             return torch.full((len(x),), math.nan)
 
     dataset, anomalies = shifted(1.0)
-    found = detect(Broken(dataset.spec), dataset, anomalies, 0, 5)
+    found = detected(Broken(dataset.spec), dataset, anomalies)
     assert "auroc_likelihood" not in found.entries
     assert "auroc_free_energy" in found.entries
     assert "likelihood" in found.diagnoses[0].evidence
@@ -329,7 +336,7 @@ def test_a_process_tells_the_class_left_out_from_the_others(runs: Path, here: Pa
         assert np.asarray(Image.open(runs / "vae" / "evaluation" / f"{picture}.png")).std() > 5
 
 
-def test_a_run_with_a_class_left_out_is_judged_by_it_unasked_and_a_file_can_stand_in(
+def test_a_run_with_a_class_left_out_is_measured_on_it_by_default_and_a_file_can_stand_in(
     runs: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(["evaluate", f"run={runs / 'vae'}", "k=2", "n=50"], capsys).code == 0
@@ -394,5 +401,5 @@ def test_a_classifier_with_a_class_left_out_is_measured() -> None:
     config = configure("model=classifier", "dataset.exclude=[4]")
     dataset = make_dataset(config)
     model = make_model(config, dataset.spec).eval()
-    found = detect(model, dataset, of_excluded(dataset), 0, 1)
+    found = detected(model, dataset, of_excluded(dataset))
     assert set(found.entries) == {"auroc_max_probability"}

@@ -1,4 +1,4 @@
-"""genlab evaluate: as a command on real runs, and its judgement of models that are known to be bad."""
+"""genlab evaluate: as a command on real runs, and what it finds of models that are known to be bad."""
 
 import json
 import math
@@ -11,12 +11,16 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from genlab.evaluation.evaluation_pictures import project
+from genlab.data.batches import Batch
+from genlab.evaluation.code_maps import project
+from genlab.evaluation.evaluation import evaluate
+from genlab.evaluation.evaluation_context import Settings
 from genlab.evaluation.features import feature_space
 from genlab.evaluation.features.feature_network import grey
-from genlab.evaluation.findings import Settings, evaluate, record
-from genlab.evaluation.generated import Reference, judge, measures
+from genlab.evaluation.represented import represented
+from genlab.evaluation.sample_reference import Reference, feature_measures
 from genlab.models.base import GenerativeModel
+from tests.helpers.evaluations import quality
 from tests.helpers.processes import assert_refused, call, info, strict_json, trained
 from tests.helpers.support import BRISK, FEW_CHAINS, KINDS, MODELS, configure, make_dataset, make_model, small_data
 from tests.models.test_contract import accepts
@@ -117,7 +121,7 @@ def test_evaluating_again_gives_the_same_numbers_and_replaces_the_old(
     assert len(list((vae / "tensorboard" / "evaluation").glob("*.genlab"))) == 1
 
 
-def test_samples_from_elsewhere_are_judged_and_the_run_keeps_its_own(
+def test_samples_from_elsewhere_are_compared_and_the_run_keeps_its_own(
     vae: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call(["evaluate", f"run={vae}", "k=5"], capsys)
@@ -184,8 +188,17 @@ def test_every_family_is_measured_on_all_that_it_models(
     monkeypatch.setattr("genlab.evaluation.features.feature_network.EXAMPLES", 1280)
     dataset = small_data(kind)
     model = make_model(configure(f"model={name}", *BRISK.get(name, ())), dataset.spec).eval()
+    calls: list[tuple[Any, list[Batch]]] = []
+
+    def recorded(*arguments: Any) -> list[Batch]:
+        calls.append((arguments, list(represented(*arguments))))
+        return calls[-1][1]
+
+    monkeypatch.setattr("genlab.evaluation.evaluation_context.represented", recorded)
     found = evaluate(model, dataset, Settings(40, 0, 4, FEW_CHAINS, "pca", {}), {"seconds": 1.0})
-    text = json.dumps({"metrics": record(found), "facts": found.facts}, allow_nan=False)
+    ((arguments, batches),) = calls  # the test split is represented once, and no measure writes into it
+    assert all(torch.equal(a.x, b.x) for a, b in zip(batches, represented(*arguments), strict=True))
+    text = json.dumps({"metrics": found.metrics(), "facts": found.facts}, allow_nan=False)
     assert strict_json(text)
     for key, entry in found.entries.items():
         assert math.isfinite(entry.value), key
@@ -194,13 +207,13 @@ def test_every_family_is_measured_on_all_that_it_models(
     if kind == "spins" and isinstance(model, GenerativeModel):
         assert found.samples is not None
         if getattr(model, "discrete", False):  # others, as PCA, know no spins
-            assert set(found.samples.unique().tolist()) <= {0.0, 1.0}, "spins are judged as spins"
+            assert set(found.samples.unique().tolist()) <= {0.0, 1.0}, "spins are compared as spins"
 
 
 def test_real_images_are_better_than_noisy_ones_and_these_than_independent_pixels(digits: Reference) -> None:
-    floor, baseline = digits.judged
+    floor, baseline = digits.floor, digits.baseline
     noise = torch.randn(digits.real_x.shape, generator=torch.Generator().manual_seed(0))
-    noisy, _ = measures(digits, (digits.real_x + 0.2 * noise).clamp(0, 1))
+    noisy, _ = feature_measures(digits, (digits.real_x + 0.2 * noise).clamp(0, 1))
     for name in ("fid", "kid", "mmd"):
         assert floor[name].value < noisy[name].value < baseline[name].value, name
     assert floor["coverage"].value > noisy["coverage"].value > baseline["coverage"].value
@@ -208,10 +221,10 @@ def test_real_images_are_better_than_noisy_ones_and_these_than_independent_pixel
 
 
 def test_a_collapsed_model_and_a_memorising_one_are_named_and_real_images_are_not(digits: Reference) -> None:
-    names = {d.name for d in judge(digits, digits.real_x[:1].repeat(300, 1, 1, 1)).diagnoses}
+    names = {d.name for d in quality(digits, digits.real_x[:1].repeat(300, 1, 1, 1)).diagnoses}
     assert {"mode collapse", "missing classes"} <= names
     copies = digits.real_x + 0.01 * torch.rand(digits.real_x.shape)
-    assert [d.name for d in judge(digits, copies.clamp(0, 1)).diagnoses] == ["memorisation"]
+    assert [d.name for d in quality(digits, copies.clamp(0, 1)).diagnoses] == ["memorisation"]
     # Test images have not been seen: half of them stand in for samples, the other half are the test split.
     assert digits.dataset.test.y is not None
     half = len(digits.x) // 2
@@ -219,24 +232,24 @@ def test_a_collapsed_model_and_a_memorising_one_are_named_and_real_images_are_no
     fresh = Reference(held_out, digits.space, 300, 0)
     unseen = grey(held_out)(held_out.validation.take(torch.arange(80)))  # type: ignore[union-attr]
     assert half > 100
-    assert judge(fresh, unseen).diagnoses == []
+    assert quality(fresh, unseen).diagnoses == []
 
 
-def test_samples_of_the_class_that_was_asked_for_are_counted(digits: Reference) -> None:
+def test_samples_of_the_class_from_which_they_are_drawn_are_counted(digits: Reference) -> None:
     assert digits.labels is not None
-    right = judge(digits, digits.x, asked=digits.labels).entries["conditional_accuracy"]
+    right = quality(digits, digits.x, digits.labels).entries["conditional_accuracy"]
     assert right.value > 0.9
     assert right.real is not None
     assert right.value == pytest.approx(right.real.value)  # these are the real ones
-    wrong = judge(digits, digits.x, asked=(digits.labels + 1) % 10).entries["conditional_accuracy"]
+    wrong = quality(digits, digits.x, (digits.labels + 1) % 10).entries["conditional_accuracy"]
     assert wrong.value < 0.1
-    assert "conditional_accuracy" not in judge(digits, digits.x).entries
+    assert "conditional_accuracy" not in quality(digits, digits.x).entries
 
 
 def test_samples_that_are_not_finite_are_diagnosed_and_not_measured(digits: Reference) -> None:
     broken = digits.real_x.clone()
     broken[4, 0, 2, 2] = float("nan")
-    found = judge(digits, broken)
+    found = quality(digits, broken)
     assert [d.name for d in found.diagnoses] == ["non-finite values"]
     assert found.entries == {}
 

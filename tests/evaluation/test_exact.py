@@ -14,9 +14,10 @@ from genlab.data.densities import Density, grid_over
 from genlab.data.sources.gaussian import Normal, gaussian
 from genlab.data.sources.toy2d import NOISE, density_of, toy2d
 from genlab.errors import GenlabError
-from genlab.evaluation.findings import Settings, evaluate
+from genlab.evaluation.evaluation import evaluate
+from genlab.evaluation.evaluation_context import Settings
 from genlab.inference.density_maps import density_and_score_maps, log_density, score, true_score
-from genlab.inference.likelihood import log_likelihoods, most_carried
+from genlab.inference.likelihood import log_likelihoods, most_integrated
 from genlab.inference.partition import exact_log_z
 from genlab.inference.plane_grid import box_of, grid_log_z
 from genlab.inference.sampling import draw
@@ -246,9 +247,9 @@ def test_a_flow_that_carries_a_part_of_the_test_split_is_compared_on_that_part()
     model = make_model(config, dataset.spec).eval()
     entries = evaluate(model, dataset, Settings(100, 0, 1, FEW_CHAINS, "pca", {}, noise=0.0), {}).entries
     assert isinstance(dataset.truth, Normal)
-    carried = dataset.truth.log_prob(dataset.test.take(torch.arange(most_carried(50))))
+    carried = dataset.truth.log_prob(dataset.test.take(torch.arange(most_integrated(50))))
     real, found = entries["log_likelihood_flow"].real, entries["log_likelihood_flow"]
-    assert most_carried(50) < 3000
+    assert most_integrated(50) < 3000
     assert real is not None
     assert real.value == pytest.approx(float(carried.double().mean()), rel=1e-6)
     assert entries["kl_divergence_flow"].value == pytest.approx(real.value - found.value, rel=1e-6)

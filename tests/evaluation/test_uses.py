@@ -14,11 +14,13 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.errors import GenlabError
-from genlab.evaluation.code_quality import judge_codes
-from genlab.evaluation.denoising import Noise, denoise, noise_of, psnr
+from genlab.evaluation.anomaly import anomaly_detection
+from genlab.evaluation.code_quality import code_quality
+from genlab.evaluation.compression import bits_of, compression
+from genlab.evaluation.denoising import Noise, denoising, noise_of, psnr
 from genlab.evaluation.entries import Entries, entry
-from genlab.evaluation.held_out import HeldOut
-from genlab.evaluation.uses import bits_of, compression, put_to_use
+from genlab.evaluation.findings import Findings
+from genlab.evaluation.held_out import codes as codes_of_test_split
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.neighbours import (
     linear_accuracy,
@@ -28,11 +30,13 @@ from genlab.metrics.neighbours import (
     trustworthiness,
 )
 from genlab.models.base import Metrics, Model
+from genlab.plots.images import Picture
 from genlab.report.contexts import context
 from genlab.report.measures import ANOMALY, CODES, COMPRESSION, DENOISING
 from genlab.report.rows import make_rows
 from genlab.report.runs import Run, read_run
 from genlab.report.tables import make_tables
+from tests.helpers.evaluations import taken
 from tests.helpers.processes import assert_refused, call, strict_json
 from tests.helpers.support import dataset_of, small_data
 
@@ -86,11 +90,16 @@ def blobs(n: int = 1200, classes: int = 4, apart: float = 50.0) -> Dataset:
 # ---------------------------------------------------------------------------------------------------------- denoising
 
 
+def denoised(model: Model, dataset: Dataset, level: float | None) -> tuple[Entries, dict[str, Picture]]:
+    found = taken([denoising], model, dataset, noise=level)
+    return found.entries, found.pictures
+
+
 @pytest.mark.parametrize("level", [0.2, 0.7])
 def test_noise_has_the_squared_error_that_theory_gives(level: float) -> None:
     """E|eps|^2 = D s^2 of Gaussian noise with the variance 2 D s^4, and D p of flips; the identity restores nothing."""
     dataset = points()
-    found, pictures = denoise(Map(dataset), dataset, Noise(level, binary=False), 0)
+    found, pictures = denoised(Map(dataset), dataset, level)
     mse = found["denoising_mse"]
     assert mse.baseline is not None
     n, dim = len(dataset.test), 6
@@ -109,7 +118,7 @@ def test_flips_have_the_squared_error_that_theory_gives() -> None:
     assert noise is not None
     noisy = noise(x)
     assert set(noisy.unique().tolist()) == {0.0, 1.0}
-    found, pictures = denoise(Map(dataset), dataset, noise, 0)
+    found, pictures = denoised(Map(dataset), dataset, None)
     baseline = found["denoising_mse"].baseline
     assert baseline is not None
     assert baseline.value == pytest.approx(3.6, abs=4 * math.sqrt(36 * 0.09 / len(dataset.test)))
@@ -121,7 +130,7 @@ def test_flips_have_the_squared_error_that_theory_gives() -> None:
 def test_the_best_linear_denoiser_reaches_the_error_of_wiener() -> None:
     """Of x ~ N(0, 1) with noise of variance s^2, E[x|noisy] = noisy/(1 + s^2) and the error is D s^2/(1 + s^2)."""
     dataset, s = points(20_000), 0.8
-    found, _ = denoise(Map(dataset, 1 / (1 + s**2)), dataset, Noise(s, binary=False), 0)
+    found, _ = denoised(Map(dataset, 1 / (1 + s**2)), dataset, s)
     expected = 6 * s**2 / (1 + s**2)
     assert found["denoising_mse"].value == pytest.approx(expected, abs=4 * (found["denoising_mse"].stderr or 0))
 
@@ -146,9 +155,13 @@ def test_levels_suit_the_data() -> None:
 # -------------------------------------------------------------------------------------------------------------- codes
 
 
+def quality_of_codes(model: Model, dataset: Dataset) -> Entries:
+    return taken([codes_of_test_split, code_quality], model, dataset).entries
+
+
 def test_separable_codes_are_told_apart_and_codes_without_meaning_are_not() -> None:
     dataset = blobs()
-    found = judge_codes(Map(dataset, kept=1), dataset, 0)
+    found = quality_of_codes(Map(dataset, kept=1), dataset)
     for name in ("knn_accuracy", "linear_accuracy"):
         assert found[name].value == 1, name
         assert (found[name].stderr or 0) > 0, "240 of 240 are not known to be all"
@@ -159,7 +172,7 @@ def test_separable_codes_are_told_apart_and_codes_without_meaning_are_not() -> N
         def encode(self, x: Tensor) -> Tensor:
             return x[:, 3:5]
 
-    blind = judge_codes(Blind(dataset), dataset, 0)
+    blind = quality_of_codes(Blind(dataset), dataset)
     for name in ("knn_accuracy", "linear_accuracy"):
         assert abs(blind[name].value - 0.25) < 4 * math.sqrt(0.25 * 0.75 / len(dataset.test)), name
     assert blind["trustworthiness"].value < 0.7 < 0.85 < found["trustworthiness"].value
@@ -212,7 +225,7 @@ def test_codes_that_never_move_or_are_not_finite_break_nothing() -> None:
         def encode(self, x: Tensor) -> Tensor:
             return torch.ones(len(x), 3)
 
-    found = judge_codes(Constant(dataset), dataset, 0)
+    found = quality_of_codes(Constant(dataset), dataset)
     assert found["linear_accuracy"].value < 0.5
     assert all(math.isfinite(one.value) for one in found.values())
 
@@ -220,33 +233,37 @@ def test_codes_that_never_move_or_are_not_finite_break_nothing() -> None:
         def encode(self, x: Tensor) -> Tensor:
             return torch.full((len(x), 3), math.nan)
 
-    assert judge_codes(Broken(dataset), dataset, 0) == {}
+    assert quality_of_codes(Broken(dataset), dataset) == {}
 
 
 # -------------------------------------------------------------------------------------------------------- compression
 
 
-def held_out(codes: int, **entries: Estimate) -> HeldOut:
+def held_out(numbers: int, **entries: Estimate) -> Findings:
     family: Entries = {name: entry("family", measure, "") for name, measure in entries.items()}
-    return HeldOut(entries=family, codes=torch.zeros(5, codes))
+    return Findings(entries=family, codes=torch.zeros(5, numbers))
+
+
+def compressed(model: Model, dataset: Dataset, findings: Findings) -> Entries:
+    return taken([compression], model, dataset, findings).entries
 
 
 def test_rates_and_ratios_are_counts_of_bits() -> None:
     grey, binary, real = small_data("grey"), small_data("binary"), points()
     assert (bits_of(grey), bits_of(binary), bits_of(real)) == (8, 1, 32)
-    plain = compression(Map(grey), grey, held_out(4, reconstruction_mse=Estimate(6.4, 0.64)), 0)
+    plain = compressed(Map(grey), grey, held_out(4, reconstruction_mse=Estimate(6.4, 0.64)))
     assert plain["code_numbers"].value == 4
     assert plain["compression_ratio"].value == 64 * 8 / (4 * 32)
     assert plain["distortion"].value == pytest.approx(0.1)
     assert plain["distortion"].stderr == pytest.approx(0.01)
     assert "rate" not in plain, "no rate is known of plain numbers"
-    bits_back = compression(Map(binary), binary, held_out(4, kl=Estimate(8 * math.log(2), math.log(2))), 0)
+    bits_back = compressed(Map(binary), binary, held_out(4, kl=Estimate(8 * math.log(2), math.log(2))))
     assert bits_back["rate"].value == pytest.approx(8)
     assert bits_back["rate"].stderr == pytest.approx(1)
     assert bits_back["compression_ratio"].value == 64 / (4 * 32)
     assert bits_back["compression_ratio_rate"].value == pytest.approx(64 / 8)
     assert bits_back["compression_ratio_rate"].stderr == pytest.approx(1)
-    discrete = compression(Coded(grey), grey, held_out(4, kl=Estimate(8.0, 1.0)), 0)
+    discrete = compressed(Coded(grey), grey, held_out(4, kl=Estimate(8.0, 1.0)))
     assert discrete["rate"].value == 3, "what a family says of its discrete codes goes first"
     assert discrete["compression_ratio_rate"].value == pytest.approx(64 * 8 / 3)
     assert discrete["compression_ratio"].value == 64 * 8 / 4
@@ -255,11 +272,12 @@ def test_rates_and_ratios_are_counts_of_bits() -> None:
 
 def test_a_model_is_put_to_the_uses_that_it_has() -> None:
     dataset = blobs(300)
-    found = put_to_use(Map(dataset), dataset, held_out(2), 0, noise=None, anomalies=None, k=1)
+    uses = [denoising, compression, code_quality, anomaly_detection]
+    found = taken([codes_of_test_split, *uses], Map(dataset), dataset)
     groups = {one.group for one in found.entries.values()}
     assert groups == {"denoising", "compression", "codes"}
     assert "flips" not in found.facts["denoising"]["kind"]
-    off = put_to_use(Map(dataset), dataset, HeldOut(), 0, noise=0.0, anomalies=None, k=1)
+    off = taken([*uses], Map(dataset), dataset, noise=0.0)
     assert off.entries == {}
 
 

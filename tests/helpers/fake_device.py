@@ -124,9 +124,9 @@ def refuse_what_cannot_be_captured(func: Any, tensors: list[Tensor], result_is_f
 
 
 def capture(words: str) -> bool | None:
-    """Whether one update of the model that `words` compose can be captured, as cuda_graphs.py does it.
+    """Whether one update of the model that `words` compose can be captured, as training/cuda_graphs.py does it.
 
-    None where cuda_graphs.py does not try.
+    None where training/cuda_graphs.py does not try.
     """
     global capturing
     config = configure(*words.split(), "train.batch_size=8", "device.name=cuda")

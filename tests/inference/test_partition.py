@@ -17,7 +17,8 @@ from genlab.inference.likelihood import log_likelihoods
 from genlab.inference.partition import Annealing, ais, configurations, exact_log_z, reverse_ais
 from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
 from genlab.models.boltzmann.rbm import RBM
-from tests.helpers.machines import deviation, gaussian, log_joint, log_weights, p_value, rbm, states, visible_states
+from tests.helpers.boltzmann_machines import gaussian, log_joint, log_weights, rbm, visible_states
+from tests.helpers.draws import deviation, p_value, states
 
 RARE, FAR = 1e-4, 4.5
 EVEN = Annealing(chains=100, temperatures=1000, schedule="even", sweeps=50)

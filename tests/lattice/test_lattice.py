@@ -1,7 +1,8 @@
-"""The Ising model: formulas against enumeration, the sampler against formulas, and the judgement of generated configurations."""
+"""The Ising model: formulas against enumeration, the sampler against formulas, and generated configurations beside both."""
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from genlab.data.sources.array import Configurations, array
 from genlab.data.sources.ising import Ising, ising
 from genlab.data.splits import prepare
 from genlab.errors import GenlabError
-from genlab.evaluation.configurations import judge_lattice
 from genlab.evaluation.entries import Entry
-from genlab.evaluation.findings import Evaluation, Settings, evaluate
+from genlab.evaluation.evaluation import evaluate
+from genlab.evaluation.findings import Findings
 from genlab.inference.sampling import sampling_options
 from genlab.lattice.exact import T_CRITICAL, Enumeration, onsager_energy, onsager_magnetisation, thermodynamics
 from genlab.lattice.monte_carlo import Lattices, sample, thermalise
@@ -26,8 +27,9 @@ from genlab.lattice.observables import ALLOWED, correlation, energy, magnetisati
 from genlab.lattice.statistics import block_length, derived, primitives
 from genlab.lattice.statistics import thermodynamics as measured
 from genlab.models.base import GenerativeModel
+from tests.helpers.evaluations import SETTINGS, observables
 from tests.helpers.processes import assert_refused, call, strict_json
-from tests.helpers.support import FEW_CHAINS, MODELS, configure, make_model
+from tests.helpers.support import MODELS, configure, make_model
 from tests.models.test_contract import build_class
 
 TEMPERATURES = [1.8, T_CRITICAL, 3.0]
@@ -201,7 +203,7 @@ def test_mistakes_of_the_lattice_are_named(tmp_path: Path, capsys: pytest.Captur
         assert_refused(call(["train", "dataset=ising", *small, override], capsys), words)
 
 
-# The judgement
+# Generated configurations
 
 
 def dataset_of(x: Tensor, truth: object, y: Tensor | None = None) -> Dataset:
@@ -218,17 +220,16 @@ def drawn_exactly(n: int, temperature: float, seed: int = 0) -> Tensor:
     return ((lattice.spins[index] + 1) / 2).byte().unsqueeze(1)
 
 
-def judged(name: str, dataset: Dataset, *overrides: str) -> Evaluation:
+def evaluated(name: str, dataset: Dataset, *overrides: str) -> Findings:
     torch.manual_seed(0)
     model = make_model(configure(f"model={name}", "dataset=ising", *overrides), dataset.spec).eval()
-    return evaluate(model, dataset, Settings(200, 0, 5, FEW_CHAINS, "pca", {}, noise=0.0), {})
+    return evaluate(model, dataset, replace(SETTINGS, n=200, noise=0.0), {})
 
 
 def test_exact_samples_are_within_their_errors_and_others_are_not() -> None:
     dataset = dataset_of(drawn_exactly(6000, 2.269), Ising(4, (2.269,)))
     good, bad = (
-        judge_lattice(dataset, drawn_exactly(4000, temperature, seed=1).float(), None).entries
-        for temperature in (2.269, 2.4)
+        observables(dataset, drawn_exactly(4000, temperature, seed=1).float()).entries for temperature in (2.269, 2.4)
     )
     deviations = {name: one.deviation for name, one in good.items()}
     assert all(value is not None and abs(value) < 3.5 for value in deviations.values()), deviations
@@ -248,7 +249,7 @@ def test_the_divergence_over_all_configurations_is_exact() -> None:
     with torch.no_grad():
         model.W.zero_()
         model.a.zero_()
-    found = evaluate(model.eval(), dataset, Settings(50, 0, 5, FEW_CHAINS, "pca", {}, noise=0.0), {})
+    found = evaluate(model.eval(), dataset, replace(SETTINGS, n=50, noise=0.0), {})
     divergence, entropy = found.entries["kl_divergence_exact"], thermodynamics(4, 2.269).entropy
     assert divergence.kind == "exact"
     assert divergence.stderr is None
@@ -261,7 +262,7 @@ def test_the_divergence_over_all_configurations_is_exact() -> None:
 
 def test_a_bound_on_the_likelihood_bounds_the_divergence() -> None:
     dataset = dataset_of(drawn_exactly(2000, 2.269), Ising(4, (2.269,)))
-    entries = judged("vae", dataset, "model.hidden=[8]").entries
+    entries = evaluated("vae", dataset, "model.hidden=[8]").entries
     assert entries["kl_divergence_iw_5"].kind == "upper bound"
     assert entries["kl_divergence_iw_5"].value < entries["kl_divergence_elbo"].value
     on_test = -entries["log_likelihood_iw_5"].value - thermodynamics(4, 2.269).entropy
@@ -269,7 +270,7 @@ def test_a_bound_on_the_likelihood_bounds_the_divergence() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_family_for_binary_data_is_judged_or_says_why_not(name: str) -> None:
+def test_every_family_for_binary_data_is_measured_or_says_why_not(name: str) -> None:
     y = torch.arange(2).repeat_interleave(100)
     x = torch.cat([drawn_exactly(100, 1.8), drawn_exactly(100, 3.0)])
     dataset = dataset_of(x, Ising(4, (1.8, 3.0)), y)
@@ -284,7 +285,7 @@ def test_every_family_for_binary_data_is_judged_or_says_why_not(name: str) -> No
         return
     options = sampling_options(model, dataset, {})
     assert ("labels" in options) == told
-    found = judge_lattice(dataset, model.sample(40, **options), options.get("labels")).entries
+    found = observables(dataset, model.sample(40, **options), options.get("labels")).entries
     assert ("energy_T1.8" if told else "energy") in found
     for entry in found.values():
         assert isinstance(entry, Entry)
@@ -294,13 +295,13 @@ def test_every_family_for_binary_data_is_judged_or_says_why_not(name: str) -> No
 # The user's own simulation
 
 
-def test_real_valued_configurations_are_judged_by_their_values(tmp_path: Path) -> None:
+def test_real_valued_configurations_are_measured_by_their_values(tmp_path: Path) -> None:
     np.save(tmp_path / "field.npy", chain(600).numpy())
     raw = array(path=str(tmp_path / "field.npy"), labels=None, observables=["energy", "correlation"], temperature=None)
     dataset = prepare(raw, binarize="none", dequantize=False, validation=0.1, test=0.3)
     assert dataset.spec.support == "real"
     x = torch.from_numpy(np.load(tmp_path / "field.npy")).unsqueeze(1)
-    found = judge_lattice(dataset, x, None).entries
+    found = observables(dataset, x).entries
     assert found["energy"].value == pytest.approx(float(energy(x[:, 0]).mean()))
     assert {"correlation_1", "correlation_3"} <= set(found)
     assert "specific_heat" not in found, "that needs a temperature"
@@ -310,7 +311,7 @@ def test_classes_that_are_no_temperatures_do_not_part_the_test_split() -> None:
     x = drawn_exactly(600, 2.269)
     y = (x.float().mean((1, 2, 3)) > 0.5).long()
     truth = Configurations(["energy", "magnetisation"], None, spins=True)
-    found, labelled = (judge_lattice(dataset_of(x, truth, y), x.float(), None).entries for y in (None, y))
+    found, labelled = (observables(dataset_of(x, truth, y), x.float()).entries for y in (None, y))
     assert found["magnetisation"].real is not None
     assert found == labelled
 
@@ -318,7 +319,7 @@ def test_classes_that_are_no_temperatures_do_not_part_the_test_split() -> None:
 def test_a_temperature_without_configurations_is_left_out_and_said() -> None:
     x = torch.cat([drawn_exactly(300, 1.8), drawn_exactly(300, 3.0)])
     y = torch.tensor([0, 2]).repeat_interleave(300)
-    found = judge_lattice(dataset_of(x, Ising(4, (1.8, 2.269, 3.0)), y), x[:99].float(), [0, 1, 2])
+    found = observables(dataset_of(x, Ising(4, (1.8, 2.269, 3.0)), y), x[:99].float(), [0, 1, 2])
     assert {"energy_T1.8", "energy_T3"} <= set(found.entries)
     assert "energy_T2.269" not in found.entries
     assert found.facts["temperatures_without_configurations"] == [2.269]
@@ -333,7 +334,7 @@ def chain(n: int, side: int = 6) -> Tensor:
     return torch.stack(states)
 
 
-def test_own_configurations_are_judged_by_the_observables_that_are_named(
+def test_own_configurations_are_measured_by_the_observables_that_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -344,16 +345,16 @@ def test_own_configurations_are_judged_by_the_observables_that_are_named(
     outcome = call([*common, "dataset.path=spins.npy", *looked_at, f"hydra.run.dir={tmp_path / 'run'}"], capsys)
     assert outcome.code == 0, outcome.err
     evaluation = ["evaluate", f"run={tmp_path / 'run'}", "samples=more.npy", "device.threads=1"]
-    outcome = call([*evaluation, f"hydra.run.dir={tmp_path / 'judged'}"], capsys)
+    outcome = call([*evaluation, f"hydra.run.dir={tmp_path / 'compared'}"], capsys)
     assert outcome.code == 0, outcome.err
     assert "400 configurations against the test split" in outcome.out
-    found = strict_json((tmp_path / "judged" / "metrics.json").read_text())
+    found = strict_json((tmp_path / "compared" / "metrics.json").read_text())
     for name in ("energy", "specific_heat", "magnetisation", "susceptibility"):
         assert found[name]["group"] == "observables"
         assert found[name]["exact"] is None
         assert math.isfinite(found[name]["deviation"])
     assert "correlation_1" not in found
-    assert (tmp_path / "judged" / "evaluation" / "observables.png").exists()
+    assert (tmp_path / "compared" / "evaluation" / "observables.png").exists()
     for override, words in (
         ("dataset.observables=[enrgy]", "dataset.observables=enrgy: did you mean 'energy'?"),
         ("dataset.temperature=2.0", "dataset.temperature=2.0: is for the specific heat"),

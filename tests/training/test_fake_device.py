@@ -1,4 +1,4 @@
-"""Every family is evaluated and sampled on a device other than the CPU: a fake one (fake_device.py), so without a GPU."""
+"""Every family is evaluated and sampled on a fake device (tests/helpers/fake_device.py), as on a GPU but without one."""
 
 import subprocess
 import sys

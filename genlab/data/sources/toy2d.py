@@ -1,4 +1,4 @@
-"""Points of the plane whose density is known exactly (densities.py): toy problems on which the behaviour of a model can be
+"""Points of the plane whose density is known exactly (data/densities.py): toy problems on which the behaviour of a model can be
 seen.
 
     moons                  two half circles of radius 1 that reach into each other (as in scikit-learn)

@@ -1,4 +1,7 @@
-"""The feature space of each data set, in which sets of examples are compared."""
+"""The feature space of each data set, in which sets of examples are compared.
+
+`python -m genlab.commands.feature_weights` makes the weights that lie here.
+"""
 
 from genlab.evaluation.features.space import FeatureSpace, feature_space
 

@@ -1,7 +1,7 @@
 """The fixed recipe by which feature networks are made: a small convolutional classifier of the data set.
 
 Without labels it learns a pretext instead (Gidaris et al. 2018): which of four rotations, or flips where images are not
-square, was applied. `python -m genlab.evaluation.features` makes the weights that come with genlab.
+square, was applied. `python -m genlab.commands.feature_weights` makes the weights that come with genlab.
 """
 
 from collections.abc import Iterator

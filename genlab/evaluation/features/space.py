@@ -1,9 +1,9 @@
-"""In which space are generated and real examples compared?
+"""The space in which generated and real examples are compared.
 
-Images: what the last layer of a small classifier of that data set sees, 64 numbers. For digits, MNIST and Fashion-MNIST the
-weights come with genlab, so that a distance means the same on every machine; for other images the network is trained once,
-with the recipe of `training.py`, and kept under a hash of the data and that recipe. Vectors are their own features, each
-component in units of its standard deviation over the training split; so are configurations of a lattice.
+Images: the 64 inputs of the last layer of a small classifier of that data set. For digits, MNIST and Fashion-MNIST the weights
+come with genlab, so that a distance means the same on every machine. For other images the network is trained once, with the
+recipe of feature_network.py, and kept under a hash of the data and that recipe. Vectors are their own features, each component in
+units of its standard deviation over the training split; so are configurations of a lattice.
 """
 
 import hashlib
@@ -45,9 +45,9 @@ class FeatureSpace:
     network: Classifier | None
     """None where the components are the features."""
     scale: float
-    """What the network's last layer sees is divided by this: features have the variance 1 on average over training images."""
+    """Divisor of the inputs of the last layer: features have the variance 1 on average over training images."""
     predicts_classes: bool
-    """Whether the network was trained on the classes of the data, and not, for want of labels, on a pretext."""
+    """Whether the network was trained on the classes of the data; without labels it is trained on a pretext."""
 
     def features(self, x: Tensor) -> Tensor:
         """Features of x, shape (n, dimensions), on the CPU."""
@@ -78,7 +78,7 @@ def feature_space(dataset: Dataset, device: torch.device) -> FeatureSpace:
     Raises GenlabError where its weights are damaged.
     """
     data = dataset.spec
-    if not data.is_image or isinstance(dataset.truth, HasObservables):  # a lattice is judged by its observables
+    if not data.is_image or isinstance(dataset.truth, HasObservables):  # lattices are compared by observables
         scale = torch.stack([data.mean, data.std]).flatten().contiguous()
         return FeatureSpace("components", _hash(scale.numpy().tobytes()), data.dim, data, None, 1.0, False)
     shipped = FOLDER / f"{data.name}.safetensors"
@@ -86,7 +86,7 @@ def feature_space(dataset: Dataset, device: torch.device) -> FeatureSpace:
         content = shipped.read_bytes()
     else:
         content = _cached(dataset, device)
-    with seeded(0, "initial values", device=device):  # which the file replaces
+    with seeded(0, "initial values", device=device):  # the file replaces them
         network = blank(data)
     try:
         # Half precision is how they are kept, not how they are used.

@@ -19,7 +19,7 @@ from typing import Literal, TypedDict, Unpack
 import torch
 from torch import Tensor, nn
 
-from genlab.config.types import Count, Share, Widths
+from genlab.config.types import Count, Positive, Share, Widths
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel
@@ -94,7 +94,11 @@ class ImplicitModel(GenerativeModel):
 
     @torch.no_grad()
     def sample_loop(
-        self, n: int, labels: list[int] | int | None = None, truncation: float | None = None, mean: bool | None = None
+        self,
+        n: int,
+        labels: list[int] | int | None = None,
+        truncation: Positive | None = None,
+        mean: bool | None = None,
     ) -> Iterator[Tensor]:
         """G(h) with h ~ p(h), by the averaged generator. For binary data: its probabilities if `mean`, which is the default
         for pictures, else 1[u > 0], as the discriminator sees samples.

@@ -34,6 +34,7 @@ from genlab.config.types import Positive
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import Metrics
+from genlab.models.boltzmann.class_units import class_units, draw_classes
 from genlab.models.boltzmann.gradients import Statistics, gradient_of
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.boltzmann.machine_arguments import MachineArguments
@@ -63,7 +64,7 @@ class GaussianRBM(BoltzmannMachine):
 
     @torch.no_grad()
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
-        optimizer = self.optimizers["gaussian_rbm"]
+        (optimizer,) = self.optimizers.values()
         for batch in batches:
             with torch.autocast(self.device.type, enabled=False):  # bf16 would round differences of means away
                 # Positive phase: u and p(h|x) of the data.
@@ -125,7 +126,7 @@ class GaussianRBM(BoltzmannMachine):
 
     def visible(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = self.scaling.inner(x.flatten(1))
-        return x if not self.num_classes else torch.cat([x, self.class_units(x, y)], 1)
+        return x if not self.num_classes else torch.cat([x, class_units(x, y, self.num_classes)], 1)
 
     def restore(self, v: Tensor) -> Tensor:
         return self.scaling.restore(v[:, : self.data.dim]).reshape(-1, *self.data.shape)
@@ -151,7 +152,7 @@ class GaussianRBM(BoltzmannMachine):
     def draw_visible(self, y: Tensor, beta: float | Tensor = 1.0) -> Tensor:
         d = self.data.dim
         if self.num_classes:
-            self.draw_classes(y, beta)
+            draw_classes(y[:, d:], beta)
         x, variance = y[:, :d], self.variance[:d]
         if isinstance(beta, Tensor) or beta != 1:  # products of Gaussians: precisions add
             precision = (1 - beta) / self.base_var + beta / variance

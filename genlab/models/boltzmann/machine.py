@@ -10,9 +10,9 @@ with V(v) = -a.v, u(v) = v for binary v (rbm.py) and V(v) = sum_i (v_i - a_i)^2 
 
     F(v) = V(v) - sum_j log(1 + exp(z_j)).
 
-With `conditional` the classes join the visible units as one softmax unit y (Larochelle & Bengio 2008): v = (x, y). Then p(y|x)
-has a closed form, and samples of a chosen class can be drawn. `average` evaluates and samples with a running average of the
-parameters: with a large rate the parameters scatter about an optimum, and their average lies closer to it.
+With `conditional` the classes join the visible units, v = (x, y) (class_units.py): then p(y|x) has a closed form, and samples of
+a chosen class can be drawn. With `average` a running average of the parameters is evaluated and sampled (averages.py): with a
+large rate the parameters scatter about an optimum, and their average lies closer to it.
 
 The training loop stands in the file of each machine, the gradient in gradients.py, the negative phase in negative_phase.py, and
 sampling in gibbs.py.
@@ -24,15 +24,16 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Unpack
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.config.schema import family_of
+from genlab.config.types import Count
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import GenerativeModel, Metrics, Quantity
 from genlab.models.boltzmann import gibbs
 from genlab.models.boltzmann.averages import ParameterAverages
+from genlab.models.boltzmann.class_units import class_free_energies, hidden_means
 from genlab.models.boltzmann.gradients import Centring, Phases, Sparsity, Statistics, write_gradients
 from genlab.models.boltzmann.machine_arguments import MachineArguments
 from genlab.models.boltzmann.negative_phase import negative_phase_of
@@ -136,20 +137,6 @@ class BoltzmannMachine(GenerativeModel):
     def log_sum_visible(self, y: Tensor) -> Tensor:
         """log sum_v exp(-V(v) + u(v) (y - a)) over all visible units, for y = a + W h; (n,)."""
 
-    # What both do with classes.
-
-    def class_units(self, x: Tensor, y: Tensor | None) -> Tensor:
-        """The last visible units: 1 for the class y; all 0 without y. (n, num_classes)."""
-        if y is None:
-            return x.new_zeros(len(x), self.num_classes)
-        return F.one_hot(y, self.num_classes).to(x.dtype)
-
-    def draw_classes(self, y: Tensor, beta: float | Tensor = 1.0) -> None:
-        """Replace the last columns of y, log p(class|h) up to a constant, by draws at beta."""
-        logits = y[:, self.data.dim :]
-        drawn = torch.softmax(logits * beta, 1).multinomial(1)
-        logits.zero_().scatter_(1, drawn, 1.0)
-
     # The conditional distributions and the free energy.
 
     def theta(self, name: str) -> Tensor:
@@ -170,14 +157,12 @@ class BoltzmannMachine(GenerativeModel):
         return self.visible_energy(v) - softplus(self.hidden_input(self.inputs(v))).sum(1)
 
     def class_free_energies(self, x: Tensor) -> Tensor:
-        """F(x, y) for every class y: (n, classes); (n, 1) of F(x) for a machine without classes."""
-        v = self.visible(x)
+        """F(x, y) for every class y: (n, num_classes); F(x), (n, 1), for a machine without classes."""
+        v, d = self.visible(x), self.data.dim  # without y, the units of the classes are 0
         if not self.num_classes:
             return self.free_energy_of(v).unsqueeze(1)
-        z = self.hidden_input(self.inputs(v))  # of a v whose classes are all 0
-        to_classes = self.theta("W")[self.data.dim :]
-        parts = [softplus(z + w).sum(1) for w in to_classes]
-        return self.visible_energy(v).unsqueeze(1) - self.theta("a")[self.data.dim :] - torch.stack(parts, 1)
+        z = self.hidden_input(self.inputs(v))
+        return class_free_energies(self.visible_energy(v), z, self.theta("a")[d:], self.theta("W")[d:])
 
     def free_energy(self, x: Tensor) -> Tensor:
         """F(x) with hidden units and classes summed over, p(x) = exp(-F(x))/Z in the units of the data; (n,), in nats."""
@@ -185,7 +170,7 @@ class BoltzmannMachine(GenerativeModel):
 
     @torch.no_grad()
     def classify(self, x: Tensor) -> Tensor:
-        """log p(y|x), (n, classes)."""
+        """log p(y|x), (n, num_classes)."""
         return torch.log_softmax(-self.class_free_energies(x), 1)
 
     # Parts of the training loop, which is in the file of each machine.
@@ -241,10 +226,7 @@ class BoltzmannMachine(GenerativeModel):
         z = self.hidden_input(self.inputs(self.visible(x)))
         if not self.num_classes:
             return torch.sigmoid(z)
-        p = self.classify(x).exp()
-        to_classes = self.theta("W")[self.data.dim :]
-        parts = [p[:, k : k + 1] * torch.sigmoid(z + to_classes[k]) for k in range(self.num_classes)]
-        return torch.stack(parts).sum(0)
+        return hidden_means(self.classify(x).exp(), z, self.theta("W")[self.data.dim :])
 
     @torch.no_grad()
     def trunk(self) -> Trunk:
@@ -289,7 +271,7 @@ class BoltzmannMachine(GenerativeModel):
         self,
         n: int,
         sampler: str | None = None,
-        steps: int | None = None,
+        steps: Count | None = None,
         labels: list[int] | int | None = None,
         mean: bool | None = None,
     ) -> Iterator[Tensor]:

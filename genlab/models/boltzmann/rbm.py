@@ -32,6 +32,7 @@ from torch import Tensor
 
 from genlab.data.batches import Batch
 from genlab.models.base import Metrics
+from genlab.models.boltzmann.class_units import class_units, draw_classes
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.numerics.rng import bernoulli
 from genlab.numerics.softplus import softplus
@@ -48,7 +49,7 @@ class RBM(BoltzmannMachine):
 
     @torch.no_grad()
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
-        optimizer = self.optimizers["rbm"]
+        (optimizer,) = self.optimizers.values()
         for batch in batches:
             with torch.autocast(self.device.type, enabled=False):  # bf16 would round differences of means away
                 # Positive phase: x and p(h|x) of the data.
@@ -76,7 +77,7 @@ class RBM(BoltzmannMachine):
 
     def visible(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         x = x.flatten(1)
-        return x if not self.num_classes else torch.cat([x, self.class_units(x, y)], 1)
+        return x if not self.num_classes else torch.cat([x, class_units(x, y, self.num_classes)], 1)
 
     def restore(self, v: Tensor) -> Tensor:
         return v[:, : self.data.dim].reshape(-1, *self.data.shape)
@@ -104,7 +105,7 @@ class RBM(BoltzmannMachine):
         if not self.num_classes:
             return bernoulli(y.sigmoid_(), out=y)
         x = y[:, : self.data.dim]
-        self.draw_classes(y)
+        draw_classes(y[:, self.data.dim :])
         bernoulli(x.sigmoid_(), out=x)
         return y
 

@@ -34,6 +34,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from genlab.config.types import Count, NonNegative
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
@@ -277,16 +278,15 @@ class Diffusion(GenerativeModel):
         self,
         n: int,
         sampler: Sampler = "dpm_solver",
-        steps: int | None = None,
+        steps: Count | None = None,
         labels: list[int] | int | None = None,
-        guidance: float | None = None,
-        eta: float | None = None,
+        guidance: NonNegative | None = None,
+        eta: Annotated[float, Field(ge=0, le=1)] | None = None,
         mean: bool | None = None,
     ) -> Iterator[Tensor]:
         """x_T ~ N(0, I), then x_t at each level of the `sampler`, and x_hat at the last (samplers.py).
 
-        `steps` is the number of levels. `eta` is the share of fresh noise of ddim (0 by default) and of dpm_solver (1). Raises
-        GenlabError for what the model or the sampler does not have.
+        `steps` levels; `eta` is the share of fresh noise of ddim (default 0) and dpm_solver (1). Raises GenlabError for others.
         """
         if sampler not in STEPS:
             raise GenlabError(f"sampler={sampler}: model=diffusion has {', '.join(STEPS)}")

@@ -26,7 +26,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from genlab.config.types import Share
+from genlab.config.types import Count, NonNegative, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
@@ -196,9 +196,9 @@ class FlowMatching(GenerativeModel):
         self,
         n: int,
         sampler: Method = "midpoint",
-        steps: int | None = None,
+        steps: Count | None = None,
         labels: list[int] | int | None = None,
-        guidance: float | None = None,
+        guidance: NonNegative | None = None,
         mean: bool | None = None,
     ) -> Iterator[Tensor]:
         """z ~ N(0, I), and where the flow has carried it after each of `steps` equal steps of time."""

@@ -22,7 +22,7 @@ EMA_REACH = 0.1
 
 
 class NetworkArguments(TypedDict):
-    """What conf/model/diffusion.yaml and flow_matching.yaml have in common."""
+    """What conf/model/diffusion.yaml and conf/model/flow_matching.yaml have in common."""
 
     network: DenoiserNetwork
     hidden: Widths | None

@@ -230,7 +230,7 @@ class EBM(GenerativeModel):
 
     # Sampling
 
-    def sample_loop(self, n: int, sampler: str | None = None, steps: int | None = None) -> Iterator[Tensor]:
+    def sample_loop(self, n: int, sampler: str | None = None, steps: Count | None = None) -> Iterator[Tensor]:
         """States (n, *shape) of n chains in the data's support.
 
         `buffer` continues chains of the training, by k steps unless `steps` is set. It takes them from the older half of the

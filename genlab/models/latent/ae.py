@@ -17,7 +17,7 @@ The last two shrink the code. A free decoder can compensate for that by its scal
 its layers is the transpose of the mirror layer of the encoder, with a bias of its own.
 
 An autoencoder has no prior. Samples are decoded from a density fitted to the codes of the training data afterwards
-(latent/ex_post.py).
+(ex_post.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -9,7 +9,7 @@ covariance S and the leading eigenvectors U,
 
 up to a rotation of h, fixed here so that the latent axes are the principal ones in the order of variance. There the average
 log p(x) is -1/2 [D log(2 pi) + sum_(i<=q) log l_i + (D - q) log sigma^2 + D]. So no gradient is needed: training adds up moments
-(latent/moments.py), and the parameters are solved for at the end, or when they are used before. No D x D matrix is inverted;
+(moments.py), and the parameters are solved for at the end, or when they are used before. No D x D matrix is inverted;
 with M = W^T W + sigma^2 I,
 
     log|C| = log|M| + (D - q) log sigma^2,    d^T C^-1 d = (|d|^2 - d^T W M^-1 W^T d)/sigma^2,    E[h|x] = M^-1 W^T (x - mu).

@@ -12,7 +12,7 @@ matching) term in closed form, KL = 1/2 sum_j (mu_j^2 + sigma_j^2 - log sigma_j^
     beta, kl_warmup  reconstruction - beta KL (Higgins et al. 2017); beta rises from 0 at first (Bowman et al. 2016)
     capacity         reconstruction - beta |KL - C|; C rises from 0 to that many nats (Burgess et al. 2018)
     free_bits        the KL of a component, averaged over the batch, counts at least that many nats (Kingma et al. 2016)
-    prior            a mixture or a VampPrior (latent/priors.py) in the place of N(0, I); the KL term is then an estimate
+    prior            a mixture or a VampPrior (priors.py) in the place of N(0, I); the KL term is then an estimate
     conditional      p(x|y): encoder and decoder take the class y too (Sohn et al. 2015), and p(x) = sum_y p(x|y)/K
 """
 

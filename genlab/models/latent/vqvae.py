@@ -7,7 +7,7 @@ The argmin has no derivative: z_e takes the gradient of z_q unchanged (straight 
     L = -log p(x|z_q) + beta sum_i ||z_e(x)_i - sg(z_q,i)||^2 - log p(z),        sg: constant for the gradient.
 
 The first two terms train encoder and decoder. The second, with the `commitment` beta, keeps the encoder near the vectors that
-it chose. The codebook takes no gradient: it is a running k-means (latent/codebook.py). The `perplexity` of a batch is exp H of
+it chose. The codebook takes no gradient: it is a running k-means (codebook.py). The `perplexity` of a batch is exp H of
 its choices: K where all vectors are equally frequent, 1 where only one is chosen.
 
 The last term trains the prior p(z) = prod_i p(z_i|z_<i), a causal transformer (networks/causal_transformer.py), and nothing

@@ -13,7 +13,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.inference.latent_pictures import interpolation_of_draws
-from genlab.inference.sampling import BLOCK, classes_asked, draw
+from genlab.inference.sampling import BLOCK, draw, labels_of_samples
 from genlab.models.adversarial.gan import EQUILIBRIUM, GAN
 from genlab.models.adversarial.implicit_model import frozen_parameters
 from genlab.networks.discriminators import discriminator
@@ -386,10 +386,10 @@ def test_classes_come_in_turns_through_all_blocks() -> None:
     assert torch.equal(draw(gan, n, 0, labels=[2, 0])[:, 0], torch.tensor([2.0, 0.0]).repeat(n)[:n])
     assert torch.equal(draw(gan, n, 0, labels=1)[:, 0], torch.ones(n))
     for labels in (None, [2, 0], 1):
-        asked = classes_asked(gan, n, labels)
+        asked = labels_of_samples(gan, n, labels)
         assert asked is not None
         assert torch.equal(draw(gan, n, 0, labels=labels)[:, 0], asked.float())
-    assert classes_asked(build(line(1)), n, None) is None
+    assert labels_of_samples(build(line(1)), n, None) is None
 
 
 def test_pictures_of_a_conditional_model_keep_the_class_of_where_they_start() -> None:

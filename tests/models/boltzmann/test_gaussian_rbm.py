@@ -16,18 +16,16 @@ from genlab.data.spec import DataSpec
 from genlab.inference.partition import exact_log_z
 from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
 from genlab.optimizers.recipe import set_rate
-from tests.helpers.machines import (
+from tests.helpers.boltzmann_machines import (
     KEYS,
     assert_same,
-    centred,
-    deviation,
-    differentiated,
+    autograd_gradients,
+    centred_gradients,
     gaussian,
     log_weights,
-    p_value,
-    states,
-    written,
+    written_gradients,
 )
+from tests.helpers.draws import deviation, p_value, states
 from tests.helpers.support import adam_recipe
 
 RARE, FAR = 1e-4, 4.5
@@ -51,8 +49,8 @@ def weights_of_class(machine: GaussianRBM, y: int) -> Tensor:
     """log of p(h, y) up to a constant; log_weights sums over y."""
     log_w = log_weights(machine, states(machine.hidden))
     with torch.no_grad():
-        heard = (machine.a + states(machine.hidden) @ machine.W.T)[:, machine.data.dim :]
-    return log_w + heard.log_softmax(1)[:, y]
+        logits = (machine.a + states(machine.hidden) @ machine.W.T)[:, machine.data.dim :]
+    return log_w + logits.log_softmax(1)[:, y]
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -102,15 +100,15 @@ def test_gradients_are_those_of_free_energies_and_of_the_penalty(n: int, m: int,
     v, v_model = machine.visible(x, y).split([n, m])
     h_mean = torch.sigmoid(machine.b + (v / machine.variance) @ machine.W).mean(0)
     loss = machine.free_energy_of(v).mean() - machine.free_energy_of(v_model).mean()
-    expected = differentiated(machine, loss + sparsity / 2 * (h_mean - 0.2).square().sum())
-    assert_same(written(machine, v, v_model), expected)
+    expected = autograd_gradients(machine, loss + sparsity / 2 * (h_mean - 0.2).square().sum())
+    assert_same(written_gradients(machine, v, v_model), expected)
     machine.centred = True
     machine.mu.uniform_(-1, 1, generator=generator)  # of standardised data it is 0
-    assert_same(written(machine, v, v_model), centred(machine, expected))
+    assert_same(written_gradients(machine, v, v_model), centred_gradients(machine, expected))
 
 
 def expected_gradients(machine: GaussianRBM, v: Tensor) -> dict[str, Tensor]:
-    """The written gradients, which hear of the model only its <u h>, <h>, <v> and <v^2>, averaged over joint states (v, h).
+    """The written gradients, averaged over joint states (v, h). They depend on the model by <u h>, <h>, <v> and <v^2> alone.
 
     Given h, the two points mean +- sigma have the moments of p(x|h); each class weighs as p(y|h).
     """
@@ -122,7 +120,7 @@ def expected_gradients(machine: GaussianRBM, v: Tensor) -> dict[str, Tensor]:
             share = w * (mean[d:].softmax(0)[y] if k else 1)
             for x in (mean[:d] + sigma, mean[:d] - sigma):
                 state = torch.cat([x, torch.eye(k).double()[y] if k else x[:0]])
-                part = written(machine, v, state[None], h[None])
+                part = written_gradients(machine, v, state[None], h[None])
                 total = {name: total.get(name, 0) + share / 2 * value for name, value in part.items()}
     return total
 
@@ -135,14 +133,14 @@ def test_gradients_are_those_of_the_exact_log_likelihood(classes: int) -> None:
     y = torch.randint(max(1, classes), (6,), generator=generator)
     v = machine.visible(torch.randn(6, 3, generator=generator).double(), y)
     h, s2 = states(3), machine.log_var.exp()
-    heard, a = machine.a + h @ machine.W.T, machine.a[:3]
-    inner = h @ machine.b + ((heard[:, :3].square() - a.square()) / (2 * s2)).sum(1)
-    log_z = 0.5 * machine.log_var.sum() + (inner + (heard[:, 3:].logsumexp(1) if classes else 0)).logsumexp(0)
-    exact = differentiated(machine, machine.free_energy_of(v).mean() + log_z)
+    mean, a = machine.a + h @ machine.W.T, machine.a[:3]
+    inner = h @ machine.b + ((mean[:, :3].square() - a.square()) / (2 * s2)).sum(1)
+    log_z = 0.5 * machine.log_var.sum() + (inner + (mean[:, 3:].logsumexp(1) if classes else 0)).logsumexp(0)
+    exact = autograd_gradients(machine, machine.free_energy_of(v).mean() + log_z)
     assert set(exact) == {"W", "a", "b", "log_var"}
     assert_same(expected_gradients(machine, v), exact)
     machine.centred = True
-    assert_same(expected_gradients(machine, v), centred(machine, exact))
+    assert_same(expected_gradients(machine, v), centred_gradients(machine, exact))
 
 
 def test_score_matching_is_the_gradient_and_the_laplacian_of_log_p() -> None:

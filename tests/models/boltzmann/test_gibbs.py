@@ -10,7 +10,8 @@ from torch import Tensor
 
 from genlab.errors import GenlabError
 from genlab.numerics.rng import bernoulli
-from tests.helpers.machines import deviation, log_p_visible, p_value, rbm, states, visible_states
+from tests.helpers.boltzmann_machines import log_p_visible, rbm, visible_states
+from tests.helpers.draws import deviation, p_value, states
 
 RARE, FAR = 1e-4, 4.5
 

@@ -18,19 +18,17 @@ from genlab.inference.partition import exact_log_z
 from genlab.models.boltzmann.gradients import write_gradients
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.boltzmann.rbm import RBM
-from tests.helpers.machines import (
+from tests.helpers.boltzmann_machines import (
     assert_same,
-    centred,
-    deviation,
-    differentiated,
+    autograd_gradients,
+    centred_gradients,
     log_joint,
     log_p_visible,
-    p_value,
     rbm,
-    states,
     visible_states,
-    written,
+    written_gradients,
 )
+from tests.helpers.draws import deviation, p_value, states
 
 RARE, FAR = 1e-4, 4.5
 
@@ -70,16 +68,16 @@ def test_gradients_are_those_of_free_energies_and_of_the_penalty(n: int, m: int,
     v, v_model = some(n, machine, 1), some(m, machine, 2)
     h_mean = torch.sigmoid(machine.b + v @ machine.W).mean(0)
     loss = machine.free_energy_of(v).mean() - machine.free_energy_of(v_model).mean()
-    expected = differentiated(machine, loss + sparsity / 2 * (h_mean - 0.2).square().sum())
-    assert_same(written(machine, v, v_model), expected)
+    expected = autograd_gradients(machine, loss + sparsity / 2 * (h_mean - 0.2).square().sum())
+    assert_same(written_gradients(machine, v, v_model), expected)
     machine.centred = True
-    assert_same(written(machine, v, v_model), centred(machine, expected))
+    assert_same(written_gradients(machine, v, v_model), centred_gradients(machine, expected))
 
 
 def test_centred_gradient_is_the_formula_of_melchior() -> None:
     machine = rbm(6, 4, centred=True)
     v, v_model = some(7, machine, 1), some(4, machine, 2)
-    found, expected = written(machine, v, v_model), {}
+    found, expected = written_gradients(machine, v, v_model), {}
     with torch.no_grad():
         h, h_model = (torch.sigmoid(machine.b + rows @ machine.W) for rows in (v, v_model))
         data = (v - machine.mu).T @ (h - machine.lam) / 7
@@ -114,7 +112,7 @@ def test_the_gradient_in_place_is_the_formula_of_its_docstring(
             "target": 0.2,
         }
         exec("\n".join(lines), {}, known)
-    found = written(machine, v, v_model)
+    found = written_gradients(machine, v, v_model)
     for name in ("W", "a", "b"):
         expected = known[f"d{name}"]
         assert isinstance(expected, Tensor)
@@ -123,7 +121,7 @@ def test_the_gradient_in_place_is_the_formula_of_its_docstring(
 
 def expected_gradients(machine: RBM, v: Tensor) -> dict[str, Tensor]:
     """The written gradients, linear in the model's phase, averaged over all states of the machine at p(v)."""
-    parts = [written(machine, v, state[None]) for state in visible_states(machine)]
+    parts = [written_gradients(machine, v, state[None]) for state in visible_states(machine)]
     p = log_p_visible(machine).exp().tolist()
     return {name: sum((w * part[name] for w, part in zip(p, parts, strict=True)), torch.zeros(())) for name in parts[0]}
 
@@ -134,10 +132,10 @@ def test_gradients_are_those_of_the_exact_log_likelihood(classes: int) -> None:
     machine = rbm(5, 3, classes)
     v = some(6, machine, 3)
     log_z = torch.logsumexp(-machine.free_energy_of(visible_states(machine)), 0)
-    exact = differentiated(machine, machine.free_energy_of(v).mean() + log_z)
+    exact = autograd_gradients(machine, machine.free_energy_of(v).mean() + log_z)
     assert_same(expected_gradients(machine, v), exact)
     machine.centred = True
-    assert_same(expected_gradients(machine, v), centred(machine, exact))
+    assert_same(expected_gradients(machine, v), centred_gradients(machine, exact))
 
 
 def test_centred_energies_describe_the_same_distribution() -> None:
@@ -175,7 +173,7 @@ def test_a_centred_step_does_not_depend_on_which_state_is_called_one(is_centred:
     renamed = ((states(5) - x).abs() @ torch.tensor([16, 8, 4, 2, 1]).double()).long()
     torch.testing.assert_close(log_p_visible(second)[renamed], before, atol=1e-12, rtol=0)
     for machine, rows in ((first, (v, v_model)), (second, ((v - x).abs(), (v_model - x).abs()))):
-        gradient = written(machine, *rows)
+        gradient = written_gradients(machine, *rows)
         with torch.no_grad():
             for name, parameter in machine.named_parameters():
                 parameter.sub_(gradient[name])
@@ -253,7 +251,7 @@ def test_chains_of_the_training_sample_the_model(negative: str, classes: int, k:
 def test_pseudo_likelihood_is_that_of_each_component_given_the_others(
     classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its sum over components where all are cheap, and else D times the mean over some, which is right on average."""
+    """The sum over all components of small data; of large data D times the mean over some of them, which is unbiased."""
     machine = rbm(5, 3, classes)
     v, log_p = visible_states(machine), log_p_visible(machine)
     units = torch.arange(5)

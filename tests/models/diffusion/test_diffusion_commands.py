@@ -92,6 +92,11 @@ def test_evaluation_has_every_term_the_flow_and_what_effort_brings(
         ("evaluate", ["sampler=euler"], ["sampler=euler", "dpm_solver"]),
         ("evaluate", ["efforts=[1]"], ["efforts"]),
         ("evaluate", ["efforts=[2000]"], ["steps=2000"]),
+        ("evaluate", ["fid_steps=[2000]"], ["steps=2000"]),
+        ("evaluate", ["fid_steps=[1]"], ["fid_steps[0]=1"]),
+        ("evaluate", ["fid_steps=[3]", "efforts=[4]"], ["fid_steps=[3]", "efforts=[4]", "one of the two"]),
+        ("evaluate", ["guidance=-1"], ["guidance=-1", "greater than or equal to 0"]),
+        ("sample", ["steps=0"], ["steps=0", "greater than 0"]),
     ],
 )
 def test_mistakes(

@@ -34,7 +34,7 @@ from genlab.models.energy.reference import NormalReference, SpinReference, Unifo
 from genlab.models.energy.replay_buffer import ReplayBuffer
 from genlab.models.energy.transitions import MALA, Langevin, ManyFlips, SingleFlip, unit_temperature_noise
 from genlab.optimizers.recipe import set_rate
-from tests.helpers.machines import p_value, states
+from tests.helpers.draws import p_value, states
 from tests.helpers.processes import assert_refused, call
 from tests.helpers.support import FEW_CHAINS, adam_recipe, configure
 

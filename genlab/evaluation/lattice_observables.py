@@ -1,11 +1,8 @@
-"""Generated configurations of a lattice, judged as a simulation is: observables beside Monte Carlo and beside what is exact.
+"""Generated configurations of a lattice, measured as a simulation is: observables beside Monte Carlo and exact values.
 
-Of several temperatures, each is judged by the samples of its own class, which a conditional model is told; a model that is told
-none makes a mixture, of which there are means but no fluctuations at a temperature.
+Of several temperatures, each is measured on the samples of its own class, where the model is conditional on the temperature. A
+model without this condition generates a mixture, of which there are means but no fluctuations at a temperature.
 """
-
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +10,9 @@ from torch import Tensor
 from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
 from genlab.data.truth import HasObservables
-from genlab.evaluation.entries import Entries, Entry
+from genlab.evaluation.entries import Entry
+from genlab.evaluation.evaluation_context import EvaluationContext
+from genlab.evaluation.findings import Findings
 from genlab.lattice.observables import ALLOWED
 from genlab.lattice.statistics import correlations, thermodynamics
 from genlab.metrics.estimate import Estimate
@@ -23,59 +22,56 @@ from genlab.plots.temperature_curves import AgainstTemperature, Distribution, ag
 UNITS = {"energy": "J/site", "specific_heat": "k_B/site"}
 
 
-@dataclass
-class Judged:
-    entries: Entries = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, Picture] = field(default_factory=dict)
+def lattice_observables(context: EvaluationContext, findings: Findings) -> None:
+    """Observables of the samples; nothing for data that have none."""
+    compare_observables(findings, context.dataset, context.samples, context.options.get("labels"))
 
 
-def judge_lattice(dataset: Dataset, samples: Tensor, labels: list[int] | int | None) -> Judged:
-    """Observables of `samples` (n, 1, H, W), drawn with the classes `labels` in turns; nothing for data that have none."""
-    truth, found = dataset.truth, Judged()
+def compare_observables(
+    findings: Findings, dataset: Dataset, samples: Tensor, labels: list[int] | int | None = None
+) -> None:
+    """Observables of `samples` (n, 1, H, W), drawn with the classes `labels` in turns, beside those of the test split."""
+    truth = dataset.truth
     if not isinstance(truth, HasObservables):
-        return found
+        return
     test = _configurations(dataset.represent(_stored(dataset.test)).cpu(), truth)
-    ours = _configurations(samples.cpu(), truth)
+    generated = _configurations(samples.cpu(), truth)
     groups = _groups(truth, len(samples), labels)
+    several = len(groups) > 1
     missing: list[float | None] = []
     curves: dict[str, list[AgainstTemperature]] = {}
     for k, index in groups.items():
-        several = len(groups) > 1
         T = truth.temperatures[k] if k is not None else None
-        theirs = test
+        of_test, of_samples = test, generated[index]
         if k is not None and len(truth.temperatures) > 1 and dataset.test.y is not None:
-            theirs = test[torch.as_tensor(dataset.test.y == k).cpu()]
-        mine = ours[index]
-        if not len(mine) or not len(theirs):
+            of_test = test[torch.as_tensor(dataset.test.y == k).cpu()]
+        if not len(of_samples) or not len(of_test):
             missing.append(T)
             continue
-        made = thermodynamics(mine, truth.observables, T)
-        real = thermodynamics(theirs, truth.observables, T)
-        for name, measure in made.items():
+        real = thermodynamics(of_test, truth.observables, T)
+        for name, measure in thermodynamics(of_samples, truth.observables, T).items():
             exact = truth.exact(name, T)
             key = f"{name}_T{T:g}" if several and T is not None else name
-            found.entries[key] = _entry(name, measure, real[name], exact)
+            findings.entries[key] = _entry(name, measure, real[name], exact)
             if several and T is not None:
                 curves.setdefault(name, []).append(AgainstTemperature(T, measure, real[name], exact))
         if not several:
-            found.pictures["observables"] = _portrait(mine, theirs, truth)
+            findings.pictures["observables"] = _distributions(of_samples, of_test, truth)
     if curves:
-        found.pictures["observables"] = against_temperature(curves, truth)
-    found.facts = {
+        findings.pictures["observables"] = against_temperature(curves, truth)
+    findings.facts |= {
         "observables": list(truth.observables),
         "temperatures": list(truth.temperatures),
         "configurations": len(samples),
     }
     if missing:
-        found.facts["temperatures_without_configurations"] = missing
-    if truth.spins and (share := _between(samples)):
-        found.facts["rounded"] = share
-    return found
+        findings.facts["temperatures_without_configurations"] = missing
+    if truth.spins and (share := _share_between(samples)):
+        findings.facts["rounded"] = share
 
 
 def _groups(truth: HasObservables, n: int, labels: list[int] | int | None) -> dict[int | None, Tensor]:
-    """Class (None where all are judged together) -> places of its samples."""
+    """Class (None for all samples together) -> places of its samples."""
     everything = torch.arange(n)
     if len(truth.temperatures) == 1:
         return {0: everything}
@@ -96,8 +92,8 @@ def _configurations(x: Tensor, truth: HasObservables) -> Tensor:
     return torch.where(x > 0.5, 1.0, -1.0) if truth.spins else x
 
 
-def _between(samples: Tensor) -> float:
-    """Share of components that are neither 0 nor 1, as those of a family that takes spins for real numbers."""
+def _share_between(samples: Tensor) -> float:
+    """Share of components that are neither 0 nor 1: a family for real numbers generates them."""
     return float(((samples != 0) & (samples != 1)).float().mean())
 
 
@@ -105,14 +101,14 @@ def _entry(name: str, measure: Estimate, real: Estimate, exact: float | None) ->
     return Entry("observables", measure.value, measure.stderr, UNITS.get(name, ""), "statistic", real=real, exact=exact)
 
 
-def _portrait(ours: Tensor, theirs: Tensor, truth: HasObservables) -> Picture:
+def _distributions(generated: Tensor, test: Tensor, truth: HasObservables) -> Picture:
     """Distributions of energy and magnetisation, and the correlation function, of samples and of the test split."""
     shown = [
-        Distribution(name, ALLOWED[name](ours), ALLOWED[name](theirs))
+        Distribution(name, ALLOWED[name](generated), ALLOWED[name](test))
         for name in truth.observables
         if name in ("energy", "magnetisation")
     ]
-    reach = None
+    both = None
     if "correlation" in truth.observables:
-        reach = (correlations(ours), correlations(theirs))
-    return distributions(shown, reach)
+        both = (correlations(generated), correlations(test))
+    return distributions(shown, both)

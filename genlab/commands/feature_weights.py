@@ -1,4 +1,4 @@
-"""python -m genlab.evaluation.features [NAME ...]: make the weights that come with genlab, in genlab/features."""
+"""python -m genlab.commands.feature_weights [NAME ...]: make the weights in genlab/evaluation/features."""
 
 import sys
 

@@ -1,11 +1,10 @@
-"""Small Boltzmann machines with random parameters, what enumeration says of them, and statistics of draws from them.
+"""Small Boltzmann machines with random parameters, their distributions by enumeration, and their gradients.
 
-Energies stand here as the headers of genlab/models/boltzmann/machine.py and gibbs.py write them, without a call of the models.
+The energies are those of the headers of genlab/models/boltzmann/machine.py and gibbs.py, without a call of the models.
 """
 
 import math
 from functools import partial
-from itertools import product
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
 from genlab.models.boltzmann.gradients import Phases
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.boltzmann.rbm import RBM
+from tests.helpers.draws import states
 from tests.helpers.support import adam_recipe
 
 KEYS: dict[str, Any] = {
@@ -31,12 +31,7 @@ KEYS: dict[str, Any] = {
 }
 
 
-def states(units: int) -> Tensor:
-    """All 2^units configurations, (2^units, units)."""
-    return torch.tensor(list(product([0.0, 1.0], repeat=units)), dtype=torch.float64).reshape(-1, units)
-
-
-def scatter(machine: BoltzmannMachine, strength: float, seed: int) -> None:
+def randomise(machine: BoltzmannMachine, strength: float, seed: int) -> None:
     """Random weights of size `strength` and biases that keep the units from being nearly constant."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -52,7 +47,7 @@ def rbm(visible: int, hidden: int, classes: int = 0, *, strength: float = 1.0, s
     data = DataSpec("test", (visible,), "binary", None, classes or None, 0.0, 1.0, mean, std)
     torch.manual_seed(seed)
     machine = RBM(data, adam_recipe(), hidden=hidden, conditional=classes > 0, **(KEYS | keys)).double()
-    scatter(machine, strength, seed)
+    randomise(machine, strength, seed)
     return machine
 
 
@@ -65,12 +60,11 @@ def gaussian(
     torch.manual_seed(seed)
     options = KEYS | {"sigma": 0.7, "learn_sigma": True, "least_sigma": 0.01} | keys
     machine = GaussianRBM(data, adam_recipe(), hidden=hidden, conditional=classes > 0, **options).double()
-    scatter(machine, strength, seed)
+    randomise(machine, strength, seed)
     with torch.no_grad():
         machine.log_var.copy_(torch.linspace(-1.0, 0.3, visible))
-        at_half = (
-            machine.a + machine.W.sum(1) / 2
-        )  # a + W h where every h_j is 1/2: about there no h_j is to be favoured
+        # At a + W h with every h_j = 1/2, both states of each h_j are to be about equally probable.
+        at_half = machine.a + machine.W.sum(1) / 2
         machine.b.add_(machine.W.sum(0) / 2 - machine.W.T @ (at_half / machine.variance))
     return machine
 
@@ -111,7 +105,9 @@ def log_p_visible(machine: RBM) -> Tensor:
     return log_joint(machine, visible_states(machine), states(machine.hidden)).logsumexp(1).log_softmax(0)
 
 
-def written(machine: BoltzmannMachine, v: Tensor, v_model: Tensor, h_model: Tensor | None = None) -> dict[str, Tensor]:
+def written_gradients(
+    machine: BoltzmannMachine, v: Tensor, v_model: Tensor, h_model: Tensor | None = None
+) -> dict[str, Tensor]:
     """The gradients that a training loop writes; `h_model` stands in for p(h|v_model)."""
     n, m = len(v), len(v_model)
     phases = Phases(
@@ -132,13 +128,13 @@ def written(machine: BoltzmannMachine, v: Tensor, v_model: Tensor, h_model: Tens
     return {name: p.grad.clone() for name, p in machine.named_parameters() if p.grad is not None}
 
 
-def differentiated(machine: BoltzmannMachine, loss: Tensor) -> dict[str, Tensor]:
-    """The same by autograd."""
+def autograd_gradients(machine: BoltzmannMachine, loss: Tensor) -> dict[str, Tensor]:
+    """The gradients of `loss` by autograd."""
     names, parameters = zip(*machine.named_parameters(), strict=True)
     return dict(zip(names, torch.autograd.grad(loss, parameters), strict=True))
 
 
-def centred(machine: BoltzmannMachine, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
+def centred_gradients(machine: BoltzmannMachine, gradient: dict[str, Tensor]) -> dict[str, Tensor]:
     """The gradient by W, a' = a + W lam and b' = b + W^T mu, as steps of W, a and b: with a = a' - W lam, b = b' - W^T mu,
 
     dW = g_W - g_a lam^T - mu g_b^T by the chain rule, and a step of a' and W moves a by da' - dW lam, b by db' - dW^T mu.
@@ -151,19 +147,3 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], atol: flo
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, atol=atol, rtol=0, msg=partial("{}: {}".format, name))
-
-
-def p_value(drawn: Tensor, table: Tensor, p: Tensor) -> float:
-    """Of Pearson's chi-square: independent rows `drawn`, each of them a row of `table`, against their probabilities p."""
-    same = (drawn.double()[:, None] == table).all(2)
-    assert bool(same.any(1).all()), "a draw is no configuration"
-    expected = len(drawn) * p
-    assert float(expected.min()) > 5, "too few draws for the statistic"
-    chi_square = ((same.sum(0) - expected).square() / expected).sum()
-    return float(torch.special.gammaincc(torch.tensor((len(p) - 1) / 2).double(), chi_square / 2))
-
-
-def deviation(draws: Tensor, expected: Tensor) -> float:
-    """Largest distance of a mean over rows from what it should be, in standard errors."""
-    error = draws.std(0) / len(draws) ** 0.5
-    return float(((draws.mean(0) - expected) / error).abs().max())

@@ -1,0 +1,86 @@
+"""Examples that a model should find anomalous: another data set, or the classes that its training left out."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from genlab.data.dataset import Dataset, RawData
+from genlab.data.examples import Examples
+from genlab.data.named import read_named
+from genlab.data.representation import Representation
+from genlab.errors import GenlabError
+from genlab.evaluation.represented import evenly
+
+MOST = 10_000  # examples of each kind
+
+
+@dataclass(frozen=True)
+class Anomalies:
+    """Examples as they are stored."""
+
+    name: str
+    examples: Examples
+    levels: int | None
+    """Number of their grey levels; None for other values."""
+
+    def represent(self, dataset: Dataset) -> Representation:
+        """The representation in which a model of `dataset` sees them."""
+        return replace(dataset.represent, levels=self.levels)
+
+    @property
+    def title(self) -> str:
+        """For a figure: the data set, or the classes that were left out."""
+        y = self.examples.y
+        if self.name != "excluded" or y is None:
+            return self.name
+        classes = y.unique().tolist()
+        return f"class{'es' if len(classes) > 1 else ''} {', '.join(map(str, classes))}"
+
+
+def of_other_data(key: str, word: str, raw: RawData, dataset: Dataset) -> Anomalies:
+    """The test split of another data set (all of it, where it has none). Raises GenlabError where it does not fit `dataset`."""
+    examples = raw.train if raw.test is None else raw.test
+    examples = evenly(examples, MOST)
+    first = examples.take(torch.arange(min(100, len(examples))))
+    data, shape = dataset.spec, tuple(first.shape[1:])
+    if shape != data.shape:
+        found, wanted = ("x".join(map(str, s)) for s in (shape, data.shape))
+        raise GenlabError(f"{key}={word}: its examples are {found} and those of {data.name} {wanted}; name others")
+    if len(examples) < 2:
+        raise GenlabError(f"{key}={word}: a standard error needs two examples, it holds {len(examples)}; name others")
+    if raw.levels is None and dataset.represent.dequantize:
+        raise GenlabError(f"{key}={word}: its values are continuous and those of {data.name} grey levels; name others")
+    low, high = (0.0, 1.0) if raw.levels is not None else (float(first.min()), float(first.max()))
+    if data.support != "real" and (low < 0 or high > 1):
+        raise GenlabError(
+            f"{key}={word}: its values lie in [{low:.3g}, {high:.3g}] and those of {data.name} in [0, 1]; rescale them"
+        )
+    anomalies = Anomalies(word, examples, raw.levels)
+    if data.support == "binary":
+        x = anomalies.represent(dataset)(first)
+        if not bool(((x == 0) | (x == 1)).all()):
+            raise GenlabError(f"{key}={word}: its values are grey and those of {data.name} 0 and 1; name others")
+    return anomalies
+
+
+def of_excluded(dataset: Dataset) -> Anomalies:
+    """The classes that dataset.exclude left out. Raises GenlabError where there are none."""
+    if dataset.anomalies is None:
+        raise GenlabError(
+            "anomaly=excluded: the run was trained on all classes; train with dataset.exclude=[CLASS], or name another data set"
+        )
+    if len(dataset.anomalies) < 2:
+        raise GenlabError("anomaly=excluded: the test split holds fewer than two examples of the classes left out")
+    return Anomalies("excluded", evenly(dataset.anomalies, MOST), dataset.represent.levels)
+
+
+def find_anomalies(word: str | None, dataset: Dataset, root: str | None) -> Anomalies | None:
+    """The anomalies that the key `anomaly` names: another data set, its files below `root`, or the classes left out.
+
+    Without a name the classes left out, and None where there are none. Raises GenlabError where they are not found or do not fit.
+    """
+    if word == "excluded" or (word is None and dataset.anomalies is not None):
+        return of_excluded(dataset)
+    if word is None:
+        return None
+    return of_other_data("anomaly", word, read_named("anomaly", word, dataset.spec, root, "excluded"), dataset)

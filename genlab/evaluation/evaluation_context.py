@@ -1,0 +1,120 @@
+"""What the measures of one evaluation share: model, data and settings, and what is worked out once from them."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from torch import Tensor
+
+from genlab.data.batches import Batch
+from genlab.data.dataset import Dataset
+from genlab.evaluation.anomalous_data import Anomalies
+from genlab.evaluation.code_maps import Map
+from genlab.evaluation.features import feature_space
+from genlab.evaluation.represented import BATCH, represented
+from genlab.evaluation.sample_reference import LEAST, Reference
+from genlab.inference.partition import Annealing, Progress
+from genlab.inference.sampling import labels_of_samples, sampling_options, timed_draw
+from genlab.metrics.estimate import Estimate
+from genlab.models.base import GenerativeModel, Model
+
+FIRST = 5_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the keys of `genlab evaluate` set."""
+
+    n: int | None
+    """Number of samples; None for as many as there are test examples."""
+    seed: int
+    k: int
+    """Draws for the importance-weighted bound."""
+    annealing: Annealing
+    """How log Z is estimated where it cannot be summed."""
+    latent: Map
+    """How codes are laid out in a plane."""
+    options: dict[str, Any]
+    """Arguments of the family's sample_loop."""
+    noise: float | None = None
+    """Level of the noise that is removed from test examples; None for the usual one, 0 for none."""
+    anomalies: Anomalies | None = None
+    """Examples that are to be detected among those of the test split."""
+    fid_steps: list[int] | None = None
+    """Numbers of steps of each sampler for which FID is measured beside the cost."""
+    precision: Callable[[], AbstractContextManager[object]] = nullcontext
+    """The precision of the networks while samples are drawn; all measures are taken in single precision."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The model's own samples."""
+
+    x: Tensor
+    """(n, *shape), on the CPU."""
+    per_second: Estimate
+    seconds: float
+
+
+@dataclass
+class EvaluationContext:
+    """One evaluation of `model` (in evaluation mode) on the test split of `dataset`, both on one device."""
+
+    model: Model
+    dataset: Dataset
+    settings: Settings
+    training_cost: Mapping[str, Any] = field(default_factory=dict)
+    """The cost that the training noted in run.json."""
+    given: Tensor | None = None
+    """Samples (n, *shape) from elsewhere, in place of the model's own."""
+    progress: Progress | None = None
+    """Is called with the share done of what takes long (log Z)."""
+
+    @cached_property
+    def test_batches(self) -> Iterable[Batch]:
+        """The test split in the model's representation; every pass gives the same batches."""
+        dataset = self.dataset
+        return represented(dataset.test, dataset.represent, self.settings.seed, self.model.device)
+
+    @cached_property
+    def first_batches(self) -> list[Batch]:
+        """Those of the first FIRST test examples, for what takes long or needs all examples at once."""
+        return list(islice(self.test_batches, FIRST // BATCH))
+
+    @cached_property
+    def options(self) -> dict[str, Any]:
+        """Arguments of sample_loop for the model's own samples; empty where it has none, or others are given."""
+        if self.given is not None or not isinstance(self.model, GenerativeModel):
+            return {}
+        return sampling_options(self.model, self.dataset, self.settings.options)
+
+    @cached_property
+    def drawn(self) -> Drawn:
+        assert isinstance(self.model, GenerativeModel)
+        began = time.perf_counter()
+        n = self.settings.n or max(len(self.dataset.test), 2 * LEAST)
+        with self.settings.precision():
+            x, per_second = timed_draw(self.model, n, self.settings.seed, **self.options)
+        return Drawn(x, per_second, time.perf_counter() - began)
+
+    @property
+    def samples(self) -> Tensor:
+        """The samples that are measured, (n, *shape), on the CPU."""
+        return self.drawn.x if self.given is None else self.given
+
+    @property
+    def sample_labels(self) -> Tensor | None:
+        """The class from which each sample is drawn, (n,); None where there are no classes."""
+        if self.given is not None or not isinstance(self.model, GenerativeModel):
+            return None
+        return labels_of_samples(self.model, len(self.samples), self.options.get("labels"))
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The real examples with which samples are compared, and the features of both."""
+        space = feature_space(self.dataset, self.model.device)
+        return Reference(self.dataset, space, len(self.samples), self.settings.seed)

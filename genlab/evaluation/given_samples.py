@@ -1,0 +1,51 @@
+"""Samples from elsewhere that are compared with the data of a run: those of another program, or a user's own."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genlab.data.spec import DataSpec
+from genlab.errors import GenlabError
+
+FEWEST = 20
+
+
+def read_samples(path: Path, data: DataSpec) -> Tensor:
+    """Samples (n, *shape) as float32 in the range of the data. Raises GenlabError for a file that holds none."""
+    try:
+        content = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise GenlabError(f"samples={path}: there is no such file; name a .npy or .npz file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise GenlabError(
+            f"samples={path} cannot be read ({str(error).splitlines()[0]}); name a .npy or .npz file"
+        ) from None
+    if not isinstance(content, np.ndarray):
+        names = list(content.files)
+        name = "samples" if "samples" in names else names[0] if len(names) == 1 else None
+        if name is None:
+            raise GenlabError(
+                f"samples={path} holds {', '.join(names) or 'nothing'}; name the array of samples 'samples'"
+            )
+        content = content[name]
+    if content.dtype.kind not in "biuf":
+        raise GenlabError(f"samples={path} holds {content.dtype} and not numbers; write an array of floats or uint8")
+    shape = "x".join(map(str, data.shape))
+    if content.ndim < 2 or content[0].size != data.dim or len(content) < FEWEST:
+        found = "x".join(map(str, content.shape))
+        raise GenlabError(f"samples={path} has the shape {found}; at least {FEWEST} examples of {shape} are needed")
+    scale = (
+        (data.levels or 256) - 1 if content.dtype == np.uint8 and data.support != "real" and content.max() > 1 else 1
+    )
+    x = torch.from_numpy(content.astype(np.float32) / scale).reshape(len(content), *data.shape)
+    if data.support == "binary" and bool((x.abs() == 1).all()):  # spins of -1 and +1
+        x = (x + 1) / 2
+    finite = x[x.isfinite()]
+    if data.support != "real" and len(finite) and (float(finite.min()) < -0.01 or float(finite.max()) > 1.01):
+        raise GenlabError(
+            f"samples={path} has values in [{float(finite.min()):.3g}, {float(finite.max()):.3g}]; "
+            "rescale them to [0, 1], or save them as uint8"
+        )
+    return x if data.support == "real" else x.clamp(0, 1)

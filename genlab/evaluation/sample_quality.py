@@ -1,0 +1,114 @@
+"""Generated examples against the test split: quality, diversity, classes, memorisation.
+
+Every measure is also taken of training examples in place of the generated ones (the floor: real against real) and of the model
+whose components are independent (the baseline).
+"""
+
+from torch import Tensor
+
+from genlab.data.spec import DataSpec
+from genlab.evaluation import diagnoses
+from genlab.evaluation.entries import Group, entry
+from genlab.evaluation.evaluation_context import EvaluationContext
+from genlab.evaluation.findings import Findings
+from genlab.evaluation.sample_reference import Reference, feature_measures
+from genlab.inference.shown_examples import COLUMNS
+from genlab.metrics.estimate import Estimate, mean
+from genlab.metrics.memorisation import memorisation, nearest
+from genlab.models.base import Better
+from genlab.plots.charts import class_bars
+from genlab.plots.images import Picture, grid, pairs, scatter
+
+MOST_NEIGHBOURS = 5_000  # samples whose nearest neighbours are looked for
+
+MEASURES: dict[str, tuple[Group, str, Better]] = {
+    "fid": ("sample quality", "squared distance of features", "lower"),
+    "kid": ("sample quality", "squared discrepancy", None),
+    "mmd": ("sample quality", "squared discrepancy", None),
+    "precision": ("sample quality", "share", "higher"),
+    "density": ("sample quality", "balls/k", "higher"),
+    "recall": ("diversity", "share", "higher"),
+    "coverage": ("diversity", "share", "higher"),
+    "class_entropy": ("diversity", "nats", "higher"),
+    "classes_reached": ("diversity", "share", "higher"),
+    "class_distance": ("diversity", "total variation", "lower"),
+}
+
+
+def sample_quality(context: EvaluationContext, findings: Findings) -> None:
+    """All measures of the samples in the feature space of the data, with pictures of samples, neighbours and classes."""
+    compare_samples(findings, context.reference, context.samples, context.sample_labels)
+
+
+def compare_samples(findings: Findings, reference: Reference, samples: Tensor, labels: Tensor | None = None) -> None:
+    """All measures of `samples` (n, *shape), on the CPU in the range of the data, and the diagnoses that follow.
+
+    `labels` (n,) are the classes from which they were drawn, where there are any.
+    """
+    data = reference.dataset.spec
+    findings.facts |= {
+        "n": len(samples),
+        "reference_examples": len(reference.x),
+        "features": reference.space.describe(),
+    }
+    findings.pictures["samples"] = _picture(samples, reference.x, data)
+    bad = diagnoses.not_finite(samples, "the samples")
+    if bad is not None:
+        findings.diagnoses.append(bad)
+        return
+    measured, shares = feature_measures(reference, samples)
+    floor, baseline = reference.floor, reference.baseline
+    for name, (group, unit, better) in MEASURES.items():
+        if name in measured:
+            findings.entries[name] = entry(
+                group, measured[name], unit, better, "statistic", floor[name], baseline[name]
+            )
+    if labels is not None and reference.space.predicts_classes and reference.labels is not None:
+        right = reference.space.classes(reference.space.features(samples).double()) == labels
+        findings.entries["conditional_accuracy"] = entry(
+            "sample quality", mean(right.double()), "share", "higher", "statistic", reference.classified
+        )
+    findings.suspect(
+        diagnoses.lack_of_variety(samples, reference.x)
+        or diagnoses.poor_coverage(measured["coverage"], floor["coverage"])
+    )
+    _memorisation(findings, reference, samples[:MOST_NEIGHBOURS])
+    findings.suspect(diagnoses.range_misfit(samples, reference.x, data, "the samples"))
+    if shares is not None:
+        real = reference.class_shares
+        findings.suspect(diagnoses.missing_classes(shares, real, len(samples)))
+        findings.pictures["classes"] = class_bars(shares, real, len(samples))
+        findings.facts["classes"] = {"generated": shares.tolist(), "test": real.tolist()}
+
+
+def _memorisation(findings: Findings, reference: Reference, samples: Tensor) -> None:
+    """Are samples nearer to training examples than to test examples? Beside them, test examples in their place."""
+    train = reference.stored_train()
+    in_train, in_test = nearest(samples, train), nearest(samples, reference.x)
+    memory = memorisation(in_train, in_test, len(train), len(reference.x))
+    # Some examples of the test split against the training and the other test examples.
+    fresh = reference.x[: min(2000, len(reference.x) // 2)]
+    usual, others = nearest(fresh, train), nearest(fresh, reference.x[len(fresh) :])
+    real_copies = memorisation(usual, others, len(train), len(reference.x) - len(fresh)).copies
+    usual_distance = Estimate(float(usual.distance.mean()), float(usual.distance.std()) / len(usual.distance) ** 0.5)
+    findings.entries["nearest_is_train"] = entry(
+        "memorisation", memory.nearest_is_train, "share", real=Estimate(memory.expected, 0.0)
+    )
+    findings.entries["nearest_train_distance"] = entry(
+        "memorisation", memory.train_distance, "distance", real=usual_distance
+    )
+    findings.entries["nearest_test_distance"] = entry("memorisation", memory.test_distance, "distance")
+    findings.entries["copies"] = entry("memorisation", memory.copies, "share", "lower", real=real_copies)
+    findings.suspect(diagnoses.memorisation(memory, real_copies, len(samples)))
+    data = reference.dataset.spec
+    if data.is_image:
+        few = min(3 * COLUMNS, len(samples))
+        neighbours = train[in_train.index[:few]]
+        findings.pictures["neighbours"] = pairs(samples[:few], neighbours, COLUMNS, data)
+
+
+def _picture(samples: Tensor, reference: Tensor, data: DataSpec) -> Picture:
+    if data.is_image:
+        return grid(samples[: COLUMNS**2], COLUMNS, data)
+    few = min(2000, len(samples), len(reference))
+    return scatter({"data": reference[:few], "samples": samples[:few]}, data)

@@ -1,0 +1,125 @@
+"""The real examples with which generated ones are compared, in a feature space, and the measures of this comparison."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from genlab.data.dataset import Dataset
+from genlab.data.truth import HasObservables
+from genlab.evaluation.baseline import independent_components, training_examples
+from genlab.evaluation.features import FeatureSpace
+from genlab.evaluation.features.feature_network import grey
+from genlab.metrics.classes import classes_reached, entropy, histogram, total_variation
+from genlab.metrics.estimate import Estimate, mean
+from genlab.metrics.frechet import fid
+from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
+from genlab.metrics.manifolds import Manifold, manifold, quality
+from genlab.metrics.memorisation import nearest
+from genlab.numerics.rng import seeded
+
+MOST_REFERENCE = 10_000  # test examples that take part: the cost of comparing all pairs grows with the square
+NEIGHBOURS = 5  # k of the balls around examples
+LEAST = 2 * NEIGHBOURS
+
+
+@dataclass
+class Reference:
+    """Examples of the test split, and everything else with which several sets of generated examples are compared."""
+
+    dataset: Dataset
+    space: FeatureSpace
+    n: int
+    """Number of examples in the floor and the baseline, as many as are generated."""
+    seed: int
+    num_classes: int | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.num_classes = self.dataset.spec.num_classes
+        test = self.dataset.test
+        index = self._chosen(len(test), min(MOST_REFERENCE, len(test)), "test")
+        truth = self.dataset.truth
+        if isinstance(truth, HasObservables) and len(truth.temperatures) > 1:
+            self.num_classes = None  # temperatures are no property of one configuration; observables measure them
+        self.labels = None if test.y is None or self.num_classes is None else test.y.cpu()[index]
+        represent, device = grey(self.dataset), torch.device("cpu")
+        self.train = training_examples(self.dataset.train)
+        with seeded(self.seed, "reference", device=device):
+            self.x = represent(torch.cat([test.take(part).cpu() for part in index.split(500)]))
+            rows = self._chosen(len(self.train), min(self.n, len(self.train)), "floor")
+            self.real_x = represent(self.train[rows])
+            self.baseline_x = represent(independent_components(self.train, self.n))
+
+    def _chosen(self, of: int, n: int, what: str) -> Tensor:
+        if n == of:
+            return torch.arange(of)
+        with seeded(self.seed, "chosen", what, device=torch.device("cpu")):
+            return torch.randperm(of)[:n].sort().values
+
+    @cached_property
+    def features(self) -> Tensor:
+        return self.space.features(self.x).double()
+
+    @cached_property
+    def manifold(self) -> Manifold:
+        return manifold(self.features, NEIGHBOURS)
+
+    @cached_property
+    def kernels(self) -> dict[str, tuple[Kernel, Tensor]]:
+        """Kernel and its mean over the other real examples, for each real one."""
+        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(self.features))}
+        return {name: (kernel, within(self.features, kernel)) for name, kernel in kernels.items()}
+
+    @cached_property
+    def class_shares(self) -> Tensor:
+        assert self.labels is not None
+        assert self.num_classes is not None
+        return histogram(self.labels, self.num_classes)
+
+    @cached_property
+    def classified(self) -> Estimate:
+        """Accuracy of the feature network on the test examples."""
+        assert self.labels is not None
+        return mean((self.space.classes(self.features) == self.labels).double())
+
+    @cached_property
+    def floor(self) -> dict[str, Estimate]:
+        """All measures of training examples in place of the generated ones: real against real."""
+        return feature_measures(self, self.real_x)[0]
+
+    @cached_property
+    def baseline(self) -> dict[str, Estimate]:
+        """All measures of examples whose components are independent."""
+        return feature_measures(self, self.baseline_x)[0]
+
+    def stored_train(self) -> Tensor:
+        """All training examples as floats in the representation of the reference."""
+        with seeded(self.seed, "reference", device=torch.device("cpu")):
+            return grey(self.dataset)(self.train)
+
+
+def feature_measures(reference: Reference, x: Tensor) -> tuple[dict[str, Estimate], Tensor | None]:
+    """All measures of the features of examples x, and the share of each class (None without classes)."""
+    features = reference.space.features(x).double()
+    found: dict[str, Estimate] = {"fid": fid(reference.features, features)}
+    for name, (kernel, real_within) in reference.kernels.items():
+        found[name] = mmd(reference.features, features, kernel, real_within)
+    found |= quality(reference.manifold, manifold(features, NEIGHBOURS))
+    if reference.labels is None or reference.num_classes is None:
+        return found, None
+    labels = _classes_of(reference, features)
+    shares = histogram(labels, reference.num_classes)
+    n, m = len(labels), len(reference.labels)
+    found["class_entropy"] = entropy(shares, n)
+    found["classes_reached"] = classes_reached(shares, reference.class_shares, n)
+    found["class_distance"] = total_variation(shares, reference.class_shares, n, m)
+    return found, shares
+
+
+def _classes_of(reference: Reference, features: Tensor) -> Tensor:
+    """As the feature network sees them; of vectors, the class of the nearest test example."""
+    if reference.space.predicts_classes:
+        return reference.space.classes(features)
+    assert reference.labels is not None
+    return reference.labels[nearest(features, reference.features).index]
