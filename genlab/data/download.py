@@ -237,7 +237,7 @@ def _progress(title: str) -> Iterator[Progress]:
 
 @contextmanager
 def _disk(path: Path) -> Iterator[None]:
-    """Failures of this machine's disk, told apart from those of the network."""
+    """Turn failures of the disk into a GenlabError, so that they are not taken for failures of the network."""
     try:
         yield
     except (OSError, NotImplementedError) as error:

@@ -1,6 +1,6 @@
 """The look of all figures: one colour, marker and line for each row, the width of a journal column, fonts embedded.
 
-The colours are those of Okabe and Ito, told apart by every kind of colour vision; rows beyond the eighth repeat them with
+The colours are those of Okabe and Ito, which every kind of colour vision distinguishes. Rows beyond the eighth repeat them with
 another line and marker. On the page each colour is a CSS variable, so that a dark page can lighten it.
 """
 

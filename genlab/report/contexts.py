@@ -40,7 +40,7 @@ class Context:
     samples: str = ""
     hardware: str = ""
     task: str = ""
-    """What was to be removed, or told from the test split."""
+    """The noise to remove, or the anomalies to separate from the test split."""
 
     def __str__(self) -> str:
         named = {"split": "{} split", "features": "features: {}", "samples": "{} samples", "hardware": "on {}"}
@@ -68,7 +68,7 @@ def context(run: Run, group: str) -> Context:
         return Context(run.dataset, split, representation, task=str(section(evaluation, "denoising").get("kind") or ""))
     if group not in FROM_SAMPLES:
         return Context(run.dataset, split, representation)
-    as_stored = "reference_examples" in evaluation  # then samples were judged against unchanged test examples
+    as_stored = "reference_examples" in evaluation  # then samples were compared with test examples as stored
     samples = evaluation.get("n")
     text = f"{samples:,}" if isinstance(samples, int) else str(samples or "")
     return Context(run.dataset, split, "" if as_stored else representation, run.features, text)

@@ -70,7 +70,7 @@ def write_runs_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) ->
 
 
 def write_rows_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) -> None:
-    """Wide: one line a row (and representation, where the runs of a row were judged in several), `name` and `name_err`.
+    """Wide: one line a row (and representation, where the runs of a row have several), `name` and `name_err`.
 
     `error` says which of the two `_err` is. A measure that occurs in several kinds has a column for each: `name (kind)`.
     """
@@ -89,8 +89,8 @@ def write_rows_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) ->
         writer = csv.writer(file)
         writer.writerow([*ROW_FIELDS, *(text for *_, head in columns for text in (head, f"{head}_err"))])
         for row in rows:
-            for where in dict.fromkeys(_judged(run) for run in row.runs):
-                runs = [run for run in row.runs if _judged(run) == where]
+            for where in dict.fromkeys(_context_of(run) for run in row.runs):
+                runs = [run for run in row.runs if _context_of(run) == where]
                 values: list[object] = []
                 for name, kind, _ in columns:
                     found = [run.measures[name] for run in runs if name in run.measures]
@@ -109,7 +109,7 @@ def write_rows_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) ->
                 writer.writerow([*facts, where.samples, seeds, len(runs), error, *values])
 
 
-def _judged(run: Run) -> Context:
+def _context_of(run: Run) -> Context:
     """The columns of a wide line that say how its values were measured."""
     samples, likelihood = context(run, QUALITY), context(run, LIKELIHOOD)
     return Context(

@@ -216,7 +216,7 @@ def _mixed(column: Column, rows: Sequence[Row], here: Callable[[Run], bool]) -> 
 
 
 def _cell(row: Row, column: Column, here: Callable[[Run], bool]) -> Cell | None:
-    """The value of a row; none where its runs were judged in several contexts."""
+    """The value of a row; none where its runs have several contexts."""
     runs = [run for run in row.runs if here(run) and column.name in run.measures]
     if len({context(run, column.group) for run in runs}) > 1 and column.group != COST:
         return None

@@ -61,7 +61,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
         raise DownloadError(f"{destination.name} could not be downloaded (offline)")
 
     for module in ("mnist", "cifar10", "svhn"):
-        monkeypatch.setattr(f"genlab.data.{module}.fetch", refuse)
+        monkeypatch.setattr(f"genlab.data.sources.{module}.fetch", refuse)
     monkeypatch.setattr(mnist_module, "DEBIAN_FASHION", Path("/nowhere"))
 
 
