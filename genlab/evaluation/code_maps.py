@@ -16,7 +16,11 @@ MOST_IN_TSNE = 2_000
 def require_installed(kind: Map) -> None:
     """Raises GenlabError for umap where umap-learn is not installed."""
     if kind == "umap" and importlib.util.find_spec("umap") is None:
-        raise GenlabError("latent=umap needs umap-learn; install it with pip install umap-learn, or set latent=tsne")
+        raise _absent()
+
+
+def _absent() -> GenlabError:
+    return GenlabError("latent=umap needs umap-learn; install it with pip install umap-learn, or set latent=tsne")
 
 
 def project(codes: Tensor, kind: Map, seed: int) -> tuple[Tensor, tuple[str, str], str]:
@@ -45,8 +49,10 @@ def project(codes: Tensor, kind: Map, seed: int) -> tuple[Tensor, tuple[str, str
             ("t-SNE 1", "t-SNE 2"),
             f"perplexity {perplexity:.0f}; distances far apart mean nothing",
         )
-    require_installed(kind)
-    from umap import UMAP
+    try:
+        from umap import UMAP
+    except ImportError as e:
+        raise _absent() from e
 
     plane = UMAP(random_state=seed, n_jobs=1).fit_transform(centred.numpy())
     return torch.from_numpy(plane), ("UMAP 1", "UMAP 2"), "distances far apart mean little"

@@ -1,6 +1,6 @@
 """Small Boltzmann machines with random parameters, their distributions by enumeration, and their gradients.
 
-The energies are those of the headers of genlab/models/boltzmann/machine.py and gibbs.py, without a call of the models.
+The energies are those of the headers of models/boltzmann/machine.py and models/boltzmann/gibbs.py, without a call of the models.
 """
 
 import math

@@ -9,7 +9,7 @@ from genlab.models.boltzmann.negative_phase import Negative
 
 
 class MachineArguments(TypedDict):
-    """What conf/model/rbm.yaml and gaussian_rbm.yaml have in common."""
+    """What conf/model/rbm.yaml and conf/model/gaussian_rbm.yaml have in common."""
 
     hidden: Count | None
     negative: Negative
