@@ -19,6 +19,7 @@ from genlab.models.boltzmann.gradients import write_gradients
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.boltzmann.rbm import RBM
 from tests.helpers.boltzmann_machines import (
+    KEYS,
     assert_same,
     autograd_gradients,
     centred_gradients,
@@ -29,6 +30,7 @@ from tests.helpers.boltzmann_machines import (
     written_gradients,
 )
 from tests.helpers.draws import deviation, p_value, states
+from tests.helpers.support import adam_recipe
 
 RARE, FAR = 1e-4, 4.5
 
@@ -289,3 +291,19 @@ def test_training_reaches_the_entropy_of_the_data() -> None:
     log_z = exact_log_z(machine)
     assert log_z is not None
     assert -float(machine.free_energy(x).mean()) - log_z > -2 * torch.tensor(2.0).log() - 0.1
+
+
+def test_a_machine_of_another_name_trains_too() -> None:
+    """The optimizer is named by the class; the training loop takes the only one that there is."""
+
+    class OwnMachine(RBM):
+        pass
+
+    template = rbm(4, 3)
+    own = OwnMachine(template.data, adam_recipe(), hidden=3, conditional=False, **KEYS)
+    x = states(4).float()
+    before = own.W.detach().clone()
+    for _ in own.train_loop([Batch(x, None, 1.0)]):
+        pass
+    assert list(own.optimizers) == ["own_machine"]
+    assert not torch.equal(own.W, before)
