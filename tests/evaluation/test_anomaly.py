@@ -176,7 +176,7 @@ class Oracle(Model):
 
     supports = frozenset({"real"})
     discrete = False
-    classes = 2
+    classifies = True
 
     def __init__(self, data: Any) -> None:
         super().__init__(data, None)
