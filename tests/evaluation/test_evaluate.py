@@ -176,14 +176,20 @@ def test_a_sweep_of_evaluations_has_its_table(vae: Path, here: Path, capsys: pyt
         assert info(job)["results"]["fid"]["value"] > 0
 
 
+@pytest.fixture(scope="module")
+def feature_networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the network of a data set is kept, which the families share."""
+    return tmp_path_factory.mktemp("features")
+
+
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_family_is_measured_on_all_that_it_models(
-    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, kind: str, feature_networks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not accepts(name, kind):
         pytest.skip(f"{name} refuses {kind} data, which another test checks")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(feature_networks))
     monkeypatch.delenv("GENLAB_DATA", raising=False)
     monkeypatch.setattr("genlab.evaluation.features.feature_network.EXAMPLES", 1280)
     dataset = small_data(kind)

@@ -31,7 +31,7 @@ from genlab.report.sweeps import make_curves
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device
 from genlab.training.trainer import Trainer
-from tests.helpers.processes import assert_refused, call, succeed
+from tests.helpers.processes import assert_refused, call
 from tests.helpers.support import (
     configure,
     experiment_of,
@@ -63,8 +63,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a short run of each family that lends features."""
     folder = tmp_path_factory.mktemp("runs")
     for name, overrides in STARTS.items():
-        start(folder / name, configure(*overrides, SHORT)).fit()
-    start(folder / "classifier", configure("model=classifier", "model.network=ffnn", SHORT)).fit()
+        start(folder / name, configure(*overrides, SHORT, *SELDOM)).fit()
+    start(folder / "classifier", configure("model=classifier", "model.network=ffnn", SHORT, *SELDOM)).fit()
     return folder
 
 
@@ -368,7 +368,7 @@ def test_a_sweep_over_labels_and_starts_becomes_curves(
     shutil.copytree(runs / "vae", folder / "first")
     chosen = ["model=classifier", "model.start=latest", "dataset.binarize=dynamic", SHORT, *SELDOM]
     swept = ["model.reset=false,true", "dataset.labelled=10,30,100"]
-    succeed(["train", "-m", *chosen, *swept], tmp_path)
+    assert call(["train", "-m", *chosen, *swept], capsys).code == 0
     (sweep,) = (tmp_path / "outputs" / "train" / "sweep").iterdir()
     found, failures = find_runs([str(sweep)])
     assert len(found) == 6

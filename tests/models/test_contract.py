@@ -118,9 +118,8 @@ QUICK = ("classifier", "ebm", "hvae", "sgan")
 @pytest.mark.parametrize("name", MODELS)
 def test_training_decreases_the_loss(name: str, tmp_path: Path) -> None:
     examples = configure(f"model={name}")["preferred"]["examples"] // (40 if name in QUICK else 15)
-    loop = start(
-        tmp_path, configure(f"model={name}", *BRISK.get(name, ()), f"train.examples={examples}", "train.log_every=4000")
-    )
+    seldom = [f"train.{key}={examples}" for key in ("examples", "eval_every", "sample_every", "checkpoint_every")]
+    loop = start(tmp_path, configure(f"model={name}", *BRISK.get(name, ()), *seldom, "train.log_every=4000"))
     if "loss" not in loop.evaluate(loop.dataset.test):  # players of a game have no common one: do samples come nearer?
         apart = distance_of_means(loop.model, loop)
         loop.fit()
