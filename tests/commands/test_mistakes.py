@@ -324,7 +324,7 @@ SAMPLE = {
     "sampler=x": ("sampler=x", "model=vae"),
     "steps=3": ("steps=3", "model=vae"),
     "labels=[1,2]": ("labels=[1, 2]", "no classes", "model.conditional=true"),
-    "truncation=0": ("truncation=0", "greater than 0"),
+    "truncation=0": ("truncation=0", "model=vae has no such choice"),
     "truncation=0.7": ("truncation=0.7", "model=vae"),
     "nn=3": ("nn", "did you mean 'n'?"),
     "model=ae": ("model",),

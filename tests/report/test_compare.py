@@ -43,7 +43,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fonts in PDF files take most of the time of a comparison: only the tests that ask for `drawn` make them."""
     if "drawn" not in request.fixturenames:
-        for room in ("curves", "figures"):
+        for room in ("bars", "curves", "sweeps"):
             monkeypatch.setattr(
                 f"genlab.report.{room}.save", lambda _, __, name, text: Drawing(name, text, "<svg></svg>")
             )
