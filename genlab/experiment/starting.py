@@ -76,7 +76,7 @@ def _open(run: RunFolder) -> tuple[TrainedRun, Trunk]:
     conditional = opened.experiment.config["model"].get("conditional") is True
     if conditional and not isinstance(opened.model, Pretrains):
         raise GenlabError(
-            f"model.start={run.path}: its encoder is told the class of an example; "
+            f"model.start={run.path}: its encoder takes the class as an input; "
             "start from a run with model.conditional=false"
         )
     trunk = trunk_of(opened.model)

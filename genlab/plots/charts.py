@@ -142,21 +142,21 @@ def spectrum(variances: Tensor, total: float, components: int) -> Picture:
         return drawn(paint, (4.2, 4.6), dpi=150)
 
 
-def quality_against_cost(efforts: Sequence["Costed"], floor: Estimate) -> Picture:
+def quality_against_cost(points: Sequence["Costed"], floor: Estimate) -> Picture:
     """FID against evaluations of the network for one sample, a line for each sampler, above that of real examples."""
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
-        for sampler in dict.fromkeys(effort.sampler for effort in efforts):
-            mine = sorted((e for e in efforts if e.sampler == sampler), key=lambda e: e.evaluations)
+        for sampler in dict.fromkeys(point.sampler for point in points):
+            mine = sorted((e for e in points if e.sampler == sampler), key=lambda e: e.evaluations)
             values, errors = [e.fid.value for e in mine], [e.fid.stderr for e in mine]
             axes.errorbar([e.evaluations for e in mine], values, errors, marker="o", capsize=2, label=sampler)
         axes.axhline(floor.value, color="0.5", linestyle="--", linewidth=1, label="real against real")
-        positive = all(e.fid.value > 2 * e.fid.stderr for e in efforts)
+        positive = all(e.fid.value > 2 * e.fid.stderr for e in points)
         axes.set(xscale="log", yscale="log" if positive else "linear")
         axes.set(xlabel="evaluations of the network for a sample", ylabel="FID")
-        most = max(e.evaluations for e in efforts)
-        least = min(e.evaluations for e in efforts)
+        most = max(e.evaluations for e in points)
+        least = min(e.evaluations for e in points)
         ticks = [m * 10**k for k in range(5) for m in (1, 2, 5) if least <= m * 10**k <= 1.5 * most]
         axes.set_xticks(ticks, [str(tick) for tick in ticks])
         axes.xaxis.minorticks_off()

@@ -50,7 +50,7 @@ SELDOM = ["train.eval_every=2000", "train.sample_every=2000", "train.checkpoint_
 STARTS = {
     "vae": ["model=vae", "model.latent_dim=4", "model.hidden=[40]"],
     "conv": ["model=vae", "model.latent_dim=4", "model.network=conv", "model.hidden=[8,16]"],
-    "told": ["model=vae", "model.hidden=[40]", "model.conditional=true"],
+    "conditional_vae": ["model=vae", "model.hidden=[40]", "model.conditional=true"],
     "ae": ["model=ae", "dataset.binarize=dynamic"],
     "rbm": ["model=rbm", "model.hidden=50"],
     "conditional": ["model=rbm", "model.hidden=50", "model.conditional=true"],
@@ -165,7 +165,7 @@ def test_labels_are_not_to_be_had_where_there_are_none() -> None:
     ("overrides", "seen"),
     [(["model=classifier"], 50), (["model=rbm", "model.conditional=true"], 50), (["model=rbm"], 1294)],
 )
-def test_a_family_that_is_told_classes_sees_no_other_examples(overrides: list[str], seen: int, tmp_path: Path) -> None:
+def test_a_family_that_needs_classes_sees_no_other_examples(overrides: list[str], seen: int, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(*overrides, "dataset.labelled=50", "train.examples=1500", *SELDOM))
     assert len(loop.batches.data) == seen
     loop.fit()
@@ -204,7 +204,7 @@ def hidden_layer(model: Model, x: Tensor) -> Tensor:
     return encoder.layers[:-1](x).flatten(1)  # type: ignore[no-any-return]  # data in [0, 1] are seen as they are
 
 
-@pytest.mark.parametrize("name", [name for name in STARTS if name != "told"])
+@pytest.mark.parametrize("name", [name for name in STARTS if name != "conditional_vae"])
 def test_features_before_training_are_those_of_the_run(name: str, runs: Path) -> None:
     config = configure_from(runs / name)
     dataset = make_dataset(config)
@@ -306,8 +306,8 @@ def test_linear_encoders_lend_their_code_and_standardised_ones_their_scale() -> 
         (lambda runs: [f"model.start={runs}"], ["is not a run folder", "did you mean"]),
         (lambda runs: [f"model.start={runs}/classifier"], ["model=classifier has no encoder", "name a run of"]),
         (
-            lambda runs: [f"model.start={runs}/told", "dataset.binarize=dynamic"],
-            ["its encoder is told the class of an example; start from a run with model.conditional=false"],
+            lambda runs: [f"model.start={runs}/conditional_vae", "dataset.binarize=dynamic"],
+            ["its encoder takes the class as an input; start from a run with model.conditional=false"],
         ),
         (
             lambda runs: [f"model.start={runs}/rbm"],

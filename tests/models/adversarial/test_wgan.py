@@ -103,16 +103,17 @@ def test_yields_once_for_several_batches_and_the_critic_alone_moves_between(pena
 
 
 def test_generator_moves_to_the_data() -> None:
-    # On a line a critic that starts with the wrong sign stays there (slope -1); in a plane it turns around.
+    # On a line a critic that starts with the wrong sign stays there (slope -1); in a plane it turns around. A linear generator
+    # can reach these data, a critic that learns faster stays near its optimum, and rates that fall to 0 end the game's turns:
+    # over seeds the mean comes out within 0.05 to 0.12, the spread within 0.06.
     recipe = Recipe(
-        adam(lr=3e-3, betas=[0.0, 0.9], eps=1e-8, weight_decay=0.0), schedule="constant", warmup=0.0, clip=None
+        adam(lr=3e-3, betas=[0.0, 0.9], eps=1e-8, weight_decay=0.0), schedule="linear", warmup=0.0, clip=None
     )
-    wgan = build(recipe, dim=2, hidden=[32], critic_hidden=[32, 32], average=0.95)
+    wgan = build(recipe, dim=2, hidden=[], critic_hidden=[32, 32], average=0.98)
+    wgan.optimizers["critic"].param_groups[0]["base_lr"] = 6e-3
     centre, spread = torch.tensor([1.0, -1.0]), torch.tensor([0.5, 0.2])
-    for rate in (1.0, 0.1):
-        for optimizer in wgan.optimizers.values():
-            optimizer.param_groups[0]["lr"] *= rate
-        list(wgan.train_loop(Batch(centre + spread * torch.randn(64, 2), None, 0.0) for _ in range(2500)))
+    n = 3000
+    list(wgan.train_loop(Batch(centre + spread * torch.randn(64, 2), None, i / n) for i in range(n)))
     x: Tensor = wgan.eval().sample(4000)
-    assert float((x.mean(0) - centre).norm()) < 0.4, "it began 1.4 away"
+    assert float((x.mean(0) - centre).norm()) < 0.3, "it began 1.4 away"
     torch.testing.assert_close(x.std(0), spread, atol=0.15, rtol=0)
