@@ -43,6 +43,7 @@ from genlab.models.latent.priors import StandardNormal
 from genlab.numerics import rng
 from genlab.plots.charts import labelled
 from genlab.plots.images import Picture, filters, grid, latent_scatter, scatter
+from genlab.tracking.progress import step
 
 
 def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None) -> Tensor | None:
@@ -247,7 +248,9 @@ def portfolio(
     """
     shown = Portfolio(model, dataset, n, seed, options)
     shown.test = None if dataset is None else held_out(dataset, POINTS, seed, model.device)
-    for is_able, show in PARTS:
-        if is_able(model):
+    shows = [show for is_able, show in PARTS if is_able(model)]
+    with step("pictures", len(shows), steady=False) as doing:
+        for number, show in enumerate(shows):
+            doing.at(number)
             show(shown)
     return shown.pictures, shown.arrays

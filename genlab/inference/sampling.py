@@ -10,7 +10,6 @@ of a constructor are.
 
 import inspect
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -25,6 +24,7 @@ from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import Conditional
 from genlab.models.base import GenerativeModel, Model, evaluation_mode
 from genlab.numerics import rng
+from genlab.tracking.progress import step, tracked
 
 BLOCK = 64
 BLOCK_NUMBERS = 2**20  # in a block on an accelerator, which 64 examples leave idle
@@ -44,11 +44,16 @@ def draw(
 ) -> Tensor:
     """n samples, shape (n, *shape), on the CPU; `after_block` is called after each block."""
     last = []
-    for block in range(-(-n // block_size(model))):
-        (sample,) = deque(_chain(model, block, seed, options), maxlen=1)
-        last.append(sample.cpu())
-        if after_block is not None:
-            after_block()
+    blocks = -(-n // block_size(model))
+    with step(f"drawing {n:,} samples", unit="states") as doing:
+        for block in range(blocks):
+            for state in _chain(model, block, seed, options):
+                sample = state
+                doing.advance()
+            last.append(sample.cpu())
+            doing.total = doing.done / (block + 1) * blocks  # a chain is as long as the one before
+            if after_block is not None:
+                after_block()
     return torch.cat(last)[:n]
 
 
@@ -71,7 +76,8 @@ def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tup
 
 def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any) -> Tensor:
     """At most `frames` evenly spaced states of the chains of the first n <= BLOCK samples, shape (frames, n, *shape)."""
-    states = [state[:n].clone() for state in _chain(model, 0, seed, options)]  # of the block only what is shown
+    chain = tracked(_chain(model, 0, seed, options), "the states of chains", unit="states")
+    states = [state[:n].clone() for state in chain]  # of the block only what is shown
     index = torch.linspace(0, len(states) - 1, min(frames, len(states))).round().long()
     return torch.stack([states[i] for i in index.tolist()]).cpu()
 

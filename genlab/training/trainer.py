@@ -24,7 +24,8 @@ from genlab.models.abilities import HasMarkovChain
 from genlab.models.base import Metrics, Model
 from genlab.numerics import rng
 from genlab.optimizers.recipe import set_rate
-from genlab.tracking.console import ProgressReport, console
+from genlab.tracking.console import console
+from genlab.tracking.progress import step
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import Tracker
 from genlab.training import checkpoint
@@ -94,7 +95,7 @@ class Trainer:
         with (
             self.stop,
             self.tracker,
-            ProgressReport(title, self.batches.examples, self.batches.seen) as self.progress,
+            step(title, self.batches.examples, "examples", done=self.batches.seen, main=True) as self.progress,
         ):
             self.model.train()
             updates = updates_of(self.model, self.batches, self.device)
@@ -197,9 +198,9 @@ class Trainer:
         values["throughput/images_per_second"] = (seen - self._lap[1]) / max(now - self._lap[0], 1e-9)
         self._lap = (now, seen)
         self.window.clear()
-        self.progress.losses(
-            {name.removeprefix("train/"): v for name, v in values.items() if name.startswith("train/")}
-        )
+        self.progress.losses = {
+            name.removeprefix("train/"): v for name, v in values.items() if name.startswith("train/")
+        }
         return values
 
     def _monitor(self) -> dict[str, float]:
