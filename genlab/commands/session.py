@@ -24,11 +24,11 @@ def train_to_the_end(experiment: Experiment, run: RunFolder) -> float:
     What happened is noted in run.json. Raises InterruptedRun where a signal stopped the run, GenlabError where the training
     diverges or the folder cannot be written.
     """
-    with run.locked():
+    with run.training():
         # Another configuration or a damaged checkpoint is refused here, and leaves the run as it is.
         trainer = experiment.trainer(run)
         try:
-            run.note(state="running", error=None)
+            run.begin()
             _announce(trainer)
             results = trainer.fit()
         except BaseException as error:
