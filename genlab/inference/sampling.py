@@ -57,6 +57,13 @@ def draw(
     return torch.cat(last)[:n]
 
 
+def draw_fewer(model: GenerativeModel, n: int, seed: int, **options: Any) -> Tensor:
+    """n samples in a block of n, where a whole block costs too much: other samples than those of `draw`."""
+    for state in tracked(_chain(model, 0, seed, options, n), f"drawing {n:,} samples", unit="states"):
+        sample = state
+    return sample.cpu()
+
+
 def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Tensor, Estimate]:
     """n samples and the number drawn per second: median over blocks of samples, with its standard error."""
     seconds: list[float] = []
@@ -82,11 +89,16 @@ def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any)
     return torch.stack([states[i] for i in index.tolist()]).cpu()
 
 
-def _chain(model: GenerativeModel, block: int, seed: int, options: dict[str, Any]) -> Iterator[Tensor]:
-    """States of the chains of one block. To be drained: the training's random stream is put back at the end."""
+def _chain(
+    model: GenerativeModel, block: int, seed: int, options: dict[str, Any], size: int | None = None
+) -> Iterator[Tensor]:
+    """States of the chains of one block, of `size` samples where that is set.
+
+    To be drained: the training's random stream is put back at the end.
+    """
     options = options | labels_of_block(model, block, options.get("labels"))
     with evaluation_mode(model), rng.seeded(seed, "sample", block, device=model.device):
-        for state in model.sample_loop(block_size(model), **options):
+        for state in model.sample_loop(size or block_size(model), **options):
             yield state.detach().float()  # of whatever precision the networks are
 
 

@@ -16,13 +16,12 @@ MONITORED = 500  # examples of each split from which the state of a model is com
 
 
 def evaluate_split(
-    model: Model, dataset: Dataset, split: Examples, seed: int, where: torch.device
+    model: Model, dataset: Dataset, split: Examples, seed: int, where: torch.device, title: str = "test split"
 ) -> dict[str, tuple[float, float]]:
     """Mean and standard error over the examples of `split` of everything that the family measures."""
     collected: dict[str, list[Tensor]] = {}
     with evaluation_mode(model), rng.seeded(seed, "evaluate", device=where):
         batches = in_order(split, dataset.represent, batch_size=EVALUATION_BATCH, device=where)
-        title = "test split" if split is dataset.test else "validation split"
         for batch in tracked(batches, title, -(-len(split) // EVALUATION_BATCH)):
             for name, values in model.evaluate(batch).items():
                 collected.setdefault(name, []).append(values.detach())
