@@ -17,11 +17,12 @@ from pydantic import Field
 from genlab.benchmark.hardware import MachineRates, PeakMemory, rate
 from genlab.benchmark.profiling import breakdown
 from genlab.benchmark.trainer_overhead import trainer_overhead
-from genlab.benchmark.training_steps import TrainingSteps, count_flops
+from genlab.benchmark.training_steps import TrainingSteps
 from genlab.config.types import Count
 from genlab.experiment.experiment import Experiment
 from genlab.models.base import GenerativeModel, evaluation_mode
 from genlab.numerics import rng
+from genlab.numerics.work import count_work
 
 PROFILES = 3  # repeats under the profiler: its records take longer to read than to make
 
@@ -171,7 +172,7 @@ class Benchmark:
     def _flops_of_a_sample(self) -> float:
         assert isinstance(self.model, GenerativeModel)
         with evaluation_mode(self.model), rng.seeded(self.experiment.seed, "sample", device=self.where):
-            flops = count_flops(partial(self.model.sample, self.section.n))
+            flops = count_work(partial(self.model.sample, self.section.n)).flops
         return flops / self.section.n
 
     def _measure_trainer(self, results: Mapping[str, Measurement | float]) -> None:

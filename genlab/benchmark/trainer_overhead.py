@@ -102,7 +102,7 @@ def trainer_overhead(experiment: Experiment, examples: int) -> dict[str, float]:
     logging = (
         once["trainer"] / examples
         + (typical.get("means", 0.0) + typical["record"]) / every.log
-        + once["pictures"] / every.sample
+        + once["pictures"] * (len(every.sample) + 1) / experiment.examples
         + once["checkpoint"] / every.checkpoint
         + best / every.eval
     )

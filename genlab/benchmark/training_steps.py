@@ -1,10 +1,7 @@
 """The training loop of a model, one update at a time, and the operations that an update counts."""
 
 import time
-from collections.abc import Callable, Iterator
-
-import torch
-from torch.utils.flop_counter import FlopCounterMode
+from collections.abc import Iterator
 
 from genlab.benchmark.hardware import synchronize
 from genlab.benchmark.profiling import Place, Profiler
@@ -12,6 +9,7 @@ from genlab.data.batches import Batch, Batches
 from genlab.errors import NonFiniteError
 from genlab.experiment.experiment import Experiment
 from genlab.models.base import Metrics
+from genlab.numerics.work import count_work
 from genlab.optimizers.recipe import set_rate
 from genlab.training.cuda_graphs import can_replay, replay_updates
 
@@ -140,7 +138,7 @@ class TrainingSteps:
     def flops(self) -> float:
         """Floating-point operations of one update, for each of its examples."""
         seen = self.seen
-        count = count_flops(self.update)
+        count = count_work(self.update).flops
         return count / (self.seen - seen)
 
     def refuse_nonfinite(self) -> None:
@@ -150,22 +148,3 @@ class TrainingSteps:
                 raise NonFiniteError(
                     f"train/{name} became {float(value)} while its speed was measured; lower optimizer.lr or set optimizer.clip=1"
                 )
-
-
-class _NoModules:
-    """Takes the place of the counter's sums by module: their hooks fail on gradients of gradients."""
-
-    parents = frozenset({"Global"})
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-def count_flops(act: Callable[[], object]) -> int:
-    """The FLOPs that torch's counter finds in a call of `act`. Compiled code runs as it is written."""
-    counter = FlopCounterMode(display=False)
-    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
-    with torch.compiler.set_stance("force_eager"), counter:
-        act()
-    return int(counter.get_total_flops())

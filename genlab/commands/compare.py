@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genlab.commands.folders import own_folder
 from genlab.errors import GenlabError, did_you_mean
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
     metrics = [name.strip() for name in flags.get("--metrics", "").split(",") if name.strip()]
     if "--metrics" in flags and not metrics:
         raise GenlabError("--metrics names no measure; give some, as in --metrics fid,coverage, or leave it out")
-    out = Path(flags.get("--out") or f"outputs/compare/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    out = Path(flags["--out"]) if "--out" in flags else None
     compare(words, out, metrics, shlex.join(["genlab", "compare", *arguments]))
     return 0
 
@@ -74,8 +75,8 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     return words, flags
 
 
-def compare(words: Sequence[str], out: Path, metrics: Sequence[str], command: str) -> None:
-    """Read the runs, print the table, and write the page and its files into the folder `out`."""
+def compare(words: Sequence[str], out: Path | None, metrics: Sequence[str], command: str) -> None:
+    """Read the runs, print the table, and write the page and its files into the folder `out`, or a new one."""
     from genlab.report.find import find_runs
     from genlab.report.page import evaluation_command
     from genlab.report.rows import make_rows
@@ -86,6 +87,7 @@ def compare(words: Sequence[str], out: Path, metrics: Sequence[str], command: st
     runs, failures = find_runs(words)
     check_metrics(metrics, runs)
     try:
+        out = out or own_folder(Path(f"outputs/compare/{datetime.now():%Y-%m-%d_%H-%M-%S}"))
         (out / "figures").mkdir(parents=True, exist_ok=True)
         show(overview(make_rows(runs).rows, metrics), title(runs), console)  # the figures take some seconds
         comparison = assemble(runs, failures, metrics, out, command)

@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     if arguments and arguments[0] == "latest":
         from genlab.tracking.run_folder import find_run
 
-        folder = find_run("latest").path
+        folder = find_run("latest", wanted="any").path
     if not folder.is_dir():
         raise GenlabError(
             f"dashboard {folder}: there is no such folder; train something first, or name the folder of a run"

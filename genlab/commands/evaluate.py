@@ -58,7 +58,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     from genlab.evaluation.output import show, write
     from genlab.experiment.opening import open_run
     from genlab.inference.sampling import check_options
-    from genlab.tracking.console import ShareReport, console
+    from genlab.tracking.console import console
     from genlab.tracking.run_folder import RunFolder, find_run
     from genlab.training.devices import Device
 
@@ -91,8 +91,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         precision=device.autocast,
     )
     noise_of(dataset.spec, config["noise"])  # refuses a level that makes no sense before anything is measured
-    with ShareReport(slow_part(model, config["k"])) as progress:
-        findings = evaluate(model, dataset, settings, run.info().get("cost", {}), given, progress)
+    findings = evaluate(model, dataset, settings, run.info().get("cost", {}), given)
     findings.facts |= {
         "run": str(run.path),
         "checkpoint": config["checkpoint"],
@@ -138,17 +137,6 @@ def checked_fid_steps(model: Any, config: dict[str, Any]) -> list[int] | None:
     for sampler in model.samplers:
         draw_first_state(model, {"sampler": sampler, "steps": max(steps)})
     return list(steps)
-
-
-def slow_part(model: Any, k: int) -> str:
-    """What takes long in an evaluation of `model`."""
-    from genlab.models.abilities import HasLogWeights
-
-    return (
-        f"importance-weighted bound with k = {k:,}"
-        if isinstance(model, HasLogWeights)
-        else "log Z by annealed importance sampling"
-    )
 
 
 def _headline(entries: dict[str, Any]) -> dict[str, dict[str, float | None]]:

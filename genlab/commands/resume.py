@@ -6,7 +6,7 @@ import yaml
 
 from genlab.errors import GenlabError, InterruptedRun
 
-USAGE = "usage: genlab resume RUN     RUN is a run folder, or 'latest'"
+USAGE = "usage: genlab resume RUN     RUN is a run folder, or 'latest', the newest that has not finished"
 
 
 def main(arguments: list[str]) -> int:
@@ -31,12 +31,19 @@ def resume(name: str, overrides: list[str]) -> None:
     from genlab.experiment.experiment import Experiment
     from genlab.experiment.opening import read_config
     from genlab.experiment.starting import copy_start
+    from genlab.tracking.console import console
     from genlab.tracking.run_folder import find_run
 
-    run = find_run(name)
+    run = find_run(name, wanted="resumable")
     config = read_config(run)
     refuse_other(config, overrides, name)
-    if run.info().get("state") == "finished":
+    if (host := run.elsewhere) is not None:
+        console.print(
+            f"warning: {run.path} was running on {host} when last seen from here; stop it there, if it still does",
+            style="yellow",
+            markup=False,
+        )
+    if run.state == "finished":
         print(f"{run.path} is finished already; sample from it with: genlab sample run={run.path}")
         return
     experiment = Experiment(config)

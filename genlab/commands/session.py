@@ -9,12 +9,12 @@ import torch
 from genlab.commands.explain import explain_os_error
 from genlab.errors import GenlabError, InterruptedRun
 from genlab.experiment.experiment import Experiment
-from genlab.inference.sampling import draw, sampling_options
 from genlab.inference.shown_examples import COLUMNS
 from genlab.models.abilities import HasRemarks, Reconstructs
 from genlab.models.base import GenerativeModel
 from genlab.tracking.console import console, preview, summary
 from genlab.tracking.run_folder import RunFolder, State
+from genlab.training.budget import remark
 from genlab.training.trainer import Trainer
 
 
@@ -24,11 +24,11 @@ def train_to_the_end(experiment: Experiment, run: RunFolder) -> float:
     What happened is noted in run.json. Raises InterruptedRun where a signal stopped the run, GenlabError where the training
     diverges or the folder cannot be written.
     """
-    with run.locked():
+    with run.training():
         # Another configuration or a damaged checkpoint is refused here, and leaves the run as it is.
         trainer = experiment.trainer(run)
         try:
-            run.note(state="running", error=None)
+            run.begin()
             _announce(trainer)
             results = trainer.fit()
         except BaseException as error:
@@ -102,9 +102,11 @@ def _hardware(device: torch.device) -> str:
 def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
     """Print a preview of the samples, the measures on the test split, and where everything lies."""
     run, model, dataset, data = trainer.run, trainer.model, trainer.dataset, trainer.dataset.spec
-    if data.is_image and data.shape[0] == 1 and max(data.shape) <= 16 and isinstance(model, GenerativeModel):
+    if data.is_image and data.shape[0] == 1 and max(data.shape) <= 16 and trainer.samples is not None:
         console.print("samples:")
-        console.print(preview(draw(model, COLUMNS, trainer.seed, **sampling_options(model, dataset, {})), COLUMNS))
+        console.print(preview(trainer.samples[:COLUMNS], COLUMNS))
+    measured, whole = len(trainer.test), len(dataset.test)
+    of_test = f"{whole:,}" if measured == whole else f"{measured:,} of {whole:,}"
     pictures = sorted(path.name for path in run.samples.glob("*.png") if not path.stem[-10:].isdigit())
     able = isinstance(model, GenerativeModel | Reconstructs)
     then = f"genlab sample run={run.path}   |   " if able else ""
@@ -119,10 +121,12 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
             f"validation loss was {trainer.best:.4g} at {trainer.best_at:,} examples and is {trainer.validation_loss:.4g} now: "
             "train for less long, or take that state with checkpoint=best"
         )
+    if shortened := remark(trainer.allowed, model, dataset, run.path, trainer.sets):
+        facts["short run"] = shortened
     if isinstance(model, HasRemarks) and (remarks := model.remarks()):
         facts["remark"] = "; ".join(remarks)
     summary(
-        f"{type(model).__name__} on {data.name}: test split, {len(dataset.test):,} examples",
+        f"{type(model).__name__} on {data.name}: test split, {of_test} examples",
         {name.removeprefix("test/"): value for name, value in results.items()},
         facts,
     )

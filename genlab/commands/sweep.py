@@ -72,8 +72,8 @@ def _refuse_mistakes(overrides: list[str]) -> None:
 def discard_unbegun() -> None:
     """Remove the folder of a sweep that failed before its first job, where it holds nothing but Hydra's own note."""
     folder, Summary.under_way = Summary.under_way, None
-    if folder is not None and [path.name for path in folder.glob("*")] == ["multirun.yaml"]:
-        (folder / "multirun.yaml").unlink()
+    if folder is not None and [path.name for path in folder.glob("*")] in ([], ["multirun.yaml"]):
+        (folder / "multirun.yaml").unlink(missing_ok=True)
         discard_if_empty(folder)
 
 
@@ -84,6 +84,7 @@ def summarise(folder: Path) -> int:
     jobs = sorted((RunFolder(p.parent) for p in folder.glob("*/run.json")), key=lambda job: _number(job.path))
     infos = [job.info() for job in jobs]
     configs = [yaml.safe_load(p.read_text()) for p in (job.path / "config.yaml" for job in jobs) if p.exists()]
+    states = [job.state for job in jobs]
     overrides = [_overrides(info) for info in infos]
     varied = [key for key in _keys(overrides) if len({o.get(key) for o in overrides}) > 1]
     measures = _in_turns([list(info.get("results", {})) for info in infos])
@@ -93,17 +94,17 @@ def summarise(folder: Path) -> int:
     for measure in measures[:MOST_COLUMNS]:
         table.add_column(measure, justify="right", no_wrap=True)
     table.add_column("seconds", justify="right")
-    for job, chosen, info in zip(jobs, overrides, infos, strict=True):
+    for job, chosen, info, state in zip(jobs, overrides, infos, states, strict=True):
         results, cost = info.get("results", {}), info.get("cost", {})
-        cells = [str(_number(job.path)), *(chosen.get(key, "") for key in varied), str(info.get("state"))]
+        cells = [str(_number(job.path)), *(chosen.get(key, "") for key in varied), state]
         for measure in measures[:MOST_COLUMNS]:
             result = results.get(measure)
             cells.append(f"{result['value']:.5g} ± {result['stderr']:.2g}" if result else "")
         table.add_row(*cells, f"{cost['seconds']:,.1f}" if cost else "")
     console.print(table)
-    failures = [(job, info) for job, info in zip(jobs, infos, strict=True) if info.get("state") != "finished"]
-    for job, info in failures:
-        console.print(f"job {_number(job.path)} {info.get('state')}: {info.get('error')}", style="red", markup=False)
+    failures = [(job, state) for job, state in zip(jobs, states, strict=True) if state != "finished"]
+    for job, state in failures:
+        console.print(f"job {_number(job.path)} {state}: {job.error}", style="red", markup=False)
     console.print(f"  folder       {folder}\n  next         genlab dashboard {folder}", markup=False)
     if configs:
         _write_columns(folder, configs, varied, measures)

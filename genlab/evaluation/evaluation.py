@@ -26,9 +26,9 @@ from genlab.evaluation.lattice_observables import lattice_observables
 from genlab.evaluation.protocol import confusion, likelihood_methods, protocol, remarks
 from genlab.evaluation.sample_quality import sample_quality
 from genlab.inference.likelihood import has_likelihood
-from genlab.inference.partition import Progress
 from genlab.models.abilities import Encodes, HasMarkovChain, HasSamplers, Reconstructs, able, classifies
 from genlab.models.base import GenerativeModel, Model
+from genlab.tracking.progress import step
 
 Ability = Callable[[object], bool]
 Measure = Callable[[EvaluationContext, Findings], None]
@@ -79,15 +79,13 @@ def evaluate(
     settings: Settings,
     training_cost: Mapping[str, Any],
     samples: Tensor | None = None,
-    progress: Progress | None = None,
 ) -> Findings:
     """All measures of `model` (in evaluation mode) on the test split of `dataset`, both on one device.
 
-    `training_cost` is the cost in run.json. With `samples` (n, *shape) from elsewhere only these are measured. `progress` is
-    called with the share done of what takes long (log Z).
+    `training_cost` is the cost in run.json. With `samples` (n, *shape) from elsewhere only these are measured.
     """
     began = time.perf_counter()
-    context, findings = EvaluationContext(model, dataset, settings, training_cost, samples, progress), Findings()
+    context, findings = EvaluationContext(model, dataset, settings, training_cost, samples), Findings()
     measure(context, findings, MEASURES if samples is None else MEASURES_OF_GIVEN_SAMPLES)
     findings.diagnoses = findings.distinct_diagnoses()
     if samples is not None or isinstance(model, GenerativeModel):
@@ -99,6 +97,9 @@ def evaluate(
 
 def measure(context: EvaluationContext, findings: Findings, measures: Measures = MEASURES) -> None:
     """Those of `measures` for which the model has the ability."""
-    for has_ability, take in measures:
-        if has_ability(context.model):
+    able_to = [take for has_ability, take in measures if has_ability(context.model)]
+    with step("evaluation", len(able_to), steady=False) as doing:
+        for number, take in enumerate(able_to):
+            doing.title = f"measuring {take.__name__.replace('_', ' ')}"
+            doing.at(number)
             take(context, findings)

@@ -17,7 +17,7 @@ from genlab.evaluation.code_maps import Map
 from genlab.evaluation.features import feature_space
 from genlab.evaluation.represented import BATCH, represented
 from genlab.evaluation.sample_reference import LEAST, Reference
-from genlab.inference.partition import Annealing, Progress
+from genlab.inference.partition import Annealing
 from genlab.inference.sampling import labels_of_samples, sampling_options, timed_draw
 from genlab.metrics.estimate import Estimate
 from genlab.models.base import GenerativeModel, Model
@@ -71,8 +71,6 @@ class EvaluationContext:
     """The cost that the training noted in run.json."""
     given: Tensor | None = None
     """Samples (n, *shape) from elsewhere, in place of the model's own."""
-    progress: Progress | None = None
-    """Is called with the share done of what takes long (log Z)."""
 
     @cached_property
     def test_batches(self) -> Iterable[Batch]:

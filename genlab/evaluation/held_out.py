@@ -80,7 +80,7 @@ def likelihoods(context: EvaluationContext, findings: Findings) -> None:
     with seeded(settings.seed, "likelihood", device=model.device):
         train = next(in_order(dataset.train, dataset.represent, batch_size=annealing.chains, device=model.device)).x
         findings.likelihoods = log_likelihoods(
-            model, context.test_batches, settings.k, annealing, train, context.progress, len(dataset.test)
+            model, context.test_batches, settings.k, annealing, train, len(dataset.test)
         )
     if not findings.likelihoods:
         return

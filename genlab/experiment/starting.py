@@ -15,7 +15,7 @@ from genlab.experiment.opening import TrainedRun, open_run
 from genlab.models.abilities import Pretrains
 from genlab.models.discriminative.classifier import Classifier
 from genlab.networks.trunk import Trunk, describe, trunk_of
-from genlab.tracking.run_folder import RunFolder, find_run
+from genlab.tracking.run_folder import RunFolder, find_run, newest_run
 from genlab.training.devices import Device
 
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=None, processes=1)
@@ -50,8 +50,8 @@ def _find(name: str) -> RunFolder:
 
 
 def _newest(outputs: Path = Path("outputs")) -> RunFolder:
-    """The run started last that has no model.start itself: within a sweep, the job before is not the one that is meant."""
-    found: list[tuple[str, RunFolder]] = []
+    """The newest run that has no model.start itself: within a sweep, the job before is not the one that is meant."""
+    found: list[RunFolder] = []
     for note in (outputs / "train").glob("**/run.json"):
         run = RunFolder(note.parent)
         try:
@@ -59,12 +59,12 @@ def _newest(outputs: Path = Path("outputs")) -> RunFolder:
         except (OSError, yaml.YAMLError, KeyError, TypeError):
             continue
         if "start" not in model:
-            found.append((str(run.info().get("started", "")), run))
+            found.append(run)
     if not found:
         raise GenlabError(
             f"run=latest: there is no run to start from under {outputs / 'train'}; train one with genlab train model=vae"
         )
-    return max(found, key=lambda entry: entry[0])[1]
+    return newest_run(found)
 
 
 def _open(run: RunFolder) -> tuple[TrainedRun, Trunk]:

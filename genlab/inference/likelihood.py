@@ -10,9 +10,8 @@ Kinds are not comparable with each other: a bound may lie far below the likeliho
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -21,7 +20,7 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.representation import Representation
 from genlab.data.spec import DataSpec
-from genlab.inference.partition import Annealing, LogZ, Progress, ais, exact_log_z, reverse_ais
+from genlab.inference.partition import Annealing, LogZ, ais, exact_log_z, reverse_ais
 from genlab.inference.plane_grid import grid_log_z, is_plane
 from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import (
@@ -35,6 +34,7 @@ from genlab.models.abilities import (
     HasTemperature,
 )
 from genlab.models.base import Model
+from genlab.tracking.progress import step
 
 LikelihoodKind = Literal["exact", "lower bound", "estimate"]
 
@@ -79,10 +79,9 @@ def log_likelihoods(
     k: int,
     annealing: Annealing,
     train: Tensor,
-    progress: Progress | None = None,
     of: int | None = None,
 ) -> list[LogLikelihood]:
-    """Every likelihood that `model` has, of the data in `batches`, `of` examples in all.
+    """Every likelihood that `model` has, of the data in `batches`, `of` examples in all where that is known.
 
     `k` draws for the importance-weighted bound; log Z of a free energy by enumeration or as `annealing` says, its reverse
     chains starting from the examples `train`.
@@ -91,25 +90,25 @@ def log_likelihoods(
     parts: dict[str, list[Tensor]] = {}
     energies: list[Tensor] = []
     flow: list[Tensor] = []
-    seen = 0
-    for batch in batches:
-        if isinstance(model, HasLogProb):
-            parts.setdefault("exact", []).append(model.log_prob(batch.x))
-        if isinstance(model, HasLogWeights):
-            n = len(batch.x)
-            share = None if progress is None or of is None else partial(_share, progress, seen, n, of)
-            elbo, bound = importance_weighted(model, batch.x, k, share)
-            seen += n
-            parts.setdefault("elbo", []).append(elbo)
-            parts.setdefault(f"iw_{k}", []).append(bound)
-        if isinstance(model, HasLogBound):
-            parts.setdefault("bound", []).append(model.log_bound(batch.x))
-        if isinstance(model, HasProbabilityFlow):
-            few = batch.x[: most_integrated(model.data.dim) - sum(map(len, flow))]
-            log_p = model.flow_log_prob(few) if len(few) else None
-            flow += [] if log_p is None else [log_p]
-        if isinstance(model, HasFreeEnergy):
-            energies.append(model.free_energy(batch.x))
+    weighs = isinstance(model, HasLogWeights)
+    with step(f"likelihood, {k:,} draws" if weighs else "likelihood", of, "examples") as doing:
+        for batch in batches:
+            if isinstance(model, HasLogProb):
+                parts.setdefault("exact", []).append(model.log_prob(batch.x))
+            if isinstance(model, HasLogWeights):
+                elbo, bound = importance_weighted(model, batch.x, k, doing.advance)
+                parts.setdefault("elbo", []).append(elbo)
+                parts.setdefault(f"iw_{k}", []).append(bound)
+            if isinstance(model, HasLogBound):
+                parts.setdefault("bound", []).append(model.log_bound(batch.x))
+            if isinstance(model, HasProbabilityFlow):
+                few = batch.x[: most_integrated(model.data.dim) - sum(map(len, flow))]
+                log_p = model.flow_log_prob(few) if len(few) else None
+                flow += [] if log_p is None else [log_p]
+            if isinstance(model, HasFreeEnergy):
+                energies.append(model.free_energy(batch.x))
+            if not weighs:
+                doing.advance(len(batch.x))
     methods: dict[str, tuple[LikelihoodKind, str]] = {
         "exact": ("exact", "log p(x) in closed form"),
         "elbo": ("lower bound", f"evidence lower bound, {k} draws an example"),
@@ -123,7 +122,7 @@ def log_likelihoods(
         kind, method = methods[name]
         found.append(LogLikelihood(name, kind, method, torch.cat(values).cpu().double()))
     if energies:
-        found += _normalised(model, torch.cat(energies).cpu().double(), annealing, train, progress)
+        found += _normalised(model, torch.cat(energies).cpu().double(), annealing, train)
     return found
 
 
@@ -132,13 +131,7 @@ def most_integrated(dim: int) -> int:
     return max(LEAST_INTEGRATED, MOST_INTEGRATED // dim)
 
 
-def _share(progress: Progress, seen: int, n: int, of: int, share: float) -> None:
-    progress((seen + share * n) / of)
-
-
-def _normalised(
-    model: Model, energies: Tensor, annealing: Annealing, train: Tensor, progress: Progress | None
-) -> list[LogLikelihood]:
+def _normalised(model: Model, energies: Tensor, annealing: Annealing, train: Tensor) -> list[LogLikelihood]:
     """-F(x) - log Z, with log Z summed exactly where it can be and else estimated: on a lattice, or from both sides."""
     if isinstance(model, HasTemperature) and model.temperature != 1:
         return []
@@ -154,12 +147,10 @@ def _normalised(
         return [LogLikelihood("grid", "estimate", method, -energies - found.value, found.error, facts)]
     if not isinstance(model, Anneals):
         return []
-    half = None if progress is None else lambda share: progress(share / 2)
-    rest = None if progress is None else lambda share: progress((1 + share) / 2)
     how = f"{annealing.chains} chains, {annealing.temperatures:,} temperatures ({annealing.schedule})"
-    forward = ais(model, annealing.betas, annealing.chains, half)
+    forward = ais(model, annealing.betas, annealing.chains)
     few = train.repeat(-(-annealing.chains // len(train)), *[1] * (train.ndim - 1))[: annealing.chains]
-    reverse = reverse_ais(model, annealing.betas, model.settle(few, annealing.sweeps), rest)
+    reverse = reverse_ais(model, annealing.betas, model.settle(few, annealing.sweeps))
     settled = f"from training examples after {annealing.sweeps:,} sweeps"
     return [
         _with_log_z("ais", f"annealed importance sampling, {how}; flatters on average", energies, forward),
@@ -179,11 +170,12 @@ def _with_log_z(name: str, method: str, energies: Tensor, log_z: LogZ) -> LogLik
 
 
 def importance_weighted(
-    model: HasLogWeights, x: Tensor, k: int, progress: Progress | None = None
+    model: HasLogWeights, x: Tensor, k: int, advance: Callable[[int], object] | None = None
 ) -> tuple[Tensor, Tensor]:
     """Mean of log w, and log of the mean of w, over k draws for each of x: (n,), (n,), in nats.
 
-    Memory is bounded whatever k: blocks of draws of a few examples, their sums kept in float64.
+    Memory is bounded whatever k: blocks of draws of a few examples, their sums kept in float64. `advance` is called with the
+    number of examples that are done.
     """
     rows = ROWS.get(x.device.type, MOST_ROWS)
     parts = []
@@ -196,8 +188,8 @@ def importance_weighted(
             total += log_w.sum(0)
             log_sum = torch.logaddexp(log_sum, log_w.logsumexp(0))
         parts.append(torch.stack([total / k, log_sum - math.log(k)]))
-        if progress is not None:
-            progress(sum(part.shape[1] for part in parts) / len(x))
+        if advance is not None:
+            advance(len(few))
     elbo, bound = torch.cat(parts, 1)
     return elbo, bound
 

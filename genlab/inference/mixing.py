@@ -10,6 +10,7 @@ from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import HasMarkovChain
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
+from genlab.tracking.progress import tracked
 
 CHAINS = 10  # of each kind
 STEPS = 100  # the first half of them is thrown away
@@ -35,5 +36,6 @@ def mixing(model: HasMarkovChain, dataset: Dataset, seed: int) -> dict[str, Esti
 
 def _observed(model: HasMarkovChain, start: Tensor | int) -> Tensor:
     """(2, chains, STEPS)"""
-    observables = [torch.stack([model.free_energy(x), x.flatten(1).mean(1)]) for x in model.walk(start, STEPS)]
+    walk = tracked(model.walk(start, STEPS), "mixing of the chains", STEPS)
+    observables = [torch.stack([model.free_energy(x), x.flatten(1).mean(1)]) for x in walk]
     return torch.stack(observables, dim=2).cpu()

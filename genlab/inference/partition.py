@@ -14,7 +14,7 @@ and 0.9 and twenty above; or evenly.
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -24,12 +24,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from genlab.models.abilities import Anneals, Enumerates
+from genlab.tracking.progress import tracked
 
 MOST_UNITS = 20  # 2^20 configurations take seconds
 AT_ONCE = 2**13  # configurations at a time
-
-Progress = Callable[[float], None]
-"""Called with the share that is done."""
 
 
 @dataclass(frozen=True)
@@ -68,27 +66,25 @@ class LogZ:
 
 
 @torch.no_grad()
-def ais(model: Anneals, betas: Tensor, chains: int, progress: Progress | None = None) -> LogZ:
+def ais(model: Anneals, betas: Tensor, chains: int) -> LogZ:
     """Forward annealed importance sampling: log Z is too small on average."""
-    log_w = _anneal(model, model.base_draws(chains), betas, progress) + model.log_z_base
+    log_w = _anneal(model, model.base_draws(chains), betas, "annealed importance sampling") + model.log_z_base
     return _estimate(log_w, sign=1)
 
 
 @torch.no_grad()
-def reverse_ais(model: Anneals, betas: Tensor, draws: Tensor, progress: Progress | None = None) -> LogZ:
+def reverse_ais(model: Anneals, betas: Tensor, draws: Tensor) -> LogZ:
     """The same from draws of the model, in its own units, back to the base: log Z is too large on average."""
-    log_w = model.log_z_base - _anneal(model, draws.clone(), betas.flip(0), progress)
+    log_w = model.log_z_base - _anneal(model, draws.clone(), betas.flip(0), "annealing in reverse")
     return _estimate(log_w, sign=-1)
 
 
-def _anneal(model: Anneals, state: Tensor, betas: Tensor, progress: Progress | None) -> Tensor:
+def _anneal(model: Anneals, state: Tensor, betas: Tensor, title: str) -> Tensor:
     steps = betas.tolist()
     total = torch.zeros(len(state), dtype=torch.float64)
-    for k, (beta, following) in enumerate(pairwise(steps)):
+    for beta, following in tracked(pairwise(steps), title, len(steps) - 1):
         increment, state = model.anneal(state, beta, following)
         total += increment.cpu()
-        if progress is not None and k % 100 == 0:
-            progress(k / len(steps))
     return total
 
 

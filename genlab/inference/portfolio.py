@@ -22,7 +22,7 @@ from genlab.inference.latent_pictures import (
     predicted_classes,
     traversal,
 )
-from genlab.inference.sampling import draw, film, sampling_options
+from genlab.inference.sampling import BLOCK, draw, draw_fewer, film, sampling_options
 from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
 from genlab.models.abilities import (
     Decodes,
@@ -43,17 +43,20 @@ from genlab.models.latent.priors import StandardNormal
 from genlab.numerics import rng
 from genlab.plots.charts import labelled
 from genlab.plots.images import Picture, filters, grid, latent_scatter, scatter
+from genlab.tracking.progress import step
 
 
-def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None) -> Tensor | None:
+def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None, n: int | None = None) -> Tensor | None:
     """Samples that a run shows, drawn from the same noise each time, (n, *shape); None for a family that does not sample.
 
-    For binary data (a `dataset` that stores 0 and 1) they are draws, for all other images the default of sample_loop.
+    `n` is their number; None for a picture of full size. For binary data (a `dataset` that stores 0 and 1) they are draws, for
+    all other images the default of sample_loop.
     """
     if not isinstance(model, GenerativeModel):
         return None
     options = {} if dataset is None else sampling_options(model, dataset, {})
-    return draw(model, COLUMNS * COLUMNS if model.data.is_image else POINTS, seed, **options)
+    n = n or (COLUMNS * COLUMNS if model.data.is_image else POINTS)
+    return draw_fewer(model, n, seed, **options) if n < BLOCK else draw(model, n, seed, **options)
 
 
 @torch.no_grad()
@@ -247,7 +250,9 @@ def portfolio(
     """
     shown = Portfolio(model, dataset, n, seed, options)
     shown.test = None if dataset is None else held_out(dataset, POINTS, seed, model.device)
-    for is_able, show in PARTS:
-        if is_able(model):
+    shows = [show for is_able, show in PARTS if is_able(model)]
+    with step("pictures", len(shows), steady=False) as doing:
+        for number, show in enumerate(shows):
+            doing.at(number)
             show(shown)
     return shown.pictures, shown.arrays

@@ -10,7 +10,6 @@ of a constructor are.
 
 import inspect
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -25,6 +24,7 @@ from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import Conditional
 from genlab.models.base import GenerativeModel, Model, evaluation_mode
 from genlab.numerics import rng
+from genlab.tracking.progress import step, tracked
 
 BLOCK = 64
 BLOCK_NUMBERS = 2**20  # in a block on an accelerator, which 64 examples leave idle
@@ -44,12 +44,24 @@ def draw(
 ) -> Tensor:
     """n samples, shape (n, *shape), on the CPU; `after_block` is called after each block."""
     last = []
-    for block in range(-(-n // block_size(model))):
-        (sample,) = deque(_chain(model, block, seed, options), maxlen=1)
-        last.append(sample.cpu())
-        if after_block is not None:
-            after_block()
+    blocks = -(-n // block_size(model))
+    with step(f"drawing {n:,} samples", unit="states") as doing:
+        for block in range(blocks):
+            for state in _chain(model, block, seed, options):
+                sample = state
+                doing.advance()
+            last.append(sample.cpu())
+            doing.total = doing.done / (block + 1) * blocks  # a chain is as long as the one before
+            if after_block is not None:
+                after_block()
     return torch.cat(last)[:n]
+
+
+def draw_fewer(model: GenerativeModel, n: int, seed: int, **options: Any) -> Tensor:
+    """n samples in a block of n, where a whole block costs too much: other samples than those of `draw`."""
+    for state in tracked(_chain(model, 0, seed, options, n), f"drawing {n:,} samples", unit="states"):
+        sample = state
+    return sample.cpu()
 
 
 def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Tensor, Estimate]:
@@ -71,16 +83,22 @@ def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tup
 
 def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any) -> Tensor:
     """At most `frames` evenly spaced states of the chains of the first n <= BLOCK samples, shape (frames, n, *shape)."""
-    states = [state[:n].clone() for state in _chain(model, 0, seed, options)]  # of the block only what is shown
+    chain = tracked(_chain(model, 0, seed, options), "the states of chains", unit="states")
+    states = [state[:n].clone() for state in chain]  # of the block only what is shown
     index = torch.linspace(0, len(states) - 1, min(frames, len(states))).round().long()
     return torch.stack([states[i] for i in index.tolist()]).cpu()
 
 
-def _chain(model: GenerativeModel, block: int, seed: int, options: dict[str, Any]) -> Iterator[Tensor]:
-    """States of the chains of one block. To be drained: the training's random stream is put back at the end."""
+def _chain(
+    model: GenerativeModel, block: int, seed: int, options: dict[str, Any], size: int | None = None
+) -> Iterator[Tensor]:
+    """States of the chains of one block, of `size` samples where that is set.
+
+    To be drained: the training's random stream is put back at the end.
+    """
     options = options | labels_of_block(model, block, options.get("labels"))
     with evaluation_mode(model), rng.seeded(seed, "sample", block, device=model.device):
-        for state in model.sample_loop(block_size(model), **options):
+        for state in model.sample_loop(size or block_size(model), **options):
             yield state.detach().float()  # of whatever precision the networks are
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from genlab.report.measures import DEVIATION, FROM_COST, Measure, number, read_measure
+from genlab.tracking.run_folder import RunFolder
 
 Record = dict[str, float]
 
@@ -41,7 +42,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        return str(self.info.get("state") or "unknown")
+        return RunFolder(self.path).state
 
     @property
     def evaluated(self) -> bool:

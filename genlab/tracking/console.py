@@ -1,16 +1,13 @@
-"""What a person sees during a run: a progress bar in a terminal, plain lines in a file, a summary at the end."""
+"""Where words for a person go: the console itself, small images as characters, and the summary at the end of a run."""
 
 import contextlib
 import logging
 import os
 import sys
-import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -46,106 +43,18 @@ log.setLevel(logging.INFO)
 log.propagate = False
 log.handlers = [ConsoleHandler()]
 
-REFRESH = 0.5  # seconds between redraws; more of them would slow the training down
-PLAIN_INTERVAL = 10.0  # seconds between plain lines
 RAMP = " .:-=+*#%@"
-
-
-class ProgressReport:
-    """Progress of a training over `total` examples. It costs one clock reading a step, and a redraw now and then."""
-
-    def __init__(self, title: str, total: int, start: int) -> None:
-        self.title, self.total, self.start = title, total, start
-        self._losses = ""
-        self._next = 0.0
-        self._began = time.perf_counter()
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-        if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("[bold]{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[rate]}"),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                TextColumn("[cyan]{task.fields[losses]}"),
-                console=console,
-                auto_refresh=False,
-            )
-            self._task = self._bar.add_task(title, total=total, completed=start, rate="", losses="")
-
-    def __enter__(self) -> "ProgressReport":
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.refresh()
-            self._bar.stop()
-
-    def losses(self, values: Mapping[str, float]) -> None:
-        """The values to show beside the bar from now on."""
-        self._losses = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-
-    def at(self, seen: int) -> None:
-        now = time.perf_counter()
-        if now < self._next and seen < self.total:
-            return
-        self._next = now + (REFRESH if self._bar else PLAIN_INTERVAL)
-        rate = (seen - self.start) / max(now - self._began, 1e-9)
-        if self._bar:
-            self._bar.update(self._task, completed=min(seen, self.total), rate=f"{rate:,.0f}/s", losses=self._losses)
-            self._bar.refresh()
-        elif self._losses:
-            seen = min(seen, self.total)
-            left = (self.total - seen) / max(rate, 1e-9)
-            console.print(
-                f"{self.title}  {seen:,}/{self.total:,} examples  {rate:,.0f}/s  {left:,.0f} s left  {self._losses}"
-            )
-
-
-class ShareReport:
-    """Progress of one long computation that reports the share it has done. Nothing is shown of a short one."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self._next = time.perf_counter() + PLAIN_INTERVAL
-        self._bar = None
-        if console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.percentage:>3.0f}%"),
-            )
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-            self._task = self._bar.add_task(title, total=1.0, visible=False)
-
-    def __enter__(self) -> "ShareReport":
-        if self._bar:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def __call__(self, share: float) -> None:
-        if self._bar:
-            self._bar.update(self._task, completed=share, visible=True)
-        elif time.perf_counter() >= self._next:
-            self._next = time.perf_counter() + PLAIN_INTERVAL
-            console.print(f"{self.title}  {100 * share:.0f} %")
+SPACE = 2  # characters between two small images
 
 
 def preview(images: "Tensor", columns: int) -> Text:
-    """Images (n, 1, H, W) in [0, 1] as characters: half blocks in a terminal, shades of ASCII elsewhere."""
+    """Images (n, 1, H, W) in [0, 1] as characters: half blocks in a terminal, shades of ASCII elsewhere.
+
+    `columns` of them a row, or as many as the screen is wide enough for; as many rows as they fill.
+    """
     n, _, height, width = images.shape
-    rows = n // columns
+    columns = max(1, min(columns, n, (console.width + SPACE) // (width + SPACE)))
+    rows = n // columns if n >= 2 * columns else 1
     canvas = images[: rows * columns, 0].reshape(rows, columns, height, width).permute(0, 2, 1, 3)
     text = Text()
     for row in canvas.tolist():
@@ -159,7 +68,8 @@ def preview(images: "Tensor", columns: int) -> Text:
                         text.append("▀", style=f"rgb({a},{a},{a}) on rgb({b},{b},{b})")
                     else:
                         text.append(RAMP[round(min(max((top + bottom) / 2, 0.0), 1.0) * (len(RAMP) - 1))])
-                text.append("  ")
+                if k < columns - 1:
+                    text.append(SPACE * " ")
             text.append("\n")
     return text
 

@@ -8,12 +8,13 @@ tensorboard/     scalars, images, layout, hparams
 samples/         pictures
 """
 
+import hashlib
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -24,8 +25,13 @@ from filelock import FileLock, Timeout
 
 from genlab import __version__
 from genlab.errors import GenlabError
+from genlab.tracking.console import console
 
 State = Literal["running", "finished", "failed", "interrupted"]
+Wanted = Literal["finished", "resumable", "any"]
+
+KILLED = "its process ended without a word: killed, out of memory, or the machine stopped"
+PATIENCE = 1.0  # seconds in which whoever only looks at a lock has let go of it
 
 
 class RunFolder:
@@ -35,6 +41,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.samples = path / "samples"
         self.metrics = path / "metrics.jsonl"
+        self._lock = FileLock(path / ".lock")
 
     @property
     def last(self) -> Path:
@@ -47,7 +54,7 @@ class RunFolder:
     def create(self, config: Mapping[str, Any], hydra_files: Mapping[str, str] | None = None) -> None:
         """Lay out a new run, with `hydra_files` (name -> text) beside the configuration in .hydra.
 
-        Raises GenlabError where the folder holds a run already.
+        From now on it is running, and this object holds its lock. Raises GenlabError where the folder holds a run already.
         """
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         try:
@@ -56,6 +63,7 @@ class RunFolder:
             raise GenlabError(
                 f"hydra.run.dir={self.path} holds a run already; name another folder, or go on with: genlab resume {self.path}"
             ) from None
+        self._lock.acquire(timeout=PATIENCE)
         self.samples.mkdir(exist_ok=True)
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         _write_atomically(self.path / "config.yaml", text)
@@ -63,28 +71,80 @@ class RunFolder:
         for name, content in {"config.yaml": text, **(hydra_files or {})}.items():
             _write_atomically(self.path / ".hydra" / name, content)
         self.note(
-            state="running",
             started=_now(),
             seed=config.get("seed"),
             versions=_versions(),
             git=_git(),
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
         )
+        self.begin()
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep a second process from training the same run. The lock of a killed process ends with it."""
-        lock = FileLock(self.path / ".lock")
+    def training(self) -> Iterator[None]:
+        """Keep a second process from training the same run. The lock of a killed process ends with it.
+
+        Raises GenlabError where another process trains it.
+        """
         try:
-            lock.acquire(timeout=0)
+            self._lock.acquire(timeout=PATIENCE, poll_interval=0.05)
         except Timeout:
             raise GenlabError(
-                f"run={self.path} is being trained by another process; wait for it, or stop it first"
+                f"run={self.path} is being trained by another process{self._where()}; wait for it, or stop it first"
             ) from None
         try:
             yield
         finally:
-            lock.release()
+            self._lock.release(force=True)
+
+    def begin(self) -> None:
+        """Note that this process, which holds the lock, trains the run."""
+        self.note(state="running", error=None, process={**_this_machine(), "pid": os.getpid()})
+
+    @property
+    def state(self) -> str:
+        """running, finished, failed, interrupted, or unknown.
+
+        A run whose process is gone is interrupted, whatever run.json says. Of one that another machine trains only that machine
+        knows: it is running until run.json says otherwise.
+        """
+        info = self.info()
+        state = str(info.get("state") or "unknown")
+        return "interrupted" if state == "running" and self._is_abandoned(info) else state
+
+    @property
+    def error(self) -> str | None:
+        """Why it did not finish, in words; None where nothing is known of an error."""
+        info = self.info()
+        if info.get("state") == "running" and self._is_abandoned(info):
+            return KILLED
+        return None if info.get("error") is None else str(info["error"])
+
+    @property
+    def elsewhere(self) -> str | None:
+        """The machine that trains it, where that is another one; None where it does not run, or runs here."""
+        process = self.info().get("process")
+        if self.state != "running" or not isinstance(process, Mapping) or _is_here(process):
+            return None
+        return str(process.get("host"))
+
+    def _is_abandoned(self, info: Mapping[str, Any]) -> bool:
+        """Whether its process ran on this machine and holds the lock no longer."""
+        process = info.get("process")
+        if not isinstance(process, Mapping) or not _is_here(process):
+            return False
+        if self._lock.is_locked:
+            return False
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError, NotImplementedError):  # held, or nobody can tell here
+            return False
+        lock.release()
+        return True
+
+    def _where(self) -> str:
+        process = self.info().get("process")
+        return f" ({process.get('pid')} on {process.get('host')})" if isinstance(process, Mapping) else ""
 
     def info(self) -> dict[str, Any]:
         """The content of run.json."""
@@ -127,6 +187,19 @@ def _write_atomically(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def _this_machine() -> dict[str, str]:
+    """Its name, and a hash of its identity, as names repeat."""
+    try:
+        identity = hashlib.sha256(Path("/etc/machine-id").read_bytes()).hexdigest()[:12]
+    except OSError:
+        identity = ""
+    return {"host": platform.node(), "machine": identity}
+
+
+def _is_here(process: Mapping[str, Any]) -> bool:
+    return all(process.get(key) == value for key, value in _this_machine().items())
+
+
 def _now() -> str:
     return datetime.now().astimezone().isoformat(timespec="microseconds")
 
@@ -160,19 +233,18 @@ def _git() -> dict[str, str | bool] | None:
     return {"commit": run[0].strip(), "modified": bool(run[1].strip())}
 
 
-def find_run(run: str, outputs: Path = Path("outputs")) -> RunFolder:
-    """The run folder that `run` names; `latest` is the one started last under outputs/train.
+def find_run(run: str, outputs: Path = Path("outputs"), wanted: Wanted = "finished") -> RunFolder:
+    """The run folder that `run` names; `latest` is the newest run under outputs/train that is `wanted`.
 
-    Raises GenlabError where there is none.
+    Where no run has finished, the newest of the others stands in, and one line says so. Raises GenlabError where there is none.
     """
     if run == "latest":
-        runs = _runs_below(outputs / "train")
+        runs = [RunFolder(path) for path in _runs_below(outputs / "train")]
         if not runs:
             raise GenlabError(
                 f"run=latest: there is no run under {outputs / 'train'} yet; start one with: genlab train"
             )
-        started = {path: str(RunFolder(path).info().get("started", "")) for path in runs}
-        return RunFolder(max(runs, key=lambda path: started[path]))
+        return newest_run(runs, wanted)
     path = Path(run)
     if not path.is_dir():
         raise GenlabError(f"run={run}: there is no such folder; name a run folder, or 'latest'")
@@ -181,6 +253,50 @@ def find_run(run: str, outputs: Path = Path("outputs")) -> RunFolder:
         hint = f"; did you mean {inner}?" if inner else "; a run folder is what genlab train leaves behind"
         raise GenlabError(f"run={run} is not a run folder (run.json and config.yaml are not both there){hint}")
     return RunFolder(path)
+
+
+def newest_run(runs: Sequence[RunFolder], wanted: Wanted = "finished") -> RunFolder:
+    """The one of `runs` (at least one) that was started last and is `wanted`.
+
+    Where none has finished, the newest with a checkpoint stands in, and one line says so. Raises GenlabError where none will do.
+    """
+    started = {run.path: str(run.info().get("started", "")) for run in runs}
+    by_age = sorted(runs, key=lambda run: started[run.path], reverse=True)
+    if wanted == "any":
+        return by_age[0]
+    states = {run.path: run.state for run in by_age}
+    if wanted == "resumable":
+        found = next((run for run in by_age if states[run.path] in ("interrupted", "failed")), None)
+        if found is None:
+            newest = by_age[0]
+            raise GenlabError(
+                f"run=latest: there is no run to go on with; the newest, {newest.path}, is {states[newest.path]}; "
+                "start one with: genlab train"
+            )
+        return found
+    found = next((run for run in by_age if states[run.path] == "finished"), None)
+    if found is None:
+        found = next((run for run in by_age if run.last.exists()), None)
+        if found is None:
+            newest = by_age[0]
+            raise GenlabError(
+                f"run=latest: no run has finished, and none has a checkpoint; the newest, {newest.path}, is "
+                f"{states[newest.path]}; wait for it, or go on with: genlab resume latest"
+            )
+        _say_once(
+            f"run=latest: no run has finished; this is the newest of the others, {states[found.path]}: {found.path}"
+        )
+    return found
+
+
+_said: set[str] = set()
+
+
+def _say_once(line: str) -> None:
+    """A command looks for its run more than once."""
+    if line not in _said:
+        _said.add(line)
+        console.print(line, style="yellow", markup=False)
 
 
 def _runs_below(folder: Path) -> list[Path]:

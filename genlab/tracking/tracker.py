@@ -53,7 +53,7 @@ class Tracker:
     def film(self, name: str) -> None:
         """samples/<name>.gif of all pictures of that name, from the first to the newest."""
         frames = sorted(self.run.samples.glob(f"{name}_{10 * '[0-9]'}.png"))
-        if len(frames) > 1:
+        if frames:
             save_gif(self.run.samples / f"{name}.gif", frames)
 
     def histograms(self, parameters: Iterable[tuple[str, Tensor]], seen: int) -> None:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from genlab.config.types import Count
+from genlab.config.types import Count, NonNegative
 from genlab.data.representation import Binarize
 from genlab.errors import GenlabError
 from genlab.optimizers.algorithms import Betas
 from genlab.optimizers.recipe import Schedule
-from genlab.training.cadence import Cadence
+from genlab.training.cadence import Cadence, early_and_late
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,11 @@ class TrainSection:
     eval_every: Count | None
     """Examples between two evaluations on the validation split; null for once an epoch, 20 times a run at most."""
     sample_every: Count | None
-    """Examples between two sets of pictures; null for 10 a run, once an epoch at most."""
+    """Examples between two sets of pictures; null for 10 a run, early ones closer together."""
     checkpoint_every: Count | None
     """Examples between two checkpoints; null for as often as evaluations."""
+    evaluation_budget: NonNegative | None = 0.5
+    """Most that pictures and measures may cost, as a share of the training; null for no limit. Older runs lack this key."""
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.examples is not None:
@@ -64,6 +66,8 @@ class TrainSection:
         return Cadence(
             log=self.log_every or max(1, length // 200),
             eval=self.eval_every or seldom,
-            sample=self.sample_every or max(epoch, length // 10),
             checkpoint=self.checkpoint_every or seldom,
+            sample=early_and_late(length)
+            if self.sample_every is None
+            else range(self.sample_every, length, self.sample_every),
         )

@@ -7,6 +7,7 @@ stream.
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,16 +19,20 @@ from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
+from genlab.evaluation.represented import evenly
 from genlab.inference import portfolio
 from genlab.inference.mixing import mixing
 from genlab.models.abilities import HasMarkovChain
 from genlab.models.base import Metrics, Model
 from genlab.numerics import rng
+from genlab.numerics.work import count_work
 from genlab.optimizers.recipe import set_rate
-from genlab.tracking.console import ProgressReport, console
+from genlab.tracking.console import console
+from genlab.tracking.progress import step
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import Tracker
-from genlab.training import checkpoint
+from genlab.training import budget, checkpoint
+from genlab.training.cadence import thinned
 from genlab.training.cuda_graphs import portable_state, updates_of
 from genlab.training.devices import Device
 from genlab.training.divergence import nonfinite_parameter, refuse_nonfinite
@@ -68,7 +73,10 @@ class Trainer:
             cut_last=model.closed_form,
             labelled_beside=model.labelled_beside,
         )
-        self.every = train.cadence(len(dataset.train), examples)
+        self.train, self.every = train, train.cadence(len(dataset.train), examples)
+        self.budget: budget.Budget | None = None  # from the first update on
+        self.sets = 0  # of pictures, so far
+        self.samples: Tensor | None = None  # that the last set shows
         self.window: list[Metrics] = []
         self.best, self.best_at = float("inf"), 0
         self.validation_loss = float("nan")  # of the last evaluation
@@ -94,13 +102,13 @@ class Trainer:
         with (
             self.stop,
             self.tracker,
-            ProgressReport(title, self.batches.examples, self.batches.seen) as self.progress,
+            step(title, self.batches.examples, "examples", done=self.batches.seen, main=True) as self.progress,
         ):
             self.model.train()
             updates = updates_of(self.model, self.batches, self.device)
             before = self.batches.seen
             self._set_rates()
-            while (metrics := self.next_update(updates)) is not None:
+            while (metrics := self._counted_update(updates)) is not None:
                 self.window.append(metrics)
                 self._set_rates()
                 self.between_updates(before, self.batches.seen)
@@ -110,6 +118,34 @@ class Trainer:
     def _set_rates(self) -> None:
         for optimizer in self.model.optimizers.values():
             set_rate(optimizer, self.batches.progress)
+
+    def _counted_update(self, updates: Iterator[Metrics]) -> Metrics | None:
+        """One update; the work of the first one decides what pictures and measures may cost."""
+        if self.budget is not None:
+            return self.next_update(updates)
+        before, found = self.batches.seen, list[Metrics | None]()
+        work = count_work(lambda: found.append(self.next_update(updates)))
+        share, model, dataset = self.train.evaluation_budget, self.model, self.dataset
+        if share is None:
+            self.budget = budget.unlimited(model, dataset)
+        else:
+            seen, asked = max(1, self.batches.seen - before), self.train.sample_every is not None
+            training = work.nominal_seconds * self.batches.examples / seen
+            evaluations = None if self.train.eval_every is not None else self.batches.examples // self.every.eval + 1
+            self.budget = budget.budget_of(model, dataset, self.seed, share, training, evaluations, asked)
+        self._plan_pictures(self.budget.sets, before)
+        return found[0]
+
+    def _plan_pictures(self, sets: int, since: int) -> None:
+        """So many sets after `since` examples, that at the end included; where the user chose when, nothing changes."""
+        if self.train.sample_every is None:
+            later = [moment for moment in self.every.sample if moment > since]
+            self.every = replace(self.every, sample=thinned(later, sets - 1))
+
+    @property
+    def allowed(self) -> budget.Budget:
+        """What is shown and measured."""
+        return self.budget or budget.unlimited(self.model, self.dataset)
 
     def next_update(self, updates: Iterator[Metrics]) -> Metrics | None:
         """One update, in the precision of the device; None at the end of the training loop."""
@@ -130,7 +166,7 @@ class Trainer:
             if "log" in due:
                 values |= self.training_scalars()
             if "eval" in due and self.dataset.validation is not None:
-                values |= self.validate(self.dataset.validation)
+                values |= self.validate(evenly(self.dataset.validation, self.allowed.validation))
             if "sample" in due:
                 self.show_samples(values)
             self.tracker.record(values, seen, self.batches.epoch, self.elapsed())
@@ -150,8 +186,8 @@ class Trainer:
         values = self.training_scalars() if self.window else {}
         results: dict[str, tuple[float, float]] = {}
         if self.dataset.validation is not None:
-            values |= self.validate(self.dataset.validation)
-        for name, value in self.evaluate(self.dataset.test).items():
+            values |= self.validate(evenly(self.dataset.validation, self.allowed.validation))
+        for name, value in self.evaluate(self.test).items():
             results[f"test/{name}"] = value
             values[f"test/{name}"] = value[0]
             values[f"test/{name}_stderr"] = value[1]
@@ -161,11 +197,20 @@ class Trainer:
         return results
 
     def show_samples(self, values: dict[str, float]) -> None:
+        """A set of pictures; the work of the first one decides how many there will be."""
+        self.sets += 1
+        if self.sets > 1 or self.budget is None:
+            self._show(values)
+            return
+        cost = budget.cost_of_set(lambda: self._show(values))
+        self._plan_pictures(self.budget.after_first_set(cost) - 1, self.batches.seen)
+
+    def _show(self, values: dict[str, float]) -> None:
         """Pictures, histograms of the parameters, mixing of the chains (added to `values`), and warnings."""
         if isinstance(self.model, HasMarkovChain):
             found = mixing(self.model, self.dataset, self.seed)
             values |= {f"monitor/{name}": measure.value for name, measure in found.items()}
-        samples = portfolio.fixed_samples(self.model, self.seed, self.dataset)
+        self.samples = samples = portfolio.fixed_samples(self.model, self.seed, self.dataset, self.allowed.samples)
         for name, picture in portfolio.training_pictures(self.model, self.dataset, self.seed, samples).items():
             self.tracker.picture(name, picture, self.batches.seen)
         self.tracker.histograms(self.model.named_parameters(), self.batches.seen)
@@ -197,9 +242,9 @@ class Trainer:
         values["throughput/images_per_second"] = (seen - self._lap[1]) / max(now - self._lap[0], 1e-9)
         self._lap = (now, seen)
         self.window.clear()
-        self.progress.losses(
-            {name.removeprefix("train/"): v for name, v in values.items() if name.startswith("train/")}
-        )
+        self.progress.losses = {
+            name.removeprefix("train/"): v for name, v in values.items() if name.startswith("train/")
+        }
         return values
 
     def _monitor(self) -> dict[str, float]:
@@ -219,7 +264,7 @@ class Trainer:
 
     def validate(self, split: Examples) -> dict[str, float]:
         """Means over the validation split. The model is saved to best.pt where its loss is the lowest so far."""
-        values = {f"eval/{name}": mean for name, (mean, _) in self.evaluate(split).items()}
+        values = {f"eval/{name}": mean for name, (mean, _) in self.evaluate(split, "validation split").items()}
         self._refuse_nonfinite(values)
         self.validation_loss = values.get("eval/loss", float("nan"))
         if self.validation_loss < self.best:
@@ -227,9 +272,14 @@ class Trainer:
             checkpoint.save(self.run.best, {**self._identity(), "examples": self.batches.seen, "eval": values})
         return values
 
-    def evaluate(self, split: Examples) -> dict[str, tuple[float, float]]:
+    @property
+    def test(self) -> Examples:
+        """What is measured of the test split."""
+        return evenly(self.dataset.test, self.allowed.test)
+
+    def evaluate(self, split: Examples, title: str = "test split") -> dict[str, tuple[float, float]]:
         """Mean and standard error over the examples of `split` of everything that the family measures."""
-        return evaluate_split(self.model, self.dataset, split, self.seed, self.where)
+        return evaluate_split(self.model, self.dataset, split, self.seed, self.where, title)
 
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint needs so that the model can be built again without its data."""
@@ -253,9 +303,15 @@ class Trainer:
                 "window": [{k: v.cpu() for k, v in m.items()} for m in self.window],
                 "best": [self.best, self.best_at],
                 "seconds": self.elapsed(),
+                "looking": self._looking(),
                 "logs": self.run.log_sizes(),
             },
         )
+
+    def _looking(self) -> dict[str, Any]:
+        """What was decided about pictures and measures."""
+        moments = None if self.train.sample_every is not None else list(self.every.sample)
+        return {"budget": dict(vars(self.allowed)), "moments": moments, "sets": self.sets}
 
     def _restore(self) -> int:
         """Go back to last.pt; returns the number of examples seen there. Raises GenlabError where it does not fit."""
@@ -270,5 +326,10 @@ class Trainer:
         rng.set_state(state["random"], self.where)
         self.window = [{k: v.to(self.where) for k, v in m.items()} for m in state["window"]]
         (self.best, self.best_at), self.seconds = state["best"], state["seconds"]
+        if "looking" in state:  # not in older checkpoints
+            looking = state["looking"]
+            self.budget, self.sets = budget.Budget(**looking["budget"]), looking["sets"]
+            if looking["moments"] is not None:
+                self.every = replace(self.every, sample=looking["moments"])
         self.run.cut_logs(state["logs"])
         return self.batches.seen

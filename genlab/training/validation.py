@@ -9,18 +9,20 @@ from genlab.data.examples import Examples
 from genlab.models.abilities import Monitors
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
+from genlab.tracking.progress import tracked
 
 EVALUATION_BATCH = 500
 MONITORED = 500  # examples of each split from which the state of a model is computed
 
 
 def evaluate_split(
-    model: Model, dataset: Dataset, split: Examples, seed: int, where: torch.device
+    model: Model, dataset: Dataset, split: Examples, seed: int, where: torch.device, title: str = "test split"
 ) -> dict[str, tuple[float, float]]:
     """Mean and standard error over the examples of `split` of everything that the family measures."""
     collected: dict[str, list[Tensor]] = {}
     with evaluation_mode(model), rng.seeded(seed, "evaluate", device=where):
-        for batch in in_order(split, dataset.represent, batch_size=EVALUATION_BATCH, device=where):
+        batches = in_order(split, dataset.represent, batch_size=EVALUATION_BATCH, device=where)
+        for batch in tracked(batches, title, -(-len(split) // EVALUATION_BATCH)):
             for name, values in model.evaluate(batch).items():
                 collected.setdefault(name, []).append(values.detach())
     results = {}

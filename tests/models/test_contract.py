@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genlab.benchmark.training_steps import TrainingSteps, count_flops
+from genlab.benchmark.training_steps import TrainingSteps
 from genlab.data.batches import Batch, Batches, in_order
 from genlab.errors import GenlabError
 from genlab.experiment.opening import open_run
@@ -17,6 +17,7 @@ from genlab.models.abilities import Reconstructs
 from genlab.models.base import GenerativeModel, Metrics, Model
 from genlab.networks.discriminators import GaussianNoise
 from genlab.numerics import rng
+from genlab.numerics.work import count_work
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device, has_bf16_products
 from genlab.training.trainer import Trainer
@@ -264,7 +265,7 @@ def test_its_arithmetic_can_be_counted(name: str) -> None:
     model = experiment.model
     assert TrainingSteps(experiment).flops() >= 0
     if isinstance(model, GenerativeModel):
-        assert count_flops(lambda: draw(model, BLOCK, 0)) > 0
+        assert count_work(lambda: draw(model, BLOCK, 0)).flops > 0
 
 
 @pytest.mark.skipif(not has_bf16_products(), reason="without instructions for bf16 this takes many minutes")

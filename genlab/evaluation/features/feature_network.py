@@ -18,7 +18,8 @@ from genlab.models.discriminative.classifier import Classifier
 from genlab.numerics.rng import derive, seeded
 from genlab.optimizers.algorithms import adamw
 from genlab.optimizers.recipe import Recipe, set_rate
-from genlab.tracking.console import ProgressReport, console
+from genlab.tracking.console import console
+from genlab.tracking.progress import step
 
 HIDDEN = [16, 32, 64]
 EXAMPLES, BATCH_SIZE, RATE, SEED = 600_000, 128, 0.002, 0
@@ -61,11 +62,11 @@ def fit(dataset: Dataset, device: torch.device) -> Classifier:
         )
         stream = iter(batches) if dataset.spec.num_classes is not None else pretext(batches)
         (optimizer,) = network.optimizers.values()
-        with ProgressReport(f"features of {dataset.spec.name}", EXAMPLES, 0) as progress:
+        with step(f"features of {dataset.spec.name}", EXAMPLES, "examples", main=True) as progress:
             for number, metrics in enumerate(network.train_loop(stream)):
                 set_rate(optimizer, batches.progress)
                 if number % 100 == 0:
-                    progress.losses({"loss": float(metrics["loss"])})
+                    progress.losses = {"loss": float(metrics["loss"])}
                 progress.at(batches.seen)
     return network
 

@@ -26,6 +26,7 @@ from genlab.errors import GenlabError
 from genlab.evaluation.features.feature_network import RECIPE, blank, fit, grey
 from genlab.models.discriminative.classifier import Classifier
 from genlab.numerics.rng import seeded
+from genlab.tracking.progress import tracked
 
 SHIPPED = ("digits", "mnist", "fashion_mnist")
 FOLDER = Path(__file__).parent
@@ -66,7 +67,8 @@ class FeatureSpace:
     @torch.no_grad()
     def _in_batches(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
         assert self.network is not None
-        return torch.cat([function(part.to(self.network.device)).cpu() for part in x.split(BATCH)])
+        parts = tracked(x.split(BATCH), "features")
+        return torch.cat([function(part.to(self.network.device)).cpu() for part in parts])
 
     def describe(self) -> dict[str, Any]:
         return {"name": self.name, "hash": self.hash, "dimensions": self.dimensions}

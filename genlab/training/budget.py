@@ -1,0 +1,133 @@
+"""What the pictures and the measures of a run may cost beside its training: train.evaluation_budget.
+
+A short training of an expensive model would otherwise spend more time on its pictures and on the test split than on itself.
+Costs are counted in operations and not timed (numerics/work.py), so that a run shows and measures the same however busy the
+machine is, and a resumed run the same as one that was never stopped. One half is for measures, the other for pictures.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from genlab.data.batches import in_order
+from genlab.data.dataset import Dataset
+from genlab.inference.sampling import BLOCK, draw_fewer, sampling_options
+from genlab.inference.shown_examples import COLUMNS, POINTS
+from genlab.models.base import GenerativeModel, Model, evaluation_mode
+from genlab.numerics import rng
+from genlab.numerics.work import Work, count_work
+from genlab.training.cadence import SETS
+from genlab.training.validation import EVALUATION_BATCH
+
+FREE = 1.0  # nominal seconds that pictures, and measures, may take however short the training is
+PROBE = 8  # examples from which the cost of a measure is counted
+LEAST_MEASURED = 100  # examples
+LEAST_SETS = 3  # of pictures, for which samples become fewer before sets do
+FIGURE = 0.1  # nominal seconds of one picture, whatever it shows
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is shown and measured of one training."""
+
+    samples: int
+    """In a set of pictures."""
+    sets: int
+    """Sets of pictures, that at the end included."""
+    validation: int
+    """Examples of each evaluation on the validation split."""
+    test: int
+    seconds: float | None
+    """Nominal seconds for all sets of pictures; None for no limit."""
+
+    def after_first_set(self, nominal_seconds: float) -> int:
+        """Sets of pictures, where one costs so much."""
+        return self.sets if self.seconds is None else max(1, min(self.sets, int(self.seconds / nominal_seconds)))
+
+
+def all_samples(model: Model) -> int:
+    """In a set of pictures that costs little."""
+    return COLUMNS * COLUMNS if model.data.is_image else POINTS
+
+
+def unlimited(model: Model, dataset: Dataset) -> Budget:
+    validation = 0 if dataset.validation is None else len(dataset.validation)
+    return Budget(all_samples(model), SETS, validation, len(dataset.test), None)
+
+
+def budget_of(
+    model: Model, dataset: Dataset, seed: int, share: float, training: float, evaluations: int | None, asked: bool
+) -> Budget:
+    """What `share` of a training of that many nominal seconds allows.
+
+    `evaluations` are those on the validation split; None where the user has chosen when. So with `asked` for pictures: what the
+    user asks for is done in full.
+    """
+    whole, half = unlimited(model, dataset), max(FREE, share * training / 2)
+    with evaluation_mode(model), torch.no_grad(), rng.seeded(seed, "budget", device=model.device):
+        measure = partial(_affordable, _cost_of_measures(model, dataset), half / 2)
+        test = measure(1, whole.test)
+        validation = whole.validation if evaluations is None else measure(evaluations, whole.validation)
+        if asked:
+            return Budget(whole.samples, whole.sets, validation, test, None)
+        cost = _cost_of_samples(model, dataset, seed)
+    choices = (100, 60, 30, 10) if model.data.is_image else (1024, 512, 256, 128, 64)
+    samples = next((n for n in choices if LEAST_SETS * (cost(n) + FIGURE) <= half), choices[-1])
+    sets = max(1, min(SETS, int(half / (cost(samples) + FIGURE))))
+    return Budget(samples, sets, validation, test, half)
+
+
+def _affordable(cost: float, budget: float, times: int, of: int) -> int:
+    """Of `of` examples, those that can be measured so many times: two significant digits, or all."""
+    n = int(budget / (times * cost)) if cost > 0 else of
+    if n >= of:
+        return of
+    rounding = 10 ** max(0, len(str(n)) - 2)
+    return min(of, max(LEAST_MEASURED, n // rounding * rounding))
+
+
+def _cost_of_measures(model: Model, dataset: Dataset) -> float:
+    """Nominal seconds for one example."""
+    few = next(in_order(dataset.train, dataset.represent, batch_size=PROBE, device=model.device, limit=PROBE))
+    work = count_work(partial(model.evaluate, few))
+    return (
+        Work(work.flops // len(few.x), 0).nominal_seconds + Work(0, work.operations).nominal_seconds / EVALUATION_BATCH
+    )
+
+
+def _cost_of_samples(model: Model, dataset: Dataset, seed: int) -> Callable[[int], float]:
+    """Nominal seconds for a number of samples."""
+    if not isinstance(model, GenerativeModel):
+        return lambda n: 0.0
+    work = count_work(partial(draw_fewer, model, 1, seed, **sampling_options(model, dataset, {})))
+
+    def cost(n: int) -> float:
+        blocks = -(-n // BLOCK)
+        return Work(work.flops * (n if n < BLOCK else blocks * BLOCK), work.operations * blocks).nominal_seconds
+
+    return cost
+
+
+def cost_of_set(show: Callable[[], object]) -> float:
+    """Nominal seconds of a set of pictures, which `show` shows."""
+    return count_work(show).nominal_seconds + FIGURE
+
+
+def remark(budget: Budget, model: Model, dataset: Dataset, run: object, sets: int) -> str | None:
+    """One line that says what was left out, and how to have it; None where all is there. `sets` were drawn."""
+    whole = unlimited(model, dataset)
+    parts, commands = [], []
+    if budget.test < whole.test or budget.validation < whole.validation:
+        parts.append(f"{budget.test:,} of {whole.test:,} test examples are measured")
+        commands.append(f"genlab evaluate run={run}")
+    if isinstance(model, GenerativeModel):
+        shown = [f"{budget.samples:,} samples of {whole.samples:,}"] if budget.samples < whole.samples else []
+        shown += [f"{sets} of {SETS} sets"] if budget.seconds is not None and 2 * sets <= SETS else []
+        if shown:
+            parts.append(f"pictures are of {' in '.join(shown)}")
+            commands.append(f"genlab sample run={run}")
+    if not parts:
+        return None
+    return f"{' and '.join(parts)}, so that they cost less than the training; for more: {' and '.join(commands)}"
