@@ -85,8 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(command: str, rest: list[str]) -> int:
+    from genlab.commands.words import expand_home
+
     module = importlib.import_module(f"genlab.commands.{command}")
     before = sys.argv
+    rest = [expand_home(word) for word in rest]
     try:
         if command not in HYDRA_COMMANDS:
             return int(module.main(rest) or 0)
@@ -94,7 +97,7 @@ def _run(command: str, rest: list[str]) -> int:
         from genlab.commands.resolvers import register
 
         register()
-        sys.argv = [f"genlab {command}", *arrange(rest)]
+        sys.argv = [f"genlab {command}", *arrange(rest, command)]
         os.environ["HYDRA_FULL_ERROR"] = (
             "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
         )

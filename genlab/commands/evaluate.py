@@ -68,7 +68,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     run = find_run(str(config["run"]))
     opened = open_run(run, device, config["checkpoint"])
     model = opened.model
-    check_options(model, options)
+    options = check_options(model, options)
     fid_steps = checked_fid_steps(model, config)
     given = None if config["samples"] is None else read_samples(Path(config["samples"]).expanduser(), model.data)
     root = opened.experiment.config["dataset"].get("root")

@@ -31,13 +31,14 @@ def resume(name: str, overrides: list[str]) -> None:
     from genlab.experiment.experiment import Experiment
     from genlab.experiment.opening import read_config
     from genlab.experiment.starting import copy_start
+    from genlab.tracking.next_steps import to_type
     from genlab.tracking.run_folder import find_run
 
     run = find_run(name)
     config = read_config(run)
     refuse_other(config, overrides, name)
     if run.info().get("state") == "finished":
-        print(f"{run.path} is finished already; sample from it with: genlab sample run={run.path}")
+        print(f"{run.path} is finished already; sample from it with: {to_type('sample', f'run={run.path}')}")
         return
     experiment = Experiment(config)
     experiment.build()

@@ -1,6 +1,6 @@
 """genlab sample run=RUN: samples of a trained model and more, as pictures and as arrays."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -49,7 +49,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     run = find_run(str(config["run"]))
     opened = open_run(run, device, config["checkpoint"])
     model = opened.model
-    check_options(model, options)
+    options = check_options(model, options)
     try:
         dataset = opened.experiment.dataset
     except GenlabError as error:
@@ -73,13 +73,13 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     console.print(f"  {folder / 'samples.npz'}   {shapes}")
 
 
-def options_beside(keys: Callable[..., None], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks the `keys` of a command; all other keys that are set are options of sampling, which a family checks.
+def options_beside(keys: Callable[..., None], config: dict[str, Any]) -> dict[str, Any]:
+    """Checks the `keys` of a command in `config`; all other keys that are set are options of sampling, which a family checks.
 
     Raises GenlabError for a value that is not allowed.
     """
     from genlab.config.schema import check, keys_of
 
     own = {key: config[key] for key in config if key in keys_of(keys)}
-    check(own, "", keys)
+    config.update(check(own, "", keys)[0])
     return {key: value for key, value in config.items() if key not in own and value is not None}

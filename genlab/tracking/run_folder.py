@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from genlab import __version__
 from genlab.errors import GenlabError
+from genlab.tracking.next_steps import to_type
 
 State = Literal["running", "finished", "failed", "interrupted"]
 
@@ -54,7 +55,8 @@ class RunFolder:
             (self.path / "run.json").touch(exist_ok=False)
         except FileExistsError:
             raise GenlabError(
-                f"hydra.run.dir={self.path} holds a run already; name another folder, or go on with: genlab resume {self.path}"
+                f"hydra.run.dir={self.path} holds a run already; name another folder, or go on with: "
+                f"{to_type('resume', self.path)}"
             ) from None
         self.samples.mkdir(exist_ok=True)
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
@@ -169,7 +171,7 @@ def find_run(run: str, outputs: Path = Path("outputs")) -> RunFolder:
         runs = _runs_below(outputs / "train")
         if not runs:
             raise GenlabError(
-                f"run=latest: there is no run under {outputs / 'train'} yet; start one with: genlab train"
+                f"run=latest: there is no run under {outputs / 'train'} yet; start one with: {to_type('train')}"
             )
         started = {path: str(RunFolder(path).info().get("started", "")) for path in runs}
         return RunFolder(max(runs, key=lambda path: started[path]))

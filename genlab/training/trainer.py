@@ -25,6 +25,7 @@ from genlab.models.base import Metrics, Model
 from genlab.numerics import rng
 from genlab.optimizers.recipe import set_rate
 from genlab.tracking.console import ProgressReport, console
+from genlab.tracking.next_steps import to_type
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import Tracker
 from genlab.training import checkpoint
@@ -141,7 +142,7 @@ class Trainer:
         if self.stop.number is not None:
             raise InterruptedRun(
                 f"{self.stop.name} at {seen:,} of {self.batches.examples:,} examples; "
-                f"all is saved: genlab resume {self.run.path}",
+                f"all is saved: {to_type('resume', self.run.path)}",
                 self.stop.number,
             )
 
