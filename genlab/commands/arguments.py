@@ -1,10 +1,9 @@
 """Hydra's command line: flags may stand anywhere, and a mistyped word is found before Hydra prints its usage."""
 
 import argparse
-import re
 from collections.abc import Mapping
 
-from genlab.commands.guesses import mend
+from genlab.commands.guesses import OF_A_RUN, mend, of_one_word
 from genlab.commands.list import GROUPS, names
 from genlab.commands.words import readable
 from genlab.errors import GenlabError, did_you_mean
@@ -54,8 +53,9 @@ def _mistyped(word: str, arguments: list[str], command: str, actions: Mapping[st
         return f"{what}; {did_you_mean(name, actions)}"
     if equals:
         return f"'{word}' has no key before the '='; write for example seed=1"
-    key = re.sub(r"\W.*", "", word) or "seed"
-    return f"{what}; write for example {key}=1"
+    if alone := of_one_word(word, command):
+        return f"{what}; did you mean {alone}?"
+    return f"{what}; write for example {'run=latest' if command in OF_A_RUN else 'seed=1'}"
 
 
 def _of_each_choice(overrides: list[str]) -> list[str]:

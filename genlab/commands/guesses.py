@@ -9,6 +9,7 @@ from typing import Any
 from genlab.commands.list import GROUPS, names
 from genlab.commands.names import choice, group_of, key_name
 from genlab.errors import did_you_mean
+from genlab.tracking.next_steps import to_type
 
 SHOW = {"dry-run", "dryrun", "dry_run", "print-config", "print_config"}
 """Flags of other programs that show a configuration and stop."""
@@ -16,6 +17,7 @@ SHOW = {"dry-run", "dryrun", "dry_run", "print-config", "print_config"}
 ORDER = ("", "model", "optimizer", "train", "dataset", "device", "benchmark", "ais")
 """Sections in the order in which a key without one is looked for."""
 
+OF_A_RUN = ("sample", "evaluate")
 OPENING, CLOSING = "[({", "])}"
 
 
@@ -32,23 +34,25 @@ def no_such_key(full: str, command: str, overrides: Sequence[str]) -> str:
     section, _, name = full.rpartition(".")
     top = full.partition(".")[0]
     if top in GROUPS and top not in groups_of(command):
-        return f"{full}: {command} takes a run with its own {top}; leave it out, or start a new run with genlab train"
-    choices = choices_made(overrides)
-    try:
-        config = composed(command, choices)
-    except Exception:  # a choice is mistaken too
-        choices, config = {}, composed(command, {})
-    keys = flatten(config) | set(groups_of(command))
+        place = "; where its data lie now is set by dataset.path or dataset.root" if top == "dataset" else ""
+        return f"{full}: {command} takes a run with its own {top}; leave it out, or start a new run with genlab train{place}"
+    keys, choices = keys_of_command(command, overrides)
     value = next((word.partition("=")[2] for word in overrides if word.lstrip("+").partition("=")[0] == full), "")
     place = f"{section}={choices[section]}" if section in choices else "the configuration"
-    owners = _owners(section or "model", name, command)
+    owners = owners_of(section or "model", name, command)
     right = same_keys(full, keys, command) or ([] if owners else similar_keys(full, keys))
-    if right:
+    others = [word for word, known in zip(overrides, mend_keys(overrides, command), strict=True) if word != known]
+    if len(others) > 1 and right:
+        hint = f"write: {to_type(command, *mend_keys(overrides, command))}"
+    elif right:
         hint = "did you mean " + " or ".join(f"'{_with_value(key, value)}'" for key in right) + "?"
+    elif owners and not section:
+        hint = f"it is one of {owners}"
     else:
         siblings = {key.removeprefix(f"{section}.") for key in keys if section and key.startswith(f"{section}.")}
         shown = siblings or {key.partition(".")[0] for key in keys}
-        hint = f"choose one of: {', '.join(sorted(key for key in shown if not key.startswith('_')))}{owners}"
+        place += f", but of {owners}" if owners else ""
+        hint = f"choose one of: {', '.join(sorted(key for key in shown if not key.startswith('_')))}"
     return f"{full} is not a key of {place}; {hint}"
 
 
@@ -81,13 +85,13 @@ def _with_value(key: str, value: str) -> str:
     return f"{key}={value}" if value else key
 
 
-def _owners(group: str, word: str, command: str) -> str:
-    """'; model.k is a key of model=rbm, vae' where other choices of the group have the key."""
+def owners_of(group: str, word: str, command: str) -> str:
+    """'model=rbm, vae': the choices of a group that have a key; nothing where there are none."""
     if group not in groups_of(command) or group == "experiment":
         return ""
     for name in (word, key_name(word)):
         if owners := [other for other in names(group) if name in keys_of_choice(group, other)]:
-            return f"; {group}.{name} is a key of {group}={', '.join(owners)}"
+            return f"{group}={', '.join(owners)}"
     return ""
 
 
@@ -110,18 +114,20 @@ def choices_made(overrides: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def composed(command: str, choices: Mapping[str, str]) -> dict[Any, Any]:
-    """The configuration of a command with these choices of groups."""
+def composed(command: str, choices: Mapping[str, str]) -> tuple[dict[Any, Any], dict[str, str]]:
+    """The configuration of a command with these choices of groups, not resolved; and the choices with those by default."""
     from hydra import compose, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
     GlobalHydra.instance().clear()
     with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = compose(command, [f"{key}={value}" for key, value in choices.items()])
+        config = compose(command, [f"{key}={value}" for key, value in choices.items()], return_hydra_config=True)
+    made = {str(group): str(name) for group, name in config.hydra.runtime.choices.items() if name is not None}
     found = OmegaConf.to_container(config, resolve=False)
     assert isinstance(found, dict)
-    return found
+    del found["hydra"]
+    return found, made
 
 
 def flatten(config: Mapping[Any, Any], prefix: str = "") -> set[str]:
@@ -162,45 +168,66 @@ def mend(arguments: Sequence[str], command: str, flags: Mapping[str, Any]) -> li
     while rest:
         word = rest.pop(0)
         name, equals, value = word.partition("=")
-        if name in flags:
+        if name in flags and not (name == "--run" and command in OF_A_RUN):
             found.append(word)
             if flags[name] != 0 and not equals and rest and "=" not in rest[0] and not rest[0].startswith("-"):
                 found.append(rest.pop(0))
             continue
-        if name.startswith("-"):
-            name = name.lstrip("-")
-            if name in SHOW:
-                found += ["--cfg", "job"]
-                continue
-        elif equals:
+        if not word.startswith("-") and (equals or word.startswith("~")):
             found.append(word)
             continue
-        if not equals and re.fullmatch(r"[A-Za-z_.]+:[^/\\].*", word):
-            name, equals, value = word.lstrip("-").partition(":")
-        if not equals and not word.startswith("-") and (alone := _of_one_word(word, command)):
+        name = name.lstrip("-")
+        if name in SHOW and not equals:
+            found += ["--cfg", "job"]
+            continue
+        if not equals and (alone := of_one_word(name, command)):
             found.append(alone)
             continue
-        if keys is None:
-            keys = flatten(composed(command, {})) | set(groups_of(command))
-        if name == "gpu" and not equals:
-            found.append("device=gpu")
-            continue
-        known = [name] if name in keys else same_keys(name, keys, command) or similar_keys(name, keys)
+        if not equals and re.fullmatch(r"[A-Za-z_.]+:[^/\\].*", name):
+            name, equals, value = name.partition(":")
+        keys = keys or keys_of_command(command, found)[0]
+        known = _known(name, keys, command)
         if not equals and known and rest and not rest[0].startswith("-") and "=" not in rest[0]:
             equals, value = "=", rest.pop(0)
         if not known or not equals:
             return None
-        found.append(_with_value(known[0], value))
+        found.append(_with_value(known, value))
+    sweeps = any(re.fullmatch(r"[\w.]+=[\w.,]*,[\w.,]*", word) for word in found)
+    return (["-m"] if sweeps and not {"-m", "--multirun"} & set(found) else []) + mend_keys(found, command)
+
+
+def mend_keys(words: Sequence[str], command: str) -> list[str]:
+    """`words` with the right key in the place of each that does not exist, where that can be told."""
+    (keys, _), found = keys_of_command(command, words), []
+    for word in words:
+        name, equals, value = word.partition("=")
+        known = _known(name, keys, command) if equals and re.fullmatch(r"[a-z_]\w*(\.\w+)*", name) else None
+        found.append(_with_value(known, value) if known and known != name else word)
     return found
 
 
-def _of_one_word(word: str, command: str) -> str | None:
+def keys_of_command(command: str, words: Sequence[str]) -> tuple[set[str], dict[str, str]]:
+    """The keys of a command with the choices of groups among `words`, and all its choices."""
+    try:
+        config, choices = composed(command, choices_made(words))
+    except Exception:  # a choice is mistaken too
+        config, choices = composed(command, {})
+    return flatten(config) | set(groups_of(command)), choices
+
+
+def _known(name: str, keys: set[str], command: str) -> str | None:
+    if name in keys or name.partition(".")[0] == "hydra" or name.startswith("+"):
+        return name
+    return next(iter(same_keys(name, keys, command) or similar_keys(name, keys)), None)
+
+
+def of_one_word(word: str, command: str) -> str | None:
+    if word == "gpu":
+        return "device=gpu"
+    if command in OF_A_RUN:
+        return f"run={word}" if word == "latest" or Path(word).is_dir() else f"n={word}" if word.isdigit() else None
     group = group_of(word)
-    if group in groups_of(command) and group is not None:
-        return f"{group}={choice(group, word)}"
-    if command in ("sample", "evaluate") and (word == "latest" or Path(word).is_dir()):
-        return f"run={word}"
-    return None
+    return f"{group}={choice(group, word)}" if group else None
 
 
 def _joined(arguments: Sequence[str]) -> list[str]:
@@ -210,7 +237,13 @@ def _joined(arguments: Sequence[str]) -> list[str]:
         before = found[-1] if found else ""
         opened = sum(map(before.count, OPENING)) > sum(map(before.count, CLOSING))
         ends_in_equals = before.endswith("=") and "=" not in word and not word.startswith("-")
-        if found and (opened or ends_in_equals or word == "=" or (word.startswith("=") and "=" not in before)):
+        if found and (
+            opened
+            or ends_in_equals
+            or ("=" in before and before.endswith(","))
+            or word == "="
+            or (word.startswith("=") and "=" not in before)
+        ):
             found[-1] += word
         else:
             found.append(word)

@@ -4,9 +4,10 @@ import sys
 
 import yaml
 
+from genlab.data.places import PLACES, moved
 from genlab.errors import GenlabError, InterruptedRun
 
-USAGE = "usage: genlab resume RUN     RUN is a run folder, or 'latest'"
+USAGE = "usage: genlab resume RUN     RUN is a run folder, or 'latest'; with dataset.path or dataset.root, where its data lie now"
 
 
 def main(arguments: list[str]) -> int:
@@ -36,15 +37,26 @@ def resume(name: str, overrides: list[str]) -> None:
 
     run = find_run(name)
     config = read_config(run)
-    refuse_other(config, overrides, name)
+    refuse_other(config, [word for word in overrides if _place(word) is None], name)
+    given = dict(pair for word in overrides if (pair := _place(word)) is not None)
+    config["dataset"] = moved(config["dataset"], given)
     if run.info().get("state") == "finished":
         print(f"{run.path} is finished already; sample from it with: {to_type('sample', f'run={run.path}')}")
         return
     experiment = Experiment(config)
     experiment.build()
+    if given:
+        run.write_config(experiment.config)
     if not run.last.exists():  # the run stopped before its first checkpoint
         copy_start(experiment)
     train_to_the_end(experiment, run)
+
+
+def _place(override: str) -> tuple[str, str] | None:
+    """Key and value of an override that says where the data lie; None for any other."""
+    key, _, value = override.partition("=")
+    section, _, name = key.partition(".")
+    return (name, value) if section == "dataset" and name in PLACES else None
 
 
 def refuse_other(config: dict[str, object], overrides: list[str], run: str) -> None:

@@ -59,8 +59,7 @@ class RunFolder:
                 f"{to_type('resume', self.path)}"
             ) from None
         self.samples.mkdir(exist_ok=True)
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        _write_atomically(self.path / "config.yaml", text)
+        text = self.write_config(config)
         (self.path / ".hydra").mkdir(exist_ok=True)
         for name, content in {"config.yaml": text, **(hydra_files or {})}.items():
             _write_atomically(self.path / ".hydra" / name, content)
@@ -72,6 +71,12 @@ class RunFolder:
             git=_git(),
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
         )
+
+    def write_config(self, config: Mapping[str, Any]) -> str:
+        """Write config.yaml and return its text."""
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        _write_atomically(self.path / "config.yaml", text)
+        return text
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from genlab.config.schema import differing_keys
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
+from genlab.data.places import without_places
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
 from genlab.inference import portfolio
@@ -261,7 +262,7 @@ class Trainer:
     def _restore(self) -> int:
         """Go back to last.pt; returns the number of examples seen there. Raises GenlabError where it does not fit."""
         state = checkpoint.load(self.run.last)
-        difference = differing_keys(state["config"], self.config)
+        difference = differing_keys(without_places(state["config"]), without_places(self.config))
         if difference:
             raise GenlabError(f"run={self.run.path} was trained with another configuration: {'; '.join(difference)}")
         self.model.load_state_dict(state["model"])
