@@ -39,7 +39,8 @@ usage: genlab COMMAND [key=value ...]
   genlab benchmark model=vae dataset=mnist
   genlab dashboard
 
-  genlab COMMAND --help    what a command takes
+  genlab COMMAND --help              what a command takes
+  genlab train model=rbm --help      the keys of one model: meaning, default, allowed values
   genlab --version
 """
 
@@ -77,11 +78,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--version" in rest:
         return main(["--version"])
     if command in HYDRA_COMMANDS and {"-h", "--help"} & set(rest):
-        from genlab.commands.help import show
-
-        show(command)
-        return 0
+        return _run_help(command, rest)
     return _run(command, rest)
+
+
+def _run_help(command: str, rest: list[str]) -> int:
+    from genlab.commands.help import show
+    from genlab.errors import GenlabError
+
+    try:
+        show(command, rest)
+    except GenlabError as error:
+        print(f"genlab: error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _run(command: str, rest: list[str]) -> int:

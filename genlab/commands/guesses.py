@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from genlab.commands.list import GROUPS, names
+from genlab.commands.list import GROUPS, groups_of, names
 from genlab.commands.names import choice, group_of, key_name
 from genlab.errors import did_you_mean
 from genlab.tracking.next_steps import to_type
@@ -19,11 +19,6 @@ ORDER = ("", "model", "optimizer", "train", "dataset", "device", "benchmark", "a
 
 OF_A_RUN = ("sample", "evaluate")
 OPENING, CLOSING = "[({", "])}"
-
-
-def groups_of(command: str) -> tuple[str, ...]:
-    """The groups from which a command chooses."""
-    return GROUPS if command in ("train", "benchmark") else ("device",)
 
 
 # A key that does not exist

@@ -103,7 +103,7 @@ def _lattice(
         if temperature is not None:
             raise GenlabError(
                 f"dataset.temperature={temperature}: is for the specific heat and the susceptibility; "
-                "set dataset.observables=[energy,magnetisation] too"
+                "set 'dataset.observables=[energy,magnetisation]' too"
             )
         return None
     for name in observables:
