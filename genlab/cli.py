@@ -39,7 +39,8 @@ usage: genlab COMMAND [key=value ...]
   genlab benchmark model=vae dataset=mnist
   genlab dashboard
 
-  genlab COMMAND --help    what a command takes
+  genlab COMMAND --help              what a command takes
+  genlab train model=rbm --help      the keys of one model: meaning, default, allowed values
   genlab --version
 """
 
@@ -77,16 +78,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--version" in rest:
         return main(["--version"])
     if command in HYDRA_COMMANDS and {"-h", "--help"} & set(rest):
-        from genlab.commands.help import show
-
-        show(command)
-        return 0
+        return _run_help(command, rest)
     return _run(command, rest)
 
 
+def _run_help(command: str, rest: list[str]) -> int:
+    from genlab.commands.help import show
+    from genlab.errors import GenlabError
+
+    try:
+        show(command, rest)
+    except GenlabError as error:
+        print(f"genlab: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 def _run(command: str, rest: list[str]) -> int:
+    from genlab.commands.words import expand_home
+
     module = importlib.import_module(f"genlab.commands.{command}")
     before = sys.argv
+    rest = [expand_home(word) for word in rest]
     try:
         if command not in HYDRA_COMMANDS:
             return int(module.main(rest) or 0)
@@ -94,7 +107,7 @@ def _run(command: str, rest: list[str]) -> int:
         from genlab.commands.resolvers import register
 
         register()
-        sys.argv = [f"genlab {command}", *arrange(rest)]
+        sys.argv = [f"genlab {command}", *arrange(rest, command)]
         os.environ["HYDRA_FULL_ERROR"] = (
             "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
         )

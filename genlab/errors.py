@@ -23,7 +23,8 @@ class InterruptedRun(GenlabError):
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """'; did you mean X?' when one of `allowed` resembles `word`, else the list of what is allowed."""
     allowed = sorted(allowed)
-    close = get_close_matches(word, allowed, n=1, cutoff=0.6)
+    lower = {name.lower(): name for name in reversed(allowed)}
+    close = [word] if word in allowed else get_close_matches(word.lower(), lower, n=1, cutoff=0.6)
     if close:
-        return f"did you mean '{close[0]}'?"
+        return f"did you mean '{lower.get(close[0], close[0])}'?"
     return f"choose one of: {', '.join(allowed)}" if allowed else "nothing is allowed here"

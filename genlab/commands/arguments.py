@@ -1,14 +1,16 @@
 """Hydra's command line: flags may stand anywhere, and a mistyped word is found before Hydra prints its usage."""
 
 import argparse
-import re
-from pathlib import Path
+from collections.abc import Mapping
 
+from genlab.commands.guesses import OF_A_RUN, mend, of_one_word
 from genlab.commands.list import GROUPS, names
+from genlab.commands.words import readable
 from genlab.errors import GenlabError, did_you_mean
+from genlab.tracking.next_steps import to_type
 
 
-def arrange(arguments: list[str]) -> list[str]:
+def arrange(arguments: list[str], command: str) -> list[str]:
     """Overrides first, flags with their values after them: Hydra 1.3 takes no override behind a flag.
 
     Raises GenlabError for a flag that does not exist, one without its value, and a word that is neither flag nor key=value.
@@ -19,12 +21,12 @@ def arrange(arguments: list[str]) -> list[str]:
     overrides, flags, rest = [], [], list(arguments)
     while rest:
         word = rest.pop(0)
-        if not word.startswith("-"):
-            overrides.append(_override(word))
-            continue
         name, has_value, value = word.partition("=")
+        if not word.startswith("-") and ((has_value and name) or word.startswith("~")):
+            overrides.append(word)
+            continue
         if name not in actions:
-            raise GenlabError(f"{word} is no option; {did_you_mean(name, actions)}")
+            raise GenlabError(_mistyped(word, arguments, command, actions))
         flags.append(word)
         action = actions[name]
         if action.nargs != 0 and not has_value:
@@ -33,9 +35,27 @@ def arrange(arguments: list[str]) -> list[str]:
                 value = rest.pop(0)
                 flags.append(value)
         _refuse_bad_value(name, value, action)
-    if {"-m", "--multirun"} & set(flags):
+    sweeping = bool({"-m", "--multirun"} & set(flags))
+    overrides = [_override(word, sweeping) for word in overrides]
+    if sweeping:
         overrides = _of_each_choice(overrides)
     return overrides + flags
+
+
+def _mistyped(word: str, arguments: list[str], command: str, actions: Mapping[str, argparse.Action]) -> str:
+    """The message for a word that is neither a flag of `actions` nor key=value: with the whole line as it is right."""
+    name, equals, _ = word.partition("=")
+    what = f"{name} is no option" if word.startswith("-") else f"'{word}' is not of the form key=value"
+    right = mend(arguments, command, {flag: action.nargs for flag, action in actions.items()})
+    if right is not None:
+        return f"{what}; write: {to_type(command, *right)}"
+    if word.startswith("-"):
+        return f"{what}; {did_you_mean(name, actions)}"
+    if equals:
+        return f"'{word}' has no key before the '='; write for example seed=1"
+    if alone := of_one_word(word, command):
+        return f"{what}; did you mean {alone}?"
+    return f"{what}; write for example {'run=latest' if command in OF_A_RUN else 'seed=1'}"
 
 
 def _of_each_choice(overrides: list[str]) -> list[str]:
@@ -72,20 +92,9 @@ def _refuse_bad_value(name: str, value: str, action: argparse.Action) -> None:
         raise GenlabError(f"{name} {value}: there is no such choice; choose one of: {choices}")
 
 
-def _override(word: str) -> str:
+def _override(word: str, sweeping: bool) -> str:
+    """An override as Hydra reads it. Raises GenlabError where it takes away what a command cannot do without."""
     key, equals, value = word.partition("=")
-    if equals and not key:
-        raise GenlabError(f"'{word}' has no key before the '='; write for example seed=1")
     if equals and key in GROUPS and key != "experiment" and value in ("", "null"):
         raise GenlabError(f"{word}: there must be one; choose one of: {', '.join(names(key))}")
-    if equals and "=" in value and not re.search(r"[\[\]{}()'\"]", value):
-        return f"{key}='{value}'"  # Hydra takes an '=' within a value, as in the name of a folder, only in quotes
-    if equals or word.startswith("~"):
-        return word
-    for group in GROUPS:
-        if word in names(group):
-            raise GenlabError(f"'{word}' is not of the form key=value; did you mean {group}={word}?")
-    if word == "latest" or Path(word).is_dir():
-        raise GenlabError(f"'{word}' is not of the form key=value; did you mean run={word}?")
-    name = re.sub(r"\W.*", "", word)
-    raise GenlabError(f"'{word}' is not of the form key=value; write for example {name or 'seed'}=1")
+    return readable(word, sweeping)

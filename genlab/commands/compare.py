@@ -78,11 +78,11 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 def compare(words: Sequence[str], out: Path | None, metrics: Sequence[str], command: str) -> None:
     """Read the runs, print the table, and write the page and its files into the folder `out`, or a new one."""
     from genlab.report.find import find_runs
-    from genlab.report.page import evaluation_command
     from genlab.report.rows import make_rows
     from genlab.report.tables import overview
     from genlab.report.terminal import show
     from genlab.tracking.console import console
+    from genlab.tracking.next_steps import to_type
 
     runs, failures = find_runs(words)
     check_metrics(metrics, runs)
@@ -103,7 +103,7 @@ def compare(words: Sequence[str], out: Path | None, metrics: Sequence[str], comm
     if waiting:
         console.print(f"{len(waiting)} of {len(comparison.runs)} runs are not evaluated; to do so:", style="yellow")
         for run in waiting:
-            console.print(f"  {evaluation_command(run)}", markup=False)
+            console.print(f"  {to_type('evaluate', f'run={run.path}')}", markup=False)
     for name, what in (
         ("page", "index.html"),
         ("tables", "table.csv, runs.csv, table.md, table.tex"),

@@ -3,11 +3,14 @@
 Hydra's shell function calls `genlab -sc query=...` with the line typed so far in COMP_LINE. It does not know sub-commands.
 """
 
+import contextlib
 import importlib
+import io
 import os
+import re
 import sys
 
-from genlab.commands.list import GROUPS
+from genlab.commands.list import GROUPS, groups_of
 
 WORDS = {
     "list": [f"{group}s" for group in GROUPS],
@@ -25,10 +28,21 @@ def main(request: list[str], commands: list[str], hydra_commands: set[str]) -> N
     if request[-1].startswith("query") and asks_for_command:
         print(" ".join(commands))
         return
-    command = typed[0] if typed and typed[0] in commands else "train"
+    command = typed[0] if typed and typed[0] in hydra_commands | WORDS.keys() else "train"
     if command in WORDS and request[-1].startswith("query"):
         print(" ".join(WORDS[command]))
         return
     os.environ["COMP_LINE"] = line.replace(f" {command}", "", 1)
     sys.argv = ["genlab", *request]
-    importlib.import_module(f"genlab.commands.{command if command in hydra_commands else 'train'}").main()
+    offered = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(offered):
+            importlib.import_module(f"genlab.commands.{command}").main()
+    finally:
+        print(_without_other_groups(offered.getvalue(), command), end="")
+
+
+def _without_other_groups(offered: str, command: str) -> str:
+    """Hydra's answer without the groups from which `command` does not choose: it offers all that lie in conf/."""
+    others = tuple(f"{group}=" for group in GROUPS if group not in groups_of(command))
+    return "".join(part for part in re.split(r"(\s+)", offered) if not part.startswith(others))

@@ -35,6 +35,7 @@ def keys(
     noise: NonNegative | None,
     fid_steps: Steps | None,
     efforts: Steps | None,
+    dataset: dict[str, Any],
     device: dict[str, Any],
 ) -> None:
     """The schema of conf/evaluate.yaml; that of conf/sampling.yaml is the family's sample_loop."""
@@ -45,9 +46,11 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     from genlab.config.schema import check, family_of
 
     options = options_beside(keys, config)
+    from genlab.data.places import places
     from genlab.inference.partition import Annealing
 
     (ais,) = check(config["ais"], "ais", Annealing)
+    (where,) = check(config["dataset"], "dataset", places)
     refuse_contradictions(config)
     from genlab.evaluation.anomalous_data import find_anomalies
     from genlab.evaluation.code_maps import require_installed
@@ -66,9 +69,9 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     device = Device.of(config["device"])
     device.prepare()
     run = find_run(str(config["run"]))
-    opened = open_run(run, device, config["checkpoint"])
+    opened = open_run(run, device, config["checkpoint"], where)
     model = opened.model
-    check_options(model, options)
+    options = check_options(model, options)
     fid_steps = checked_fid_steps(model, config)
     given = None if config["samples"] is None else read_samples(Path(config["samples"]).expanduser(), model.data)
     root = opened.experiment.config["dataset"].get("root")
@@ -96,17 +99,21 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         "run": str(run.path),
         "checkpoint": config["checkpoint"],
         "model": family_of(type(model).__name__),
+        "settings": {key: config[key] for key in config if key not in ("run", "dataset", "device")}
+        | {"precision": device.precision},
     }
     if given is None and device.precision != "fp32":
         findings.facts["drawn_in"] = device.precision
     own = given is None
     target = run.path if own else folder
-    write(findings, target, opened.examples, tensorboard=run.tensorboard / "evaluation" if own else None)
+    kept = write(findings, target, opened.examples, tensorboard=run.tensorboard / "evaluation" if own else None)
     if in_sweep():
         RunFolder(folder).note(results=_headline(findings.entries))
     elif own:
         discard_if_empty(folder)
     show(findings, target)
+    if kept is not None:
+        console.print(f"  earlier      the evaluation before, with other settings, is kept in {kept}/", markup=False)
 
 
 def refuse_contradictions(config: dict[str, Any]) -> None:

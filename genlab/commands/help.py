@@ -1,9 +1,10 @@
 """genlab COMMAND --help: what a command takes, from the files in conf/."""
 
 import re
+from collections.abc import Sequence
 from importlib import resources
 
-from genlab.commands.list import GROUPS, names
+from genlab.commands.list import GROUPS, groups_of, names
 
 USAGE = {
     "train": """\
@@ -11,12 +12,15 @@ genlab train [key=value ...]: compose a configuration, train, log, checkpoint, s
 
   genlab train model=vae dataset=mnist train.epochs=10 optimizer.lr=0.001
   genlab train -m model=ae,vae seed=0,1,2     every combination (Hydra multirun), one folder a job
+  genlab train 'model.hidden=[256,64]'        a list stands in quotes: a shell has brackets of its own
   genlab train model=vae --cfg job            show the configuration and stop
 """,
     "sample": """\
 genlab sample run=RUN [key=value ...]: draw from a trained run; RUN is a run folder, or 'latest'
 
   genlab sample run=latest n=100 seed=1
+  genlab sample run=latest 'labels=[3,8]'            classes of a conditional model
+  genlab sample run=latest dataset.path=~/data.npy   where the data of the run lie now
 """,
     "evaluate": """\
 genlab evaluate run=RUN [key=value ...]: measure a trained run on the test split; RUN is a run folder, or 'latest'
@@ -24,6 +28,8 @@ genlab evaluate run=RUN [key=value ...]: measure a trained run on the test split
   genlab evaluate run=latest
   genlab evaluate run=latest k=5000                  the importance-weighted bound with 5,000 samples
   genlab evaluate run=latest samples=mine.npz        compare samples from elsewhere with the run's data
+  genlab evaluate run=latest 'fid_steps=[5,10,50]'   FID by each sampler with each number of steps
+  genlab evaluate run=latest dataset.root=~/data     where the data of the run lie now
 """,
     "benchmark": """\
 genlab benchmark [key=value ...]: images/s of training and sampling, and the share of this machine's own peak that is reached
@@ -34,13 +40,23 @@ genlab benchmark [key=value ...]: images/s of training and sampling, and the sha
 }
 
 
-def show(command: str) -> None:
+def show(command: str, words: Sequence[str]) -> None:
+    """Print what a command takes; with choices of groups among `words` (model=rbm), the keys of these instead."""
+    chosen = [
+        (group, name) for word in words for group, _, name in [word.partition("=")] if group in groups_of(command)
+    ]
+    if chosen:
+        from genlab.commands.key_help import describe
+
+        print("\n\n".join(describe(command, group, name, words) for group, name in chosen))
+        return
     print(USAGE[command])
     if command in ("train", "benchmark"):
         for group in GROUPS:
             print(f"{group}={'|'.join(names(group))}")
         print()
-    print(f"The keys of conf/{command}.yaml; those of a group are in conf/GROUP/NAME.yaml and shown by --cfg job:\n")
+        print(f"  genlab {command} model=rbm --help    the keys of one of these: meaning, default, allowed values\n")
+    print(f"The keys of conf/{command}.yaml:\n")
     text = _keys(command).partition("\n")[2]
     for shared in re.findall(r"^  - ([a-z]+)$", text, re.MULTILINE):  # of the defaults list
         if shared not in USAGE:

@@ -29,7 +29,7 @@ def run_job(task: Task, config: DictConfig) -> float | None:
         folder = folder.absolute()
     occupied = (folder / "run.json").exists()
     try:
-        result = task(plain(config), folder)
+        result = task(with_typed_length(plain(config), list(hydra.overrides.task)), folder)
         if sweeping:
             RunFolder(folder).note(state="finished", overrides=list(hydra.overrides.task))
         return result
@@ -48,6 +48,16 @@ def run_job(task: Task, config: DictConfig) -> float | None:
             raise
         print(f"genlab: error: {line}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def with_typed_length(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
+    """`config` with one length: train.epochs or train.examples of `overrides` wins over the other one in an experiment's file."""
+    typed = {word.lstrip("+").partition("=")[0] for word in overrides} & {"train.epochs", "train.examples"}
+    train = config.get("train")
+    if len(typed) != 1 or not isinstance(train, dict):
+        return config
+    (other,) = {"train.epochs", "train.examples"} - typed
+    return {**config, "train": {**train, other.removeprefix("train."): None}}
 
 
 def in_sweep() -> bool:

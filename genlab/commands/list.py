@@ -7,6 +7,11 @@ from genlab.errors import GenlabError, did_you_mean
 GROUPS = ("model", "dataset", "optimizer", "device", "experiment")
 
 
+def groups_of(command: str) -> tuple[str, ...]:
+    """The groups from which a command chooses."""
+    return GROUPS if command in ("train", "benchmark") else ("device",)
+
+
 def names(group: str) -> dict[str, str]:
     """Name -> description of every configuration in a group, read from the files' comments alone."""
     folder = resources.files("genlab.conf") / group

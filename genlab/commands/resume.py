@@ -4,9 +4,13 @@ import sys
 
 import yaml
 
+from genlab.data.places import PLACES, moved
 from genlab.errors import GenlabError, InterruptedRun
 
-USAGE = "usage: genlab resume RUN     RUN is a run folder, or 'latest', the newest that has not finished"
+USAGE = (
+    "usage: genlab resume RUN     RUN is a run folder, or 'latest', the newest that has not finished; "
+    "with dataset.path or dataset.root, where its data lie now"
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -32,11 +36,14 @@ def resume(name: str, overrides: list[str]) -> None:
     from genlab.experiment.opening import read_config
     from genlab.experiment.starting import copy_start
     from genlab.tracking.console import console
+    from genlab.tracking.next_steps import to_type
     from genlab.tracking.run_folder import find_run
 
     run = find_run(name, wanted="resumable")
     config = read_config(run)
-    refuse_other(config, overrides, name)
+    refuse_other(config, [word for word in overrides if _place(word) is None], name)
+    given = dict(pair for word in overrides if (pair := _place(word)) is not None)
+    config["dataset"] = moved(config["dataset"], given)
     if (host := run.elsewhere) is not None:
         console.print(
             f"warning: {run.path} was running on {host} when last seen from here; stop it there, if it still does",
@@ -44,13 +51,22 @@ def resume(name: str, overrides: list[str]) -> None:
             markup=False,
         )
     if run.state == "finished":
-        print(f"{run.path} is finished already; sample from it with: genlab sample run={run.path}")
+        print(f"{run.path} is finished already; sample from it with: {to_type('sample', f'run={run.path}')}")
         return
     experiment = Experiment(config)
     experiment.build()
+    if given:
+        run.write_config(experiment.config)
     if not run.last.exists():  # the run stopped before its first checkpoint
         copy_start(experiment)
     train_to_the_end(experiment, run)
+
+
+def _place(override: str) -> tuple[str, str] | None:
+    """Key and value of an override that says where the data lie; None for any other."""
+    key, _, value = override.partition("=")
+    section, _, name = key.partition(".")
+    return (name, value) if section == "dataset" and name in PLACES else None
 
 
 def refuse_other(config: dict[str, object], overrides: list[str], run: str) -> None:

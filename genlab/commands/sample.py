@@ -1,6 +1,6 @@
 """genlab sample run=RUN: samples of a trained model and more, as pictures and as arrays."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -25,6 +25,7 @@ def keys(
     n: Annotated[int, Field(gt=0, le=10_000_000)],
     seed: Seed,
     checkpoint: Literal["last", "best"],
+    dataset: dict[str, Any],
     device: dict[str, Any],
 ) -> None:
     """The schema of conf/sample.yaml; that of conf/sampling.yaml is the family's sample_loop."""
@@ -35,6 +36,8 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     options = options_beside(keys, config)
     import numpy as np
 
+    from genlab.config.schema import check
+    from genlab.data.places import places
     from genlab.experiment.opening import open_run
     from genlab.inference.chain_pictures import animation
     from genlab.inference.portfolio import portfolio
@@ -44,15 +47,18 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     from genlab.tracking.run_folder import find_run
     from genlab.training.devices import Device
 
+    (where,) = check(config["dataset"], "dataset", places)
     device = Device.of(config["device"])
     device.prepare()
     run = find_run(str(config["run"]))
-    opened = open_run(run, device, config["checkpoint"])
+    opened = open_run(run, device, config["checkpoint"], where)
     model = opened.model
-    check_options(model, options)
+    options = check_options(model, options)
     try:
-        dataset = opened.experiment.dataset
+        dataset = opened.fitting(opened.experiment.dataset)
     except GenlabError as error:
+        if any(where.values()):
+            raise
         dataset = None
         console.print(f"without test data: {error}", markup=False)
     with device.autocast():
@@ -73,13 +79,13 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     console.print(f"  {folder / 'samples.npz'}   {shapes}")
 
 
-def options_beside(keys: Callable[..., None], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks the `keys` of a command; all other keys that are set are options of sampling, which a family checks.
+def options_beside(keys: Callable[..., None], config: dict[str, Any]) -> dict[str, Any]:
+    """Checks the `keys` of a command in `config`; all other keys that are set are options of sampling, which a family checks.
 
     Raises GenlabError for a value that is not allowed.
     """
     from genlab.config.schema import check, keys_of
 
     own = {key: config[key] for key in config if key in keys_of(keys)}
-    check(own, "", keys)
+    config.update(check(own, "", keys)[0])
     return {key: value for key, value in config.items() if key not in own and value is not None}

@@ -13,6 +13,7 @@ from genlab.inference.shown_examples import COLUMNS
 from genlab.models.abilities import HasRemarks, Reconstructs
 from genlab.models.base import GenerativeModel
 from genlab.tracking.console import console, preview, summary
+from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.run_folder import RunFolder, State
 from genlab.training.budget import remark
 from genlab.training.trainer import Trainer
@@ -67,7 +68,7 @@ def _describe_write_error(error: BaseException, run: RunFolder) -> BaseException
     if not isinstance(error, OSError) or explain_os_error(error) is None:
         return error
     kept = (
-        f"the last checkpoint is whole: make room and run genlab resume {run.path}"
+        f"the last checkpoint is whole: make room and run {to_type('resume', run.path)}"
         if run.last.exists()
         else "no checkpoint yet"
     )
@@ -109,12 +110,14 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
     of_test = f"{whole:,}" if measured == whole else f"{measured:,} of {whole:,}"
     pictures = sorted(path.name for path in run.samples.glob("*.png") if not path.stem[-10:].isdigit())
     able = isinstance(model, GenerativeModel | Reconstructs)
-    then = f"genlab sample run={run.path}   |   " if able else ""
+    steps = [to_type("dashboard", run.path.parent)]
+    steps += [to_type("sample", f"run={run.path}")] if able else []
+    steps += [to_type("evaluate", f"run={run.path}")]
     facts = {
         "time": f"{trainer.elapsed():,.1f} s for {trainer.batches.seen:,} examples",
         "run folder": str(run.path),
         "pictures": ", ".join(str(run.samples / name) for name in pictures),
-        "next": f"genlab dashboard {run.path.parent}   |   {then}genlab evaluate run={run.path}",
+        "next": below_each_other(steps),
     }
     if trainer.validation_loss > trainer.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:
         facts["overfitting"] = (

@@ -10,7 +10,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.table import Table
 
-from genlab.commands.job import discard_if_empty
+from genlab.commands.job import discard_if_empty, with_typed_length
+from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.run_folder import RunFolder
 
 MOST_COLUMNS = 4
@@ -29,7 +30,7 @@ class Summary(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder, Summary.under_way = Summary.under_way, None
-        if folder is not None and summarise(folder):
+        if folder is not None and summarise(folder, config.hydra.job.name):
             raise SystemExit(1)
 
 
@@ -60,7 +61,7 @@ def _refuse_mistakes(overrides: list[str]) -> None:
         for value in values if k == 0 else values[1:]:
             chosen = [*first[:k], value, *first[k + 1 :]]
             try:
-                Experiment(plain(compose("train", chosen)))
+                Experiment(with_typed_length(plain(compose("train", chosen)), chosen))
             except Exception as error:
                 line = explain(error, "train", chosen)
                 if line is not None:
@@ -77,8 +78,8 @@ def discard_unbegun() -> None:
         discard_if_empty(folder)
 
 
-def summarise(folder: Path) -> int:
-    """Print the table of the sweep in `folder`, tell TensorBoard its columns, and return the number of failed jobs."""
+def summarise(folder: Path, command: str) -> int:
+    """Print the table of a sweep of `command` in `folder`, tell TensorBoard its columns, and return the number of failed jobs."""
     from genlab.tracking.console import console
 
     jobs = sorted((RunFolder(p.parent) for p in folder.glob("*/run.json")), key=lambda job: _number(job.path))
@@ -105,10 +106,22 @@ def summarise(folder: Path) -> int:
     failures = [(job, state) for job, state in zip(jobs, states, strict=True) if state != "finished"]
     for job, state in failures:
         console.print(f"job {_number(job.path)} {state}: {job.error}", style="red", markup=False)
-    console.print(f"  folder       {folder}\n  next         genlab dashboard {folder}", markup=False)
+    console.print(f"  folder       {folder}", markup=False)
+    finished = [chosen for chosen, state in zip(overrides, states, strict=True) if state == "finished"]
+    if steps := next_steps(command, folder, [chosen.get("run", "latest") for chosen in finished]):
+        console.print(f"  next         {below_each_other(steps)}", markup=False)
     if configs:
         _write_columns(folder, configs, varied, measures)
     return len(failures)
+
+
+def next_steps(command: str, folder: Path, runs: list[str]) -> list[str]:
+    """What to type after a sweep of `command` in `folder`, whose finished jobs were about `runs`."""
+    if not runs:
+        return []
+    if command == "train":
+        return [to_type("compare", folder), to_type("dashboard", folder)]
+    return [to_type("compare", *dict.fromkeys(runs))] if command == "evaluate" else []
 
 
 def _write_columns(folder: Path, configs: list[dict[str, Any]], first: list[str], measures: list[str]) -> None:

@@ -19,6 +19,7 @@ def train(config: dict[str, Any], folder: Path) -> float:
 
     Raises GenlabError for a mistake, before anything is written.
     """
+    from genlab.data.places import absolute
     from genlab.experiment.experiment import Experiment
     from genlab.experiment.starting import copy_start, describe_start
     from genlab.tracking.run_folder import RunFolder
@@ -27,6 +28,7 @@ def train(config: dict[str, Any], folder: Path) -> float:
     describe_start(experiment)
     experiment.build()
     copy_start(experiment)
+    experiment.config["dataset"] = absolute(experiment.config["dataset"])
     run = RunFolder(folder)
     run.create(experiment.config, hydra_files())
     from genlab.commands.session import train_to_the_end

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import PydanticUndefined
 
 from genlab.config.targets import locate
@@ -20,11 +20,22 @@ from genlab.errors import GenlabError, did_you_mean
 INJECTED = {"self", "data", "optimizer", "raw", "create"}  # arguments that code supplies, never a configuration
 
 
+KINDS = {
+    "list": "a list",
+    "integer": "an integer",
+    "number": "a number",
+    "string": "text",
+    "boolean": "true or false",
+    "dictionary": "a section with keys",
+}
+"""pydantic's name of a type -> ours."""
+
+
 def check(values: Mapping[str, Any], key: str, *targets: Callable[..., Any]) -> list[dict[str, Any]]:
     """Sort `values` into keyword arguments for each of `targets`, checked against their signatures.
 
-    Types are strict (no '3' for 3, no true for 1). Raises GenlabError naming `key`.<name> (<name> where `key` is empty: the
-    keys of a command itself), the value and what is allowed.
+    Types are strict (no '3' for 3, no true for 1), but for 1e4 where a whole number is meant. Raises GenlabError naming
+    `key`.<name> (<name> where `key` is empty: the keys of a command itself), the value and what is allowed.
     """
     parameters = [keys_of(target) for target in targets]
     known = {name for schema in parameters for name in schema}
@@ -34,16 +45,16 @@ def check(values: Mapping[str, Any], key: str, *targets: Callable[..., Any]) -> 
                 f"{_place(key, name)} is not a key of {key or 'this command'}; {did_you_mean(name, known)}"
             )
     sorted_out = []
-    for target, schema in zip(targets, parameters, strict=True):
+    for schema in parameters:
         model = create_model(
             "Keys", __config__=ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False), **schema
         )
         mine = {name: values[name] for name in schema if name in values}
         try:
             # Values are validated, not converted: 1 stays 1 where a float is meant.
-            checked = model.model_validate(mine)
+            checked = _validate(model, mine)
         except ValidationError as error:
-            raise GenlabError(_describe(error, key, target)) from None
+            raise GenlabError(_describe(error, key, model, mine)) from None
         sorted_out.append({name: getattr(checked, name) for name in mine})
     return sorted_out
 
@@ -71,7 +82,33 @@ def keys_of(target: Callable[..., Any]) -> dict[str, Any]:
     return found
 
 
-def _describe(error: ValidationError, key: str, target: Callable[..., Any]) -> str:
+def _validate(model: type[BaseModel], values: dict[str, Any]) -> BaseModel:
+    """`values` as an object of `model`; 1e4 is taken where a whole number is meant."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        mended = values
+        for problem in error.errors():
+            given, place = problem["input"], problem["loc"]
+            if isinstance(given, float) and given.is_integer() and problem["type"] == "int_type":
+                mended = _with(mended, place, int(given))
+        if mended is values:
+            raise
+        return model.model_validate(mended)
+
+
+def _with(container: Any, place: tuple[int | str, ...], value: object) -> Any:
+    """A copy of nested dictionaries and lists with another value at `place`; words in it that name a type lead nowhere."""
+    if not place:
+        return value
+    if isinstance(container, dict) and place[0] in container:
+        return {**container, place[0]: _with(container[place[0]], place[1:], value)}
+    if isinstance(container, list) and isinstance(place[0], int):
+        return [_with(item, place[1:], value) if i == place[0] else item for i, item in enumerate(container)]
+    return _with(container, place[1:], value)
+
+
+def _describe(error: ValidationError, key: str, model: type[BaseModel], values: dict[str, Any]) -> str:
     first = error.errors()[0]
     name, *inner = first["loc"]
     place = _place(key, name) + "".join(f"[{i}]" for i in inner if isinstance(i, int))
@@ -82,7 +119,23 @@ def _describe(error: ValidationError, key: str, target: Callable[..., Any]) -> s
         allowed = re.findall(r"'([^']*)'", first["ctx"]["expected"])
         return f"{place}={first['input']}: {did_you_mean(str(first['input']), allowed or [first['ctx']['expected']])}"
     wanted = " or ".join(dict.fromkeys(_wanted(m) for m in messages))
-    return f"{place}={_show(first['input'])}: should be {wanted}"
+    return f"{place}={_show(first['input'])}: should be {wanted}{_right_value(model, values, str(name), key)}"
+
+
+def _right_value(model: type[BaseModel], values: dict[str, Any], name: str, key: str) -> str:
+    """'; did you mean key=[256]?' where the value is right but for its brackets, or for null in the words of Python."""
+    given = values[name]
+    guesses: list[Any] = [[given]] if isinstance(given, int | float | str) else []
+    guesses += given if isinstance(given, list) and len(given) == 1 else []
+    guesses += [None] if isinstance(given, str) and given.lower() in ("none", "nil", "nan") else []
+    for guess in guesses:
+        try:
+            _validate(model, {**values, name: guess})
+        except ValidationError:
+            continue
+        shown = f"[{_show(guess[0])}]" if isinstance(guess, list) else _show(guess)
+        return f"; did you mean '{_place(key, name)}={shown}'?"
+    return ""
 
 
 def _place(key: str, name: object) -> str:
@@ -92,7 +145,8 @@ def _place(key: str, name: object) -> str:
 def _wanted(message: str) -> str:
     """The expected type, from pydantic's 'Input should be a valid integer' and 'List should have at least 1 item after ...'."""
     message = message.removeprefix("Input should be ").removeprefix("a valid ")
-    return re.sub(r"^List should have (at \w+ \d+ items?) after.*", r"a list of \1", message)
+    message = re.sub(r"^List should have (at \w+ \d+ items?) after.*", r"a list of \1", message)
+    return KINDS.get(message, message)
 
 
 def _show(value: object) -> str:

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from genlab.config.schema import check
 from genlab.config.targets import locate
+from genlab.data.array_files import FORMATS, is_array_file
 from genlab.data.dataset import RawData
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError, did_you_mean
@@ -18,20 +19,20 @@ FROM_PATHS = ("array", "image_folder")
 
 
 def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: str) -> RawData:
-    """The data set `word`: a name, a .npy or .npz file, or a folder of pictures, read at the size of `like`.
+    """The data set `word`: a name, a .npy, .npz or .pt file, or a folder of pictures, read at the size of `like`.
 
     `root` is the folder of data sets where the environment names none; `others` are words that `key` takes besides. Raises
     GenlabError, which names `key`, for a word that is none of these and for data that are missing.
     """
     path = Path(word).expanduser()
     if word in FROM_PATHS:
-        what = "the .npy or .npz file" if word == "array" else "the folder of pictures"
+        what = FORMATS.replace("a ", "the ") if word == "array" else "the folder of pictures"
         raise GenlabError(f"{key}={word} has no examples of its own; name {what} itself, as in {key}=PATH")
-    if path.suffix in (".npy", ".npz"):
+    if is_array_file(path):
         from genlab.data.sources.array import array
 
         if not path.exists():
-            raise GenlabError(f"{key}={word}: there is no such file; name a .npy or .npz file, or a data set")
+            raise GenlabError(f"{key}={word}: there is no such file; name {FORMATS}, or a data set")
         return array(path=str(path), labels=None, observables=None, temperature=None)
     if path.is_dir() and word not in _names():
         from genlab.data.sources.image_folder import image_folder

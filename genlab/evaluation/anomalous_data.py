@@ -67,7 +67,7 @@ def of_excluded(dataset: Dataset) -> Anomalies:
     """The classes that dataset.exclude left out. Raises GenlabError where there are none."""
     if dataset.anomalies is None:
         raise GenlabError(
-            "anomaly=excluded: the run was trained on all classes; train with dataset.exclude=[CLASS], or name another data set"
+            "anomaly=excluded: the run was trained on all classes; train with 'dataset.exclude=[CLASS]', or name another data set"
         )
     if len(dataset.anomalies) < 2:
         raise GenlabError("anomaly=excluded: the test split holds fewer than two examples of the classes left out")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genlab.data.array_files import FORMATS, is_array_file, read_arrays
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 
@@ -14,22 +15,13 @@ FEWEST = 20
 
 def read_samples(path: Path, data: DataSpec) -> Tensor:
     """Samples (n, *shape) as float32 in the range of the data. Raises GenlabError for a file that holds none."""
-    try:
-        content = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        raise GenlabError(f"samples={path}: there is no such file; name a .npy or .npz file") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise GenlabError(
-            f"samples={path} cannot be read ({str(error).splitlines()[0]}); name a .npy or .npz file"
-        ) from None
-    if not isinstance(content, np.ndarray):
-        names = list(content.files)
-        name = "samples" if "samples" in names else names[0] if len(names) == 1 else None
-        if name is None:
-            raise GenlabError(
-                f"samples={path} holds {', '.join(names) or 'nothing'}; name the array of samples 'samples'"
-            )
-        content = content[name]
+    if not is_array_file(path) and path.is_file():
+        raise GenlabError(f"samples={path}: samples are read from {FORMATS}; write one with np.save")
+    found = read_arrays("samples", str(path))
+    name = "samples" if "samples" in found else next(iter(found)) if len(found) == 1 else None
+    if name is None:
+        raise GenlabError(f"samples={path} holds {', '.join(found) or 'nothing'}; name the array of samples 'samples'")
+    content = found[name]
     if content.dtype.kind not in "biuf":
         raise GenlabError(f"samples={path} holds {content.dtype} and not numbers; write an array of floats or uint8")
     shape = "x".join(map(str, data.shape))

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,17 @@ from genlab.tracking.events import EventWriter
 MOST_SAMPLES = 1000  # that are kept as an array
 
 
-def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None) -> None:
-    """Write metrics.json and evaluation/ into `folder`, in place of those of an earlier evaluation.
+def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None) -> Path | None:
+    """Write metrics.json and evaluation/ into `folder`; returns where those of an earlier evaluation are kept now.
 
+    They are kept unless the same was measured in the same way (facts "settings" and "examples"): then they are overwritten.
     Values and pictures also go into the folder `tensorboard`, at the step `seen`, the examples of the training.
     """
     details = folder / "evaluation"
+    facts = findings.facts | {"examples": seen, "diagnoses": [d.as_dict() for d in findings.diagnoses]}
+    kept = _keep_earlier(folder, facts)
     shutil.rmtree(details, ignore_errors=True)
     details.mkdir(parents=True)
-    facts = findings.facts | {"diagnoses": [d.as_dict() for d in findings.diagnoses]}
     for name, picture in findings.pictures.items():
         save_png(details / f"{name}.png", picture)
     if findings.samples is not None:
@@ -52,6 +55,26 @@ def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None)
             writer.text(f"diagnosis/{diagnosis.name}", f"{diagnosis.evidence}\n\n**Remedy:** {diagnosis.remedy}")
         writer.close()
         write_projector(findings, tensorboard, seen)
+    return kept
+
+
+def _keep_earlier(folder: Path, facts: dict[str, Any]) -> Path | None:
+    """Move an evaluation that was made in another way into a folder with its date; None where there is none to keep."""
+    details = folder / "evaluation"
+    try:
+        earlier = json.loads((details / "evaluation.json").read_text())
+        made = datetime.fromtimestamp((details / "evaluation.json").stat().st_mtime).astimezone()
+    except (OSError, ValueError):
+        return None
+    if "settings" in facts and all(earlier.get(key) == facts[key] for key in ("settings", "examples")):
+        return None
+    kept = folder / f"evaluation_{made:%Y-%m-%d_%H-%M-%S}"
+    if kept.exists():
+        return None
+    details.rename(kept)
+    if (folder / "metrics.json").exists():
+        (folder / "metrics.json").rename(kept / "metrics.json")
+    return kept
 
 
 def write_projector(findings: Findings, folder: Path, seen: int) -> None:

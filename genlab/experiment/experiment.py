@@ -15,6 +15,7 @@ import torch
 
 from genlab.config.schema import check
 from genlab.config.targets import locate
+from genlab.config.types import Seed
 from genlab.data.dataset import Dataset
 from genlab.data.spec import DataSpec
 from genlab.data.splits import prepare
@@ -48,8 +49,8 @@ class Experiment:
         `device` takes the place of the section of this name: a trained run may be opened on another machine.
         """
         _check_keys(config)
-        self.config = dict(config)
-        self.seed: int = config["seed"]
+        (top,) = check({"seed": config.get("seed")}, "", _seed)
+        self.seed: int = top["seed"]
         self._source, self._source_keys, self._preparation = _with_target(config, "dataset", prepare)
         self._family, self._model_keys = _with_target(config, "model")
         self.device = device or Device.of(config["device"])
@@ -59,6 +60,14 @@ class Experiment:
         algorithm, algorithm_keys, shared = _with_target(config, "optimizer", Recipe)
         self.recipe = Recipe(create=algorithm(**algorithm_keys), **shared)
         self.train = TrainSection(**train)
+        self.config: dict[str, Any] = {
+            **config,
+            **top,
+            "dataset": {**config["dataset"], **self._source_keys, **self._preparation},
+            "model": {**config["model"], **self._model_keys},
+            "optimizer": {**config["optimizer"], **algorithm_keys, **shared},
+            "train": {**config["train"], **train},
+        }
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -135,17 +144,18 @@ class Experiment:
 
 
 def _check_keys(config: Config) -> None:
-    """Raises GenlabError where a section is missing, the seed is not one, or a key is unknown."""
+    """Raises GenlabError where a section is missing, or a key is unknown."""
     for section in SECTIONS:
         if not isinstance(config.get(section), Mapping):
             raise GenlabError(f"{section}={config.get(section)}: name one of those that genlab list shows")
-    seed = config.get("seed")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise GenlabError(f"seed={seed}: should be an integer, 0 or larger")
     known = {"seed", *SECTIONS}
     for key in config:
         if key not in known:
             raise GenlabError(f"{key} is not a key of the configuration; {did_you_mean(str(key), known)}")
+
+
+def _seed(*, seed: Seed) -> None:
+    """The schema of the seed, which belongs to no section."""
 
 
 def _with_target(config: Config, section: str, *others: Callable[..., Any]) -> tuple[Any, ...]:

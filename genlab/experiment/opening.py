@@ -1,11 +1,14 @@
 """Opening a trained run: its configuration, and its model with the parameters of a checkpoint. It needs no data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import yaml
 
 from genlab.data.dataset import Dataset
+from genlab.data.places import PLACES, moved
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
@@ -32,16 +35,37 @@ class TrainedRun:
     def whole_dataset(self) -> Dataset:
         """The data of the run with all their labels, whatever `dataset.labelled` left of them for the training."""
         section = {**self.experiment.config["dataset"], "labelled": None}
-        return Experiment({**self.experiment.config, "dataset": section}, self.experiment.device).dataset
+        return self.fitting(Experiment({**self.experiment.config, "dataset": section}, self.experiment.device).dataset)
+
+    def fitting(self, dataset: Dataset) -> Dataset:
+        """`dataset` itself. Raises GenlabError where it is not what the model was trained on."""
+        found, own = dataset.spec, self.model.data
+        if (found.shape, found.support, found.num_classes) != (own.shape, own.support, own.num_classes):
+            here = ", ".join(
+                f"dataset.{k}={v}" for k, v in self.experiment.config["dataset"].items() if k in PLACES and v
+            )
+            raise GenlabError(
+                f"{here or 'dataset'}: these data are {_describe(found)}, and the run was trained on {_describe(own)}; "
+                "name the data of the run"
+            )
+        return dataset
 
 
-def open_run(run: RunFolder, device: Device, which: Which) -> TrainedRun:
-    """Open `run` on `device` at its last or its best checkpoint.
+def _describe(data: DataSpec) -> str:
+    classes = "without classes" if data.num_classes is None else f"of {data.num_classes} classes"
+    return f"{'x'.join(map(str, data.shape))}, {data.support}, {classes}"
+
+
+def open_run(
+    run: RunFolder, device: Device, which: Which, places: Mapping[str, Any] = MappingProxyType({})
+) -> TrainedRun:
+    """Open `run` on `device` at its last or its best checkpoint; `places` of the dataset section say where its data lie now.
 
     Raises GenlabError where the checkpoint is missing, damaged, or does not fit this version of genlab.
     """
     state = checkpoint.load(run.checkpoints / f"{which}.pt")
-    experiment = Experiment(state["config"], device)
+    config = state["config"]
+    experiment = Experiment({**config, "dataset": moved(config["dataset"], places)}, device)
     model = experiment.untrained(DataSpec.from_state_dict(state["data"]))
     try:
         model.load_state_dict(state["model"])

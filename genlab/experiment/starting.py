@@ -15,6 +15,7 @@ from genlab.experiment.opening import TrainedRun, open_run
 from genlab.models.abilities import Pretrains
 from genlab.models.discriminative.classifier import Classifier
 from genlab.networks.trunk import Trunk, describe, trunk_of
+from genlab.tracking.next_steps import to_type
 from genlab.tracking.run_folder import RunFolder, find_run, newest_run
 from genlab.training.devices import Device
 
@@ -62,7 +63,8 @@ def _newest(outputs: Path = Path("outputs")) -> RunFolder:
             found.append(run)
     if not found:
         raise GenlabError(
-            f"run=latest: there is no run to start from under {outputs / 'train'}; train one with genlab train model=vae"
+            f"run=latest: there is no run to start from under {outputs / 'train'}; "
+            f"train one with: {to_type('train', 'model=vae')}"
         )
     return newest_run(found)
 

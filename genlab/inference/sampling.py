@@ -144,16 +144,21 @@ def sampling_options(model: GenerativeModel, dataset: Dataset, options: dict[str
     return found
 
 
-def check_options(model: Model, options: Mapping[str, Any]) -> None:
-    """Raises GenlabError for an option that the family's sample_loop does not have, and for a value of another type or range."""
+def check_options(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` as the family's sample_loop takes them.
+
+    Raises GenlabError for an option that it does not have, and for a value of another type or range.
+    """
     schema = keys_of(model.sample_loop) if isinstance(model, GenerativeModel) else {}
     for key, value in options.items():
         if key in INTERNAL or key not in schema:
             family = family_of(type(model).__name__)
             raise GenlabError(f"{key}={value}: model={family} has no such choice; leave {key} out")
     if options and isinstance(model, GenerativeModel):
-        check({"n": 1, **options}, "", model.sample_loop)
+        (checked,) = check({"n": 1, **options}, "", model.sample_loop)
+        options = {key: checked[key] for key in options}
         draw_first_state(model, options)
+    return dict(options)
 
 
 def draw_first_state(model: GenerativeModel, options: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from genlab import __version__
 from genlab.errors import GenlabError
 from genlab.tracking.console import console
+from genlab.tracking.next_steps import to_type
 
 State = Literal["running", "finished", "failed", "interrupted"]
 Wanted = Literal["finished", "resumable", "any"]
@@ -61,12 +62,12 @@ class RunFolder:
             (self.path / "run.json").touch(exist_ok=False)
         except FileExistsError:
             raise GenlabError(
-                f"hydra.run.dir={self.path} holds a run already; name another folder, or go on with: genlab resume {self.path}"
+                f"hydra.run.dir={self.path} holds a run already; name another folder, or go on with: "
+                f"{to_type('resume', self.path)}"
             ) from None
         self._lock.acquire(timeout=PATIENCE)
         self.samples.mkdir(exist_ok=True)
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        _write_atomically(self.path / "config.yaml", text)
+        text = self.write_config(config)
         (self.path / ".hydra").mkdir(exist_ok=True)
         for name, content in {"config.yaml": text, **(hydra_files or {})}.items():
             _write_atomically(self.path / ".hydra" / name, content)
@@ -78,6 +79,12 @@ class RunFolder:
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
         )
         self.begin()
+
+    def write_config(self, config: Mapping[str, Any]) -> str:
+        """Write config.yaml and return its text."""
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        _write_atomically(self.path / "config.yaml", text)
+        return text
 
     @contextmanager
     def training(self) -> Iterator[None]:
@@ -242,7 +249,7 @@ def find_run(run: str, outputs: Path = Path("outputs"), wanted: Wanted = "finish
         runs = [RunFolder(path) for path in _runs_below(outputs / "train")]
         if not runs:
             raise GenlabError(
-                f"run=latest: there is no run under {outputs / 'train'} yet; start one with: genlab train"
+                f"run=latest: there is no run under {outputs / 'train'} yet; start one with: {to_type('train')}"
             )
         return newest_run(runs, wanted)
     path = Path(run)

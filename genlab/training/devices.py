@@ -25,7 +25,7 @@ def has_bf16_products() -> bool:
 class Device:
     """The `device` group of the configuration."""
 
-    name: Literal["auto", "cpu", "cuda", "mps"]
+    name: Literal["auto", "gpu", "cpu", "cuda", "mps"]
     precision: Precision
     """fp32; tf32 (matrix products on CUDA with a 10-bit mantissa); bf16 (autocast; parameters and losses stay fp32)."""
     compile: bool
@@ -52,8 +52,10 @@ class Device:
     def resolve(self) -> torch.device:
         """The device that `name` means here. Raises GenlabError where this machine has none of that name."""
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-        name = next(n for n, there in available.items() if there) if self.name == "auto" else self.name
-        if not available[name]:
+        name: str = self.name
+        if name in ("auto", "gpu"):
+            name = next((n for n, there in available.items() if there and (n != "cpu" or name == "auto")), name)
+        if not available.get(name):
             here = ", ".join(n for n, there in available.items() if there)
             raise GenlabError(f"device.name={name} is not on this machine (there is: {here}); set device=auto")
         if self.precision == "tf32" and name != "cuda":

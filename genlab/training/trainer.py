@@ -17,6 +17,7 @@ from genlab.config.schema import differing_keys
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
+from genlab.data.places import without_places
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
 from genlab.evaluation.represented import evenly
@@ -28,6 +29,7 @@ from genlab.numerics import rng
 from genlab.numerics.work import count_work
 from genlab.optimizers.recipe import set_rate
 from genlab.tracking.console import console
+from genlab.tracking.next_steps import to_type
 from genlab.tracking.progress import step
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import Tracker
@@ -177,7 +179,7 @@ class Trainer:
         if self.stop.number is not None:
             raise InterruptedRun(
                 f"{self.stop.name} at {seen:,} of {self.batches.examples:,} examples; "
-                f"all is saved: genlab resume {self.run.path}",
+                f"all is saved: {to_type('resume', self.run.path)}",
                 self.stop.number,
             )
 
@@ -316,7 +318,7 @@ class Trainer:
     def _restore(self) -> int:
         """Go back to last.pt; returns the number of examples seen there. Raises GenlabError where it does not fit."""
         state = checkpoint.load(self.run.last)
-        difference = differing_keys(state["config"], self.config)
+        difference = differing_keys(without_places(state["config"]), without_places(self.config))
         if difference:
             raise GenlabError(f"run={self.run.path} was trained with another configuration: {'; '.join(difference)}")
         self.model.load_state_dict(state["model"])

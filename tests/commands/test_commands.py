@@ -299,11 +299,19 @@ def completions(line: str, folder: Path) -> list[str]:
         ("genlab train seed=1 dataset=mni", {"dataset=mnist"}),
         ("genlab train train.batch", {"train.batch_size="}),
         ("genlab sample checkp", {"checkpoint="}),
+        ("genlab evaluate dev", {"device."}),
     ],
 )
 def test_bash_completes(line: str, offered: set[str], here: Path) -> None:
     assert offered <= set(completions(line, here))
     assert files(here) == {}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_bash_offers_no_group_that_a_command_does_not_take(here: Path) -> None:
+    offered = set(completions("genlab evaluate ", here))
+    assert {"run=", "device=", "dataset."} <= offered
+    assert not offered & {"model=", "dataset=", "optimizer=", "experiment="}
 
 
 def test_long_and_odd_overrides_still_make_a_readable_folder(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

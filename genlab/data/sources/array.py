@@ -1,7 +1,8 @@
-"""The user's own arrays: points of space, or images, from a NumPy file.
+"""The user's own arrays: points of space, or images, from a file of NumPy or of torch.
 
-`path` names a .npy file with the examples, or an .npz file with one array, with `x` (and `y`), or with `x_train`
-(`y_train`) and perhaps `x_test` (`y_test`). What an array holds follows from its type and shape:
+`path` names a .npy file with the examples, or an .npz file with one array, with `x` (and `y`), or with `x_train` (`y_train`)
+and perhaps `x_test` (`y_test`); or a .pt file with a tensor, or with a dictionary of such names. What an array holds follows
+from its type and shape:
 
     (N, D)                                 any number type    N points of D-dimensional space, float32
     (N, D)                                 bool               N binary vectors
@@ -17,24 +18,19 @@ of those in lattice/observables.py: `observables=[energy,magnetisation,correlati
 coupling, for the specific heat and the susceptibility.
 """
 
-import zipfile
-import zlib
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from genlab.config.types import Positive
+from genlab.data.array_files import FORMATS, Array, read_arrays
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples
 from genlab.errors import GenlabError, did_you_mean
 from genlab.lattice.observables import ALLOWED
-
-Array = NDArray[Any]
 
 LAYOUTS: list[set[str]] = [
     {"x", "y"},
@@ -44,9 +40,6 @@ LAYOUTS: list[set[str]] = [
 ]
 CHANNELS = (1, 3)
 RENUMBER = "np.unique(y, return_inverse=True)[1] makes them so"
-# What np.load raises for files that are damaged, or something else altogether.
-UNREADABLE: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, SyntaxError, OverflowError, MemoryError)
-UNREADABLE += (zipfile.BadZipFile, zlib.error)
 
 
 class Configurations:
@@ -66,14 +59,14 @@ def array(
     observables: Annotated[list[str], Field(min_length=1)] | None,
     temperature: Positive | None,
 ) -> RawData:
-    """The examples in the .npy or .npz file `path`; `labels` names a file of labels, where `path` holds none.
+    """The examples in the .npy, .npz or .pt file `path`; `labels` names a file of labels, where `path` holds none.
 
     `observables` are measured of samples of lattice configurations; `temperature` is that of the configurations.
     """
     if not path:
-        raise GenlabError("dataset.path=null: set dataset.path to a .npy or .npz file")
+        raise GenlabError(f"dataset.path=null: set dataset.path to {FORMATS}")
     where = f"dataset.path={path}"
-    found = _read("path", path)
+    found = read_arrays("dataset.path", path)
     if len(found) == 1:
         found = {"x": next(iter(found.values()))}
     elif {name.lower() for name in found} not in LAYOUTS:
@@ -87,7 +80,7 @@ def array(
     if labels and "y" in parts:
         raise GenlabError(f"dataset.labels={labels}: {path} holds labels of its own; set dataset.labels=null")
     if labels:
-        parts["y"] = _only(_read("labels", labels), f"dataset.labels={labels}")
+        parts["y"] = _only(read_arrays("dataset.labels", labels), f"dataset.labels={labels}")
 
     x, levels = _examples(parts["x"], where)
     y = _labels(parts["y"], len(x), f"dataset.labels={labels}" if labels else where) if "y" in parts else None
@@ -110,7 +103,7 @@ def _lattice(
         if temperature is not None:
             raise GenlabError(
                 f"dataset.temperature={temperature}: is for the specific heat and the susceptibility; "
-                "set dataset.observables=[energy,magnetisation] too"
+                "set 'dataset.observables=[energy,magnetisation]' too"
             )
         return None
     for name in observables:
@@ -127,26 +120,6 @@ def _lattice(
             f"{'x'.join(map(str, x.shape[2:]))} sites; set dataset.observables=null"
         )
     return Configurations(observables, temperature, spins=levels == 2)
-
-
-def _read(key: str, path: str) -> dict[str, Array]:
-    """The arrays in `path` by name; that of a .npy file is called x."""
-    try:
-        found = np.load(Path(path).expanduser(), mmap_mode="r", allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {"x": found}
-        with found:
-            return {name: found[name] for name in found.files}
-    except (OSError, RuntimeError) as error:  # RuntimeError: a ~ that leads nowhere
-        raise GenlabError(
-            f"dataset.{key}={path}: cannot be read ({getattr(error, 'strerror', None) or error}); check the name"
-        ) from error
-    except UNREADABLE as error:
-        pickled = any(word in str(error).lower() for word in ("pickle", "object"))
-        reason = "it holds Python objects or is no NumPy file" if pickled else " ".join(str(error).split())
-        raise GenlabError(
-            f"dataset.{key}={path}: not an array of numbers ({reason}); save one with np.save or np.savez"
-        ) from error
 
 
 def _only(found: dict[str, Array], where: str) -> Array:

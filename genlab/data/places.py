@@ -1,0 +1,46 @@
+"""Where the data of a run lie: the keys of the dataset section that may change after the training, as nothing else may."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genlab.errors import GenlabError
+
+PLACES = ("path", "root", "labels")
+"""Keys of the dataset section that name a file or a folder."""
+
+
+def places(*, path: str | None, root: str | None, labels: str | None) -> None:
+    """The schema of the dataset section of a command that takes a trained run."""
+
+
+def absolute(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    """The dataset section with paths that hold from any folder."""
+    found = dict(dataset)
+    for key in PLACES:
+        if isinstance(found.get(key), str):
+            found[key] = str(Path(found[key]).expanduser().absolute())
+    return found
+
+
+def moved(dataset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The dataset section of a run with the places that are `given` (null: as before).
+
+    Raises GenlabError for one that the data of the run do not have.
+    """
+    new = {key: value for key, value in given.items() if value is not None}
+    for key, value in new.items():
+        if key not in dataset:
+            name = str(dataset.get("_target_", "")).rpartition(".")[2]
+            own = [f"dataset.{place}" for place in PLACES if place in dataset]
+            remedy = f"set {' or '.join(own)}" if own else "leave it out"
+            raise GenlabError(
+                f"dataset.{key}={value}: the run was trained on dataset={name}, which has no such key; {remedy}"
+            )
+    return absolute({**dataset, **new}) if new else dict(dataset)
+
+
+def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration without the places of its data."""
+    dataset = {key: value for key, value in config["dataset"].items() if key not in PLACES}
+    return {**config, "dataset": dataset}
