@@ -107,12 +107,13 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
         console.print(preview(draw(model, COLUMNS, trainer.seed, **sampling_options(model, dataset, {})), COLUMNS))
     pictures = sorted(path.name for path in run.samples.glob("*.png") if not path.stem[-10:].isdigit())
     able = isinstance(model, GenerativeModel | Reconstructs)
-    then = f"genlab sample run={run.path}   |   " if able else ""
+    word = run.shortest_name()
+    then = f"genlab sample run={word}   |   " if able else ""
     facts = {
         "time": f"{trainer.elapsed():,.1f} s for {trainer.batches.seen:,} examples",
         "run folder": str(run.path),
-        "pictures": ", ".join(str(run.samples / name) for name in pictures),
-        "next": f"genlab dashboard {run.path.parent}   |   {then}genlab evaluate run={run.path}",
+        "pictures": f"{', '.join(pictures)} (in its {run.samples.name}/)" if pictures else "none",
+        "next": f"genlab dashboard {run.path.parent}   |   {then}genlab evaluate run={word}",
     }
     if trainer.validation_loss > trainer.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:
         facts["overfitting"] = (

@@ -1,11 +1,10 @@
-"""The end of a sweep: one table over all its jobs, failures with their reasons, and the columns of TensorBoard's table."""
+"""The end of a sweep: one table over all its jobs, and failures with their reasons."""
 
 import sys
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.table import Table
@@ -78,12 +77,11 @@ def discard_unbegun() -> None:
 
 
 def summarise(folder: Path) -> int:
-    """Print the table of the sweep in `folder`, tell TensorBoard its columns, and return the number of failed jobs."""
+    """Print the table of the sweep in `folder`, and return the number of failed jobs."""
     from genlab.tracking.console import console
 
     jobs = sorted((RunFolder(p.parent) for p in folder.glob("*/run.json")), key=lambda job: _number(job.path))
     infos = [job.info() for job in jobs]
-    configs = [yaml.safe_load(p.read_text()) for p in (job.path / "config.yaml" for job in jobs) if p.exists()]
     overrides = [_overrides(info) for info in infos]
     varied = [key for key in _keys(overrides) if len({o.get(key) for o in overrides}) > 1]
     measures = _in_turns([list(info.get("results", {})) for info in infos])
@@ -105,23 +103,7 @@ def summarise(folder: Path) -> int:
     for job, info in failures:
         console.print(f"job {_number(job.path)} {info.get('state')}: {info.get('error')}", style="red", markup=False)
     console.print(f"  folder       {folder}\n  next         genlab dashboard {folder}", markup=False)
-    if configs:
-        _write_columns(folder, configs, varied, measures)
     return len(failures)
-
-
-def _write_columns(folder: Path, configs: list[dict[str, Any]], first: list[str], measures: list[str]) -> None:
-    """Make every hyperparameter that differs between the jobs a column of TensorBoard's table; those swept over come `first`."""
-    from genlab.tracking.events import EventWriter
-    from genlab.tracking.tracker import hyperparameters
-
-    flat = [hyperparameters(config) for config in configs]
-    taken = {key: [values[key] for values in flat if key in values] for key in _keys(flat)}
-    differing = [key for key, values in taken.items() if len(set(values)) > 1 or len(values) < len(flat)]
-    columns = dict.fromkeys([key for key in first if key in taken] + differing or ["seed"])
-    writer = EventWriter(folder)
-    writer.hparams_columns({key: taken[key] for key in columns if key in taken}, measures)
-    writer.close()
 
 
 def _overrides(info: dict[str, Any]) -> dict[str, str]:

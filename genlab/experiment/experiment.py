@@ -22,7 +22,7 @@ from genlab.errors import GenlabError, did_you_mean
 from genlab.models.base import Model
 from genlab.numerics.rng import derive
 from genlab.optimizers.recipe import Recipe
-from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.run_folder import RunFolder, check_name
 from genlab.training.devices import Device
 from genlab.training.sections import Preferences, TrainSection
 from genlab.training.trainer import Trainer
@@ -142,7 +142,8 @@ def _check_keys(config: Config) -> None:
     seed = config.get("seed")
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise GenlabError(f"seed={seed}: should be an integer, 0 or larger")
-    known = {"seed", *SECTIONS}
+    check_name(config.get("name"))
+    known = {"seed", "name", *SECTIONS}
     for key in config:
         if key not in known:
             raise GenlabError(f"{key} is not a key of the configuration; {did_you_mean(str(key), known)}")

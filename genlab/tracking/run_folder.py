@@ -26,6 +26,7 @@ from genlab import __version__
 from genlab.errors import GenlabError
 
 State = Literal["running", "finished", "failed", "interrupted"]
+LONGEST_NAME = 40  # characters
 
 
 class RunFolder:
@@ -66,6 +67,7 @@ class RunFolder:
             state="running",
             started=_now(),
             seed=config.get("seed"),
+            name=None if config.get("name") is None else str(config["name"]),
             versions=_versions(),
             git=_git(),
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -93,6 +95,18 @@ class RunFolder:
         except (OSError, ValueError):
             info = {}
         return info if isinstance(info, dict) else {}
+
+    def shortest_name(self) -> str:
+        """What to write for this run after `run=`: the name that it was given, 'latest', or its folder."""
+        name = self.info().get("name")
+        if name and not Path(name).is_dir() and [path.resolve() for path in runs_named(name)] == [self.path.resolve()]:
+            return str(name)
+        if (self.path.parent / "multirun.yaml").exists():  # other jobs of the sweep follow
+            return str(self.path)
+        try:
+            return "latest" if find_run("latest").path.resolve() == self.path.resolve() else str(self.path)
+        except GenlabError:
+            return str(self.path)
 
     def note(self, **facts: Any) -> None:
         """Add facts to run.json."""
@@ -175,12 +189,39 @@ def find_run(run: str, outputs: Path = Path("outputs")) -> RunFolder:
         return RunFolder(max(runs, key=lambda path: started[path]))
     path = Path(run)
     if not path.is_dir():
-        raise GenlabError(f"run={run}: there is no such folder; name a run folder, or 'latest'")
+        named = runs_named(run, outputs)
+        if len(named) == 1:
+            return RunFolder(named[0])
+        if named:
+            raise GenlabError(
+                f"run={run}: {len(named)} runs have this name; give a folder: {', '.join(map(str, named))}"
+            )
+        raise GenlabError(f"run={run}: there is no such folder and no run of this name; name a run folder, or 'latest'")
     if path not in _runs_below(path):
         inner = next(iter(_runs_below(path)), None)
         hint = f"; did you mean {inner}?" if inner else "; a run folder is what genlab train leaves behind"
         raise GenlabError(f"run={run} is not a run folder (run.json and config.yaml are not both there){hint}")
     return RunFolder(path)
+
+
+def runs_named(name: str, outputs: Path = Path("outputs")) -> list[Path]:
+    """Runs under outputs/train of this name, which `name=` gave them, or else whose folder is called so."""
+    runs = _runs_below(outputs / "train")
+    given = [path for path in runs if RunFolder(path).info().get("name") == name]
+    return given or [path for path in runs if path.name == name]
+
+
+def check_name(name: object) -> None:
+    """Raises GenlabError where `name` cannot be the name of a run; None is no name."""
+    if name is None:
+        return
+    text = str(name) if isinstance(name, str | int | float) and not isinstance(name, bool) else ""
+    if not text.strip() or not text.isprintable() or len(text) > LONGEST_NAME or set("/\\=") & set(text):
+        raise GenlabError(
+            f"name={name}: should be a few words of {LONGEST_NAME} characters at most, without '/' and '=', as in name=wide"
+        )
+    if text in ("latest", "null"):
+        raise GenlabError(f"name={name}: run={name} means something else already; choose another name")
 
 
 def _runs_below(folder: Path) -> list[Path]:
