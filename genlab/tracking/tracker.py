@@ -98,7 +98,7 @@ def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bo
 
 
 def _trial(run: RunFolder, config: Mapping[str, Any]) -> str:
-    """The name of a run in the HPARAMS table: that which it was given, its folder, and the one above, so that it is the only one."""
+    """The name of a run in the HPARAMS table, which no other run has: given name, folder, and the folder above."""
     folder, above = run.path.name, run.path.parent.name
     name = str(config.get("name") or "")
     return " ".join(part for part in (name if name not in folder else "", folder, "of", above) if part)
