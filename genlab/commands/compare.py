@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from genlab.report.runs import Run
 
 USAGE = """\
-usage: genlab compare RUN [RUN ...] [--out FOLDER] [--metrics a,b,c]
+usage: genlab compare [NAME=]RUN [[NAME=]RUN ...] [--out FOLDER] [--metrics a,b,c]
 
-  RUN                a run folder, 'latest', a glob, or a folder that holds runs (a sweep); runs that differ in
-                     nothing but their seed are one row
+  RUN                a run folder, the name of a run, 'latest', a glob, or a folder that holds runs (a sweep);
+                     runs that differ in nothing but their seed are one row
+  NAME=RUN           the same, called NAME in tables and figures
   --out FOLDER       where to write (default: outputs/compare/<date>_<time>)
   --metrics a,b,c    only these measures, in this order
 
@@ -26,8 +27,10 @@ table.tex, and figures/*.pdf and *.svg.
 
   genlab compare outputs/train/sweep/2026-11-22_17-06-30
   genlab compare 'outputs/train/*-mnist/*' --metrics fid,coverage,training_seconds
+  genlab compare small=outputs/train/vae-mnist/2026-11-22_17-06-30 'large net=latest'
 """
 FLAGS = ("--out", "--metrics")
+NO_NAMES = ("out", "metrics", "metric")
 
 
 def main(arguments: list[str]) -> int:
@@ -49,6 +52,9 @@ def main(arguments: list[str]) -> int:
 
 def parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Words and flags. Raises GenlabError for a flag that is not known or has no value."""
+    from genlab.report.find import names_runs, split_name
+    from genlab.tracking.which_run import check_name
+
     words: list[str] = []
     flags: dict[str, str] = {}
     rest = list(arguments)
@@ -67,11 +73,15 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             flags[name] = value
         elif name in ("run", "runs") and assigned:
             words.append(value)
-        elif assigned and "/" not in name and not Path(word).exists():
+        elif (parts := split_name(word))[0]:
+            if name not in NO_NAMES and names_runs(parts[1]):
+                check_name(name)
+                words.append(word)
+                continue
             hint = did_you_mean(f"--{name}", FLAGS).replace("'?", f" {value}'?")
-            raise GenlabError(f"{word}: compare takes run folders and flags, no overrides; {hint}")
+            raise GenlabError(f"{word}: compare takes run folders, NAME=RUN and flags, no overrides; {hint}")
         else:
-            words.append(word)
+            words.append(str(Path(word).expanduser()))
     return words, flags
 
 
@@ -177,6 +187,7 @@ def write(comparison: "Comparison", out: Path, metrics: Sequence[str]) -> None:
 
     write_rows_csv(out / "table.csv", comparison.rows, metrics)
     write_runs_csv(out / "runs.csv", comparison.rows, metrics)
-    (out / "table.md").write_text(markdown(comparison.tables, comparison.title), encoding="utf-8")
-    (out / "table.tex").write_text(tex(comparison.tables, comparison.title), encoding="utf-8")
+    tables = [*comparison.overview, *comparison.tables]
+    (out / "table.md").write_text(markdown(tables, comparison.title), encoding="utf-8")
+    (out / "table.tex").write_text(tex(tables, comparison.title), encoding="utf-8")
     (out / "index.html").write_text(render(comparison), encoding="utf-8")

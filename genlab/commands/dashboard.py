@@ -17,7 +17,7 @@ def main(arguments: list[str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         folder, flags = Path(arguments[0]), arguments[1:]
     if arguments and arguments[0] == "latest":
-        from genlab.tracking.run_folder import find_run
+        from genlab.tracking.which_run import find_run
 
         folder = find_run("latest", wanted="any").path
     if not folder.is_dir():

@@ -62,7 +62,8 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     from genlab.experiment.opening import open_run
     from genlab.inference.sampling import check_options
     from genlab.tracking.console import console
-    from genlab.tracking.run_folder import RunFolder, find_run
+    from genlab.tracking.run_folder import RunFolder
+    from genlab.tracking.which_run import find_run
     from genlab.training.devices import Device
 
     require_installed(config["latent"])

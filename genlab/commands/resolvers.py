@@ -6,16 +6,21 @@ from collections.abc import Iterable
 
 from omegaconf import OmegaConf
 
-LONGEST = 80  # characters; file systems end at 255, and readability before
+LONGEST = 40  # characters: beside the date, a folder still fits a line of a terminal
 
 
 def slug(overrides: Iterable[str], *leave_out: str) -> str:
-    """'_latent_dim-2_seed-1' from the overrides of a run, without the groups in the name of the folder above."""
+    """'_latent_dim-2_seed-1' from the overrides of a run, without the groups in the name of the folder above.
+
+    The name that a run was given comes first.
+    """
     parts = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if key not in leave_out:
-            parts.append(f"{key.rpartition('.')[2]}-{value}" if value else key)
+        if key == "name":
+            parts.insert(0, value)
+        elif key not in leave_out:
+            parts.append(f"{key.rpartition('.')[2]}-{value.strip('[]')}" if value else key)
     text = re.sub(r"[^\w.-]+", "-", "_".join(parts)).strip("-")  # no '=' or ',': the name must do as a value of run=...
     if len(text) > LONGEST:
         digest = hashlib.sha256(text.encode()).hexdigest()[:6]
@@ -26,7 +31,7 @@ def slug(overrides: Iterable[str], *leave_out: str) -> str:
 def run_name(run: object) -> str:
     """'vae-mnist' for a run folder. Raises GenlabError where there is no such run."""
     from genlab.experiment.opening import read_config
-    from genlab.tracking.run_folder import find_run
+    from genlab.tracking.which_run import find_run
 
     config = read_config(find_run("null" if run is None else str(run)))
     return (

@@ -37,7 +37,7 @@ def resume(name: str, overrides: list[str]) -> None:
     from genlab.experiment.starting import copy_start
     from genlab.tracking.console import console
     from genlab.tracking.next_steps import to_type
-    from genlab.tracking.run_folder import find_run
+    from genlab.tracking.which_run import find_run
 
     run = find_run(name, wanted="resumable")
     config = read_config(run)

@@ -44,7 +44,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     from genlab.inference.sampling import check_options
     from genlab.plots.images import save_animation, save_png
     from genlab.tracking.console import console
-    from genlab.tracking.run_folder import find_run
+    from genlab.tracking.which_run import find_run
     from genlab.training.devices import Device
 
     (where,) = check(config["dataset"], "dataset", places)

@@ -15,6 +15,7 @@ from genlab.models.base import GenerativeModel
 from genlab.tracking.console import console, preview, summary
 from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.run_folder import RunFolder, State
+from genlab.tracking.which_run import shortest_name
 from genlab.training.budget import remark
 from genlab.training.trainer import Trainer
 
@@ -110,13 +111,14 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
     of_test = f"{whole:,}" if measured == whole else f"{measured:,} of {whole:,}"
     pictures = sorted(path.name for path in run.samples.glob("*.png") if not path.stem[-10:].isdigit())
     able = isinstance(model, GenerativeModel | Reconstructs)
+    word = shortest_name(run)
     steps = [to_type("dashboard", run.path.parent)]
-    steps += [to_type("sample", f"run={run.path}")] if able else []
-    steps += [to_type("evaluate", f"run={run.path}")]
+    steps += [to_type("sample", f"run={word}")] if able else []
+    steps += [to_type("evaluate", f"run={word}")]
     facts = {
         "time": f"{trainer.elapsed():,.1f} s for {trainer.batches.seen:,} examples",
         "run folder": str(run.path),
-        "pictures": ", ".join(str(run.samples / name) for name in pictures),
+        "pictures": f"{', '.join(pictures)} (in its {run.samples.name}/)" if pictures else "none",
         "next": below_each_other(steps),
     }
     if trainer.validation_loss > trainer.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:

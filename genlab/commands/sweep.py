@@ -1,11 +1,10 @@
-"""The end of a sweep: one table over all its jobs, failures with their reasons, and the columns of TensorBoard's table."""
+"""The end of a sweep: one table over all its jobs, and failures with their reasons."""
 
 import sys
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.table import Table
@@ -79,12 +78,11 @@ def discard_unbegun() -> None:
 
 
 def summarise(folder: Path, command: str) -> int:
-    """Print the table of a sweep of `command` in `folder`, tell TensorBoard its columns, and return the number of failed jobs."""
+    """Print the table of a sweep of `command` in `folder`, and return the number of failed jobs."""
     from genlab.tracking.console import console
 
     jobs = sorted((RunFolder(p.parent) for p in folder.glob("*/run.json")), key=lambda job: _number(job.path))
     infos = [job.info() for job in jobs]
-    configs = [yaml.safe_load(p.read_text()) for p in (job.path / "config.yaml" for job in jobs) if p.exists()]
     states = [job.state for job in jobs]
     overrides = [_overrides(info) for info in infos]
     varied = [key for key in _keys(overrides) if len({o.get(key) for o in overrides}) > 1]
@@ -110,8 +108,6 @@ def summarise(folder: Path, command: str) -> int:
     finished = [chosen for chosen, state in zip(overrides, states, strict=True) if state == "finished"]
     if steps := next_steps(command, folder, [chosen.get("run", "latest") for chosen in finished]):
         console.print(f"  next         {below_each_other(steps)}", markup=False)
-    if configs:
-        _write_columns(folder, configs, varied, measures)
     return len(failures)
 
 
@@ -122,20 +118,6 @@ def next_steps(command: str, folder: Path, runs: list[str]) -> list[str]:
     if command == "train":
         return [to_type("compare", folder), to_type("dashboard", folder)]
     return [to_type("compare", *dict.fromkeys(runs))] if command == "evaluate" else []
-
-
-def _write_columns(folder: Path, configs: list[dict[str, Any]], first: list[str], measures: list[str]) -> None:
-    """Make every hyperparameter that differs between the jobs a column of TensorBoard's table; those swept over come `first`."""
-    from genlab.tracking.events import EventWriter
-    from genlab.tracking.tracker import hyperparameters
-
-    flat = [hyperparameters(config) for config in configs]
-    taken = {key: [values[key] for values in flat if key in values] for key in _keys(flat)}
-    differing = [key for key, values in taken.items() if len(set(values)) > 1 or len(values) < len(flat)]
-    columns = dict.fromkeys([key for key in first if key in taken] + differing or ["seed"])
-    writer = EventWriter(folder)
-    writer.hparams_columns({key: taken[key] for key in columns if key in taken}, measures)
-    writer.close()
 
 
 def _overrides(info: dict[str, Any]) -> dict[str, str]:

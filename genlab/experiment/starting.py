@@ -16,7 +16,8 @@ from genlab.models.abilities import Pretrains
 from genlab.models.discriminative.classifier import Classifier
 from genlab.networks.trunk import Trunk, describe, trunk_of
 from genlab.tracking.next_steps import to_type
-from genlab.tracking.run_folder import RunFolder, find_run, newest_run
+from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.which_run import find_run, newest_run
 from genlab.training.devices import Device
 
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=None, processes=1)

@@ -6,7 +6,7 @@ another line and marker. On the page each colour is a CSS variable, so that a da
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 INK, GRID, FAINT = "#1a1a1b", "#d9d9da", "#8a8a8b"
 WIDTH = 3.4  # inches, a single column
+GLYPH = "DejaVuSans"  # with which matplotlib starts the id of a letter in an SVG
 
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
@@ -94,10 +95,17 @@ def save(drawn: Figure, folder: Path, name: str, caption: str) -> Drawing:
 
 
 def inline(svg: str, name: str, caption: str) -> str:
-    """The SVG as a part of a page: its own ids, its colours as CSS variables, no fixed size, a name for screen readers."""
+    """The SVG as a part of a page: its own ids, its colours as CSS variables, no fixed size, a name for screen readers.
+
+    Letters keep their ids, which are the same in all figures: `share_glyphs` leaves one of each on a page.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\b(id="|xlink:href="#|url\(#)', rf"\g<1>{name}-", svg).replace("xlink:href", "href")
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(rf'\b(id="|xlink:href="#|url\(#)(?!{GLYPH})', rf"\g<1>{name}-", svg).replace("xlink:href", "href")
+    svg = re.sub(r"<g id=\"[^\"]*\"", "<g", re.sub(r"\s*\n\s*", "\n", svg))
+    svg = re.sub(r"(?<!scale\()\b(\d+\.\d\d)\d+(?=[ \n\",)])", r"\1", svg)  # hundredths of a point
+    svg = re.sub(r'(<use href="[^"]*") transform="translate\(([-\d.]+) 0\)"/>', r'\1 x="\2"/>', svg)  # a letter
     for k, hue in enumerate(COLOURS):
         svg = svg.replace(hue, f"var(--row{k})")
     for hue, variable in ((INK, "--ink"), (GRID, "--rule"), (FAINT, "--faint")):
@@ -106,3 +114,17 @@ def inline(svg: str, name: str, caption: str) -> str:
     return re.sub(
         r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1
     )
+
+
+def share_glyphs(svgs: Sequence[str]) -> tuple[list[str], str]:
+    """The figures of one page without the outlines of their letters, and an SVG of no size with each of these once."""
+    outlines: dict[str, str] = {}
+
+    def take(found: re.Match[str]) -> str:
+        outlines.setdefault(found[1], found[0])
+        return ""
+
+    pattern = rf'<path id="({GLYPH}[^"]*)"[^>]*/>\s*'
+    left = [re.sub(r"<defs>\s*</defs>\s*", "", re.sub(pattern, take, svg)) for svg in svgs]
+    hidden = 'width="0" height="0" style="position:absolute" aria-hidden="true"'
+    return left, f"<svg {hidden}><defs>{''.join(outlines.values())}</defs></svg>"

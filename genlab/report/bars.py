@@ -1,5 +1,6 @@
 """Figures of the measures: every measure with its error bars, and cost against quality."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,12 @@ from matplotlib.transforms import Bbox
 from genlab.metrics.rounding import plain, rounded
 from genlab.plots.style import FAINT, INK, Drawing, colour, figure, line, marker, save
 from genlab.report.contexts import context
-from genlab.report.measures import COST, LIKELIHOOD, QUALITY, TRAINING, Measure, short_unit
+from genlab.report.measures import BY_CLASS, COST, LIKELIHOOD, QUALITY, TRAINING, Measure, short_unit
 from genlab.report.rows import Cell, Row, aggregate, cells
 from genlab.report.tables import Column, MetricTable
 
 MOST_LABELS = 12  # rows written beside their points; beyond that their numbers are
-LABEL_ROOM = 22  # characters of a label that fit beside an axis
+LABEL_ROOM = 22  # characters of a label on one line
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ def draw_measures(tables: Sequence[MetricTable], folder: Path) -> list[MetricDra
     """One figure a measure that at least two rows have: value and error bar a row, floor and baseline as lines."""
     drawings: list[MetricDrawing] = []
     for table in tables:
-        several = sum(other.group == table.group for other in tables) > 1
+        several = len({str(other.context) for other in tables if other.group == table.group}) > 1
         for j, column in enumerate(table.columns):
             points = [(row.row, cell) for row in table.lines if (cell := row.cells[j]) is not None]
-            if table.group in (COST, TRAINING) or len(points) < 2:
+            if table.group in (COST, TRAINING, BY_CLASS) or len(points) < 2:
                 continue
             names = {d.drawing.name for d in drawings}
             name = base = f"measure_{_slug(column.name)}" + (
@@ -59,7 +60,8 @@ def _dots(
     folder: Path,
     name: str,
 ) -> Drawing:
-    with figure(0.62 + 0.19 * len(points) + 0.17 * len(references)) as drawn:
+    lines = sum(1 + 0.6 * _wrapped(row.label).count("\n") for row, _ in points)
+    with figure(0.62 + 0.19 * lines + 0.17 * len(references)) as drawn:
         axes = drawn.add_subplot()
         for y, (row, cell) in enumerate(points):
             hue = colour(row.number)
@@ -82,7 +84,7 @@ def _dots(
                 axes.axvline(cell.value, color=FAINT, linestyle=dashes, linewidth=1, label=text)
             else:
                 axes.plot([], [], color=FAINT, linestyle=dashes, linewidth=1, label=text)
-        axes.set_yticks(range(len(points)), [_clip(row.label) for row, _ in points])
+        axes.set_yticks(range(len(points)), [_wrapped(row.label) for row, _ in points])
         axes.set_ylim(len(points) - 0.4, -0.6)
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
@@ -192,7 +194,7 @@ def _label(drawn: Figure, axes: Axes, points: Sequence[tuple[Cell, Cell, str]]) 
         boxes: list[tuple[float, int, Any]] = []
         for dx, dy, across, up in sides:
             note = axes.annotate(
-                _clip(text), (x, y), (dx, dy), textcoords="offset points", ha=across, va=up, fontsize=7.5, color=INK
+                _wrapped(text), (x, y), (dx, dy), textcoords="offset points", ha=across, va=up, fontsize=7.5, color=INK
             )
             box = note.get_window_extent(renderer)
             note.remove()
@@ -201,7 +203,7 @@ def _label(drawn: Figure, axes: Axes, points: Sequence[tuple[Cell, Cell, str]]) 
             boxes.append((sum(box.overlaps(other) for other in taken) + outside, len(boxes), box))
         _, side, box = min(boxes, key=lambda entry: entry[:2])
         dx, dy, across, up = sides[side]
-        axes.annotate(_clip(text), (x, y), (dx, dy), textcoords="offset points", ha=across, va=up, fontsize=7.5)
+        axes.annotate(_wrapped(text), (x, y), (dx, dy), textcoords="offset points", ha=across, va=up, fontsize=7.5)
         taken.append(box)
 
 
@@ -230,8 +232,9 @@ def draw_legend(rows: Sequence[Row], folder: Path) -> Drawing:
         return save(drawn, folder, "legend", "rows and their colours")
 
 
-def _clip(label: str) -> str:
-    return label if len(label) <= LABEL_ROOM else label[: LABEL_ROOM - 1] + "…"
+def _wrapped(label: str) -> str:
+    """The label on as many lines as it needs: what tells rows apart may stand at its end."""
+    return "\n".join(textwrap.wrap(label, LABEL_ROOM, break_long_words=True, break_on_hyphens=False)) or label
 
 
 def _slug(text: str) -> str:

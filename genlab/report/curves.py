@@ -61,7 +61,8 @@ class Panel:
 class CurvePair:
     panel: Panel
     by_examples: Drawing
-    by_seconds: Drawing
+    by_seconds: Drawing | None
+    """Of the main panels alone."""
 
 
 def make_panels(rows: Sequence[Row]) -> list[Panel]:
@@ -91,14 +92,15 @@ def make_panels(rows: Sequence[Row]) -> list[Panel]:
 
 
 def draw_curves(panels: Sequence[Panel], folder: Path) -> list[CurvePair]:
-    """Each panel against examples seen and against seconds, as files in `folder`."""
+    """Each panel against examples seen, and the main ones against seconds too, as files in `folder`."""
     pairs: list[CurvePair] = []
     taken: set[str] = set()
     for panel in panels:
         base = f"curve_{_slug(panel.title.partition(' (')[0].partition(', ')[0])}"
         name = next(n for n in (base, *(f"{base}_{k}" for k in range(2, len(panels) + 2))) if n not in taken)
         taken.add(name)
-        pairs.append(CurvePair(panel, _draw(panel, "examples", folder, name), _draw(panel, "seconds", folder, name)))
+        by_seconds = _draw(panel, "seconds", folder, name) if panel.main else None
+        pairs.append(CurvePair(panel, _draw(panel, "examples", folder, name), by_seconds))
     return pairs
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from genlab.metrics.rounding import latex, plain, rounded
+from genlab.report.rows import Cell
 from genlab.report.tables import MARKS, MetricTable, why_apart
 
 ARROWS = {"lower": "↓", "higher": "↑"}
@@ -17,18 +18,19 @@ def markdown(tables: Sequence[MetricTable], title: str) -> str:
         parts += [f"## {group}", *(text for text in (members[0].about, why_apart(members)) if text)]
         for table in members:
             parts.append(f"*{escape_markdown(table.caption)}*")
-            more = ["representation"] if table.shows_representation else []
-            heads = ["row", *more, "seeds", *(_head(table, j) for j in range(len(table.columns)))]
-            lines = [_markdown_line(heads), "|" + "---|" * (1 + len(more)) + "---:|" * (len(heads) - 1 - len(more))]
-            for line in table.lines:
-                texts = [plain(rounded(cell.value, cell.error) if cell else None) for cell in line.cells]
-                marked = {"best": "**{}**", "tie": "{} ≈"}
-                texts = [marked.get(mark, "{}").format(text) for text, mark in zip(texts, line.marks, strict=True)]
-                seen = [escape_markdown(line.representation)] if more else []
-                lines.append(_markdown_line([escape_markdown(line.label), *seen, str(line.seeds), *texts]))
+            heads = ["row", "seeds", *(_head(table, j) for j in range(len(table.columns)))]
+            lines = [_markdown_line(heads), "|---|" + "---:|" * (len(heads) - 1)]
+            for heading, members in table.parts:
+                if heading:
+                    lines.append(_markdown_line([f"*{escape_markdown(heading)}*", *("" for _ in heads[1:])]))
+                for line in members:
+                    texts = [_plain(cell) for cell in line.cells]
+                    marked = {"best": "**{}**", "tie": "{} ≈"}
+                    texts = [marked.get(mark, "{}").format(text) for text, mark in zip(texts, line.marks, strict=True)]
+                    lines.append(_markdown_line([escape_markdown(line.label), str(line.seeds), *texts]))
             for reference in table.references:
-                texts = [plain(rounded(cell.value, cell.error) if cell else None) for cell in reference.cells]
-                lines.append(_markdown_line([f"*{reference.label}*", *("" for _ in more), "", *texts]))
+                texts = [_plain(cell) for cell in reference.cells]
+                lines.append(_markdown_line([f"*{reference.label}*", "", *texts]))
             parts += ["\n".join(lines), *map(escape_markdown, table.remarks)]
     return "\n\n".join(parts) + "\n"
 
@@ -43,32 +45,43 @@ def tex(tables: Sequence[MetricTable], title: str) -> str:
             for text in (f"{table.group}: {table.caption}.", table.about, apart, *table.remarks, MARKS)
             if text
         )
-        more = ["representation"] if table.shows_representation else []
-        first = [("row", ""), *((name, "") for name in more), ("seeds", "")]
+        first = [("row", ""), ("seeds", "")]
         heads = [_tex_head(table, j) for j in range(len(table.columns))]
         lines = [
             "\\begin{table}",
             "  \\centering",
             f"  \\caption{{{caption}}}",
-            f"  \\begin{{tabular}}{{l{'l' * len(more)}{'r' * (len(table.columns) + 1)}}}",
+            f"  \\begin{{tabular}}{{l{'r' * (len(table.columns) + 1)}}}",
             "    \\toprule",
             *(f"    {' & '.join(level)} \\\\" for level in zip(*first, *heads, strict=True)),
             "    \\midrule",
         ]
-        for line in table.lines:
-            texts = [
-                latex(rounded(c.value, c.error) if c else None, m) for c, m in zip(line.cells, line.marks, strict=True)
-            ]
-            seen = [escape_latex(line.representation)] if more else []
-            lines.append(f"    {' & '.join([escape_latex(line.label), *seen, str(line.seeds), *texts])} \\\\")
+        for heading, members in table.parts:
+            if heading:
+                lines.append(
+                    f"    \\multicolumn{{{len(table.columns) + 2}}}{{l}}{{\\textit{{{escape_latex(heading)}}}}} \\\\"
+                )
+            for line in members:
+                texts = [_latex(cell, mark) for cell, mark in zip(line.cells, line.marks, strict=True)]
+                lines.append(f"    {' & '.join([escape_latex(line.label), str(line.seeds), *texts])} \\\\")
         if table.references:
             lines.append("    \\midrule")
         for reference in table.references:
-            texts = [latex(rounded(cell.value, cell.error) if cell else None) for cell in reference.cells]
+            texts = [_latex(cell) for cell in reference.cells]
             name = f"\\textit{{{reference.label}}}"
-            lines.append(f"    {' & '.join([name, *('' for _ in more), '', *texts])} \\\\")
+            lines.append(f"    {' & '.join([name, '', *texts])} \\\\")
         parts.append("\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}"]))
     return "\n\n".join(parts) + "\n"
+
+
+def _plain(cell: Cell | None) -> str:
+    number = plain(rounded(cell.value, cell.error) if cell else None)
+    return f"{number} ({escape_markdown(cell.note)})" if cell and cell.note else number
+
+
+def _latex(cell: Cell | None, mark: str = "") -> str:
+    number = latex(rounded(cell.value, cell.error) if cell else None, mark)
+    return f"{number} ({escape_latex(cell.note)})" if cell and cell.note else number
 
 
 def escape_markdown(text: str) -> str:

@@ -1,14 +1,16 @@
-"""Which runs the words on the command line mean: run folders, `latest`, globs, and folders that hold runs."""
+"""Which runs the words on the command line mean: run folders, names, `latest`, globs, and folders that hold runs."""
 
 import glob
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from genlab.errors import GenlabError
 from genlab.report.runs import Failure, Run, read_run
-from genlab.tracking.run_folder import RunFolder, find_run
+from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.which_run import find_run, runs_named
 
 
 def find_runs(words: Sequence[str]) -> tuple[list[Run], list[Failure]]:
@@ -16,14 +18,20 @@ def find_runs(words: Sequence[str]) -> tuple[list[Run], list[Failure]]:
 
     Raises GenlabError where a word names nothing, or no run is left.
     """
-    folders: dict[Path, Path] = {}  # resolved -> as the user reaches it
-    named = {Path(word).parent for word in words if (Path(word) / "run.json").is_file()}
+    folders: dict[Path, tuple[Path, str]] = {}  # resolved -> as the user reaches it, and the name in the comparison
+    beside = {Path(word).parent for word in words if (Path(word) / "run.json").is_file()}
     for word in words:
-        if Path(word).is_file() and Path(word).parent in named:
+        if Path(word).is_file() and Path(word).parent in beside:
             continue  # what a shell's SWEEP/* brings along
-        for folder in _expand(word):
-            folders.setdefault(folder.resolve(), folder)
-    found = [read_run(folder) for folder in folders.values()]
+        name, place = split_name(word)
+        for folder in _expand(place):
+            folders.setdefault(folder.resolve(), (folder, name))
+    found = [read_run(folder) for folder, _ in folders.values()]
+    names = [name for _, name in folders.values()]
+    found = [
+        replace(run, name=name) if name and isinstance(run, Run) else run
+        for run, name in zip(found, names, strict=True)
+    ]
     runs = [run for run in found if isinstance(run, Run)]
     failures = [run for run in found if isinstance(run, Failure)]
     if not runs:
@@ -33,6 +41,19 @@ def find_runs(words: Sequence[str]) -> tuple[list[Run], list[Failure]]:
             f"the first, {first.path}: {first.error}"
         )
     return runs, failures
+
+
+def split_name(word: str) -> tuple[str, str]:
+    """NAME=RUN as its two parts; the name is empty where a word has none."""
+    name, assigned, place = word.partition("=")
+    if not assigned or "/" in name or Path(word).exists():
+        return "", word
+    return name, str(Path(place).expanduser())
+
+
+def names_runs(word: str) -> bool:
+    """Whether there is something that `word` can mean."""
+    return bool(word) and (word == "latest" or Path(word).exists() or bool(glob.glob(word)) or bool(runs_named(word)))  # noqa: PTH207
 
 
 def _expand(word: str) -> list[Path]:

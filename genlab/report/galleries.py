@@ -1,10 +1,12 @@
-"""Pictures of the runs for the page: PNG files, checked, inlined, never scaled up but by a whole number."""
+"""Pictures of the runs for the page: PNG files, checked, made small, inlined, never scaled up but by a whole number."""
 
 import base64
-import struct
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from PIL import Image
 
 from genlab.report.rows import Row
 from genlab.report.runs import Run
@@ -12,11 +14,13 @@ from genlab.report.runs import Run
 SIGNATURE, LAST = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 SMALL = 280  # pixels; a picture below is enlarged by a whole number
 FIRST_CARDS = 8  # rows shown at once; the others on request
+MOST_PIXELS = 440  # of the longer side of a picture that is shown on request only; the run folder has the whole one
+QUALITY = 70
 
 
 @dataclass(frozen=True)
 class InlinePicture:
-    """A PNG as a data URI; width and height in CSS pixels."""
+    """A picture as a data URI; width and height in CSS pixels."""
 
     uri: str
     width: int
@@ -40,6 +44,11 @@ class Gallery:
     note: str
     cards: list[Card]
     open: bool
+
+    @property
+    def first_of_page(self) -> bool:
+        """Samples are what one compares first: those of all rows stand side by side before all tables."""
+        return self.slug == "samples"
 
     @property
     def first(self) -> list[Card]:
@@ -71,9 +80,10 @@ def galleries(rows: Sequence[Row]) -> list[Gallery]:
     for name, title, opened in KINDS:
         cards, fallback = [], False
         for row in rows:
-            card = _first(row, f"evaluation/{name}.png", _drawn_by_evaluation)
+            most = None if opened else MOST_PIXELS
+            card = _first(row, f"evaluation/{name}.png", _drawn_by_evaluation, most)
             if card is None:
-                card = _first(row, f"samples/{name}.png", _drawn_in_training)
+                card = _first(row, f"samples/{name}.png", _drawn_in_training, most)
                 fallback = fallback or card is not None
             if card is not None:
                 cards.append(card)
@@ -84,26 +94,38 @@ def galleries(rows: Sequence[Row]) -> list[Gallery]:
     return found
 
 
-def read_png(path: Path) -> InlinePicture | None:
-    """The picture; None where there is none, or it is not a whole PNG."""
+def read_png(path: Path, most: int | None = None) -> InlinePicture | None:
+    """The picture, with `most` pixels on its longer side if that makes it smaller; None where there is no whole PNG."""
     try:
         content = path.read_bytes()
-    except OSError:
+        if not content.startswith(SIGNATURE) or not content.rstrip(b"\0").endswith(LAST):
+            return None
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.load()
+            picture = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError):
         return None
-    if not content.startswith(SIGNATURE) or not content.rstrip(b"\0").endswith(LAST) or len(content) < 33:
-        return None
-    width, height = struct.unpack(">II", content[16:24])
-    if not width or not height:
-        return None
+    width, height = picture.size
+    kept = [("png", content), ("webp", _webp(picture, lossless=True))]
+    picture.thumbnail((most or width, most or height))
+    kept.append(("webp", _webp(picture, quality=QUALITY)))
+    kind, content = min(kept, key=lambda entry: len(entry[1]))
     scale = max(1, SMALL // max(width, height))
-    uri = "data:image/png;base64," + base64.b64encode(content).decode()
+    uri = f"data:image/{kind};base64," + base64.b64encode(content).decode()
     return InlinePicture(uri, width * scale, height * scale, scale > 1)
 
 
-def _first(row: Row, place: str, caption: Callable[[Run], str]) -> Card | None:
+def _webp(picture: Image.Image, **options: bool | int) -> bytes:
+    """Of the samples of fourteen runs a page would else be several megabytes."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "WEBP", **options)
+    return buffer.getvalue()
+
+
+def _first(row: Row, place: str, caption: Callable[[Run], str], most: int | None) -> Card | None:
     """The picture of the first run of a row that has it."""
     for run in row.runs:
-        picture = read_png(run.path / place)
+        picture = read_png(run.path / place, most)
         if picture is not None:
             return Card(row, caption(run), picture)
     return None

@@ -9,9 +9,11 @@ LIKELIHOOD, QUALITY, DIVERSITY, MEMORISATION = "Likelihood", "Sample quality", "
 OBSERVABLES = "Observables"
 RECONSTRUCTION, CLASSIFICATION, COST = "Reconstruction", "Classification", "Cost"
 DENOISING, COMPRESSION, CODES, ANOMALY = "Denoising", "Compression", "Codes", "Anomaly detection"
+BY_CLASS = "Accuracy of each class"
 OTHER, TRAINING = "Of the family itself", "At the end of training"
 GROUPS: tuple[str, ...] = (LIKELIHOOD, OBSERVABLES, QUALITY, DIVERSITY, MEMORISATION, RECONSTRUCTION, DENOISING)
-GROUPS += (COMPRESSION, CODES, ANOMALY, CLASSIFICATION, OTHER, COST, TRAINING)
+GROUPS += (COMPRESSION, CODES, ANOMALY, CLASSIFICATION, BY_CLASS, OTHER, COST, TRAINING)
+BEST = "best_likelihood"  # which a comparison chooses among those of a run
 
 ABOUT = {
     LIKELIHOOD: "Per test example. An exact value, a lower bound and an estimate are different quantities: each kind of each "
@@ -31,6 +33,7 @@ ABOUT = {
     "training codes, and which examples are neighbours.",
     ANOMALY: "The probability that an anomalous example scores higher than one of the test split: 0.5 says nothing.",
     CLASSIFICATION: "Held-out labels.",
+    BY_CLASS: "Share of the test examples of a class that are given this class.",
     COST: "Depends on the machine and on what else it was doing. Not ranked.",
     OTHER: "What a family defines for itself, on the test split.",
     TRAINING: "Terms of each family's own objective on the test split, as training left them. A loss is a different quantity "
@@ -48,6 +51,7 @@ class Definition:
 
 
 DEFINITIONS = {
+    BEST: Definition(LIKELIHOOD, "log-likelihood", "nats", "higher"),
     "elbo": Definition(LIKELIHOOD, "ELBO", "nats", "higher", "lower bound"),
     "entropy": Definition(LIKELIHOOD, "entropy of the data", "nats", "", "exact"),
     "magnetisation": Definition(OBSERVABLES, "|m|"),
@@ -115,6 +119,8 @@ def definition(name: str) -> Definition:
     if name.startswith("test/"):
         kind = "lower bound" if words in ("elbo", "bound") else ""
         return Definition(TRAINING, words, TERM_UNITS.get(words, ""), kind=kind)
+    if name.startswith("accuracy_class_"):
+        return Definition(BY_CLASS, words.removeprefix("accuracy "), better="higher")
     if name.startswith(DEVIATION):
         return Definition(OBSERVABLES, f"{definition(name.removeprefix(DEVIATION)).label}, deviation", "s.e.")
     for start, unit, better in (("log_likelihood", "nats", "higher"), ("bits_per_dim", "bits/dim", "lower")):
@@ -167,6 +173,7 @@ class Measure:
     baseline: tuple[float, float | None] | None = None
     exact: tuple[float, float | None] | None = None
     group: str = OTHER
+    note: str = ""
 
 
 def read_measure(name: str, entry: Any) -> Measure | None:
@@ -186,7 +193,7 @@ def read_measure(name: str, entry: Any) -> Measure | None:
         real=_reference(entry.get("real")),
         baseline=_reference(entry.get("baseline")),
         exact=_reference(entry.get("exact")),
-        group=known.group if known.group == TRAINING else GIVEN.get(str(entry.get("group")), known.group),
+        group=known.group if known.group in (TRAINING, BY_CLASS) else GIVEN.get(str(entry.get("group")), known.group),
     )
 
 

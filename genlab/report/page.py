@@ -11,12 +11,13 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from genlab.metrics.rounding import DASH, Number, rounded
-from genlab.plots.style import COLOURS, Drawing
+from genlab.plots.style import COLOURS, Drawing, share_glyphs
 from genlab.report.bars import MetricDrawing
 from genlab.report.curves import MOST_NAMES, CurvePair
 from genlab.report.documents import ARROWS
 from genlab.report.galleries import Gallery
-from genlab.report.measures import GROUPS, TRAINING, short_unit
+from genlab.report.labels import NOTHING, short
+from genlab.report.measures import BY_CLASS, GROUPS, TRAINING, short_unit
 from genlab.report.rows import Cell, Row
 from genlab.report.runs import Failure, Run, section
 from genlab.report.tables import MARKS, MetricTable, why_apart
@@ -88,9 +89,11 @@ def render(comparison: Comparison) -> str:
         "hue": lambda number: (number - 1) % len(COLOURS),
     }
     template = environment.from_string((resources.files("genlab.report") / "page.html").read_text(encoding="utf-8"))
-    return template.render(
+    page = template.render(
         c=comparison,
         sections=_sections(comparison),
+        settings=settings_table(comparison.rows, comparison.differences),
+        shared=_shared_settings(comparison.rows),
         findings=_findings(comparison.rows),
         reproduce=[(row, reproduction(row)) for row in comparison.rows],
         unevaluated=[run for run in comparison.runs if not run.evaluated],
@@ -103,6 +106,44 @@ def render(comparison: Comparison) -> str:
         marks=MARKS,
         dash=DASH,
     )
+    (page,), letters = share_glyphs([page])
+    return page.replace("<body>", f"<body>\n{letters}", 1)
+
+
+@dataclass(frozen=True)
+class SettingsTable:
+    """Keys in which rows differ: a column where most rows have one, else named with its value in the row that has it."""
+
+    keys: list[str]
+    lines: list[tuple[Row, list[str], str]]
+
+    @property
+    def has_more(self) -> bool:
+        return any(more for _, _, more in self.lines)
+
+
+def settings_table(rows: Sequence[Row], differences: Sequence[str]) -> SettingsTable:
+    """No column that is null, or that most rows have nothing in."""
+
+    def filled(key: str) -> int:
+        return sum(row.settings.get(key, "") not in NOTHING for row in rows)
+
+    said = [key for key in differences if all(row.settings.get(key) == row.label for row in rows)]
+    differences = [key for key in differences if key not in said]
+    keys = [key for key in differences if 2 * filled(key) >= len(rows)]
+    rest = [key for key in differences if key not in keys and filled(key)]
+    lines = []
+    for row in rows:
+        values = [value if (value := row.settings.get(key, "")) not in NOTHING else DASH for key in keys]
+        own = [(key, row.settings.get(key, "")) for key in rest]
+        lines.append((row, values, ", ".join(f"{short(k, differences)}={v}" for k, v in own if v not in NOTHING)))
+    return SettingsTable(keys, lines)
+
+
+def _shared_settings(rows: Sequence[Row]) -> dict[str, str]:
+    """What is not null and the same in all rows."""
+    first = rows[0].settings
+    return {key: v for key, v in first.items() if v not in NOTHING and all(row.settings.get(key) == v for row in rows)}
 
 
 def _hue(number: int) -> int:
@@ -158,8 +199,8 @@ def _sections(comparison: Comparison) -> list[Section]:
         tables = [table for table in comparison.tables if table.group == group]
         if tables:
             drawings = [d.drawing for d in comparison.measures if d.group == group]
-            opened = group != TRAINING or not all(run.evaluated for run in comparison.runs)
-            sections.append(Section(group, tables[0].about, why_apart(tables), tables, drawings, opened))
+            folded = group == BY_CLASS or (group == TRAINING and all(run.evaluated for run in comparison.runs))
+            sections.append(Section(group, tables[0].about, why_apart(tables), tables, drawings, not folded))
     return sections
 
 

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from genlab.config.schema import family_of
+from genlab.report.labels import differences, make_labels
 from genlab.report.measures import Measure
 from genlab.report.runs import Run, section, show
-
-SHORTEST_NAMES = 4  # differing keys that fit a label
-LONGEST_LABEL = 60
 
 
 @dataclass(frozen=True)
 class Row:
-    """`runs` has one run a seed; `settings` is the flat configuration without the seed."""
+    """`runs` has one run a seed; `settings` is the flat configuration without seed and name."""
 
     number: int
     label: str
@@ -35,12 +33,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value of a row: `error` is the spread over `seeds` runs, or with one run its standard error; `stderr` ranks."""
+    """A value of a row: `error` is the spread over `seeds` runs, or with one run its standard error; `stderr` ranks.
+
+    `note` says what the value is, where the values of a column are not all of one kind.
+    """
 
     value: float
     error: float | None
     stderr: float | None
     seeds: int
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,17 @@ def aggregate(measures: Sequence[Measure]) -> Cell | None:
     """Mean and spread over seeds, or the one value with its standard error."""
     if not measures:
         return None
+    note = "; ".join(dict.fromkeys(measure.note for measure in measures if measure.note))
     own = [measure.stderr for measure in measures if measure.stderr is not None]
     single = math.sqrt(sum(error**2 for error in own) / len(own)) if own else None
     if len(measures) == 1:
-        return Cell(measures[0].value, measures[0].stderr, single, 1)
+        return Cell(measures[0].value, measures[0].stderr, single, 1, note)
     values = [measure.value for measure in measures]
     spread = statistics.stdev(values)
     if not spread and single is None:  # a count, such as that of the parameters
-        return Cell(values[0], None, None, len(values))
-    return Cell(statistics.fmean(values), spread, max(spread / math.sqrt(len(values)), single or 0.0), len(values))
+        return Cell(values[0], None, None, len(values), note)
+    stderr = max(spread / math.sqrt(len(values)), single or 0.0)
+    return Cell(statistics.fmean(values), spread, stderr, len(values), note)
 
 
 def make_rows(runs: Sequence[Run]) -> Rows:
@@ -70,10 +74,11 @@ def make_rows(runs: Sequence[Run]) -> Rows:
     notices: list[str] = []
     groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
     for run in runs:
-        groups.setdefault(tuple(sorted(_settings(run).items())), []).append(run)
+        groups.setdefault((("", run.name), *sorted(_settings(run).items())), []).append(run)
     members = [_one_a_seed(group, notices) for group in groups.values()]
     settings = _name_starts([_settings(group[0]) for group in members], members)
-    labels = _labels(settings)
+    typed = {line.lstrip("+").partition("=")[0] for run in runs for line in run.overrides}
+    labels = make_labels(settings, [group[0].name for group in members], typed)
     rows = [Row(k + 1, labels[k], members[k], settings[k]) for k in range(len(members))]
     return Rows(rows, differences(settings), notices)
 
@@ -103,9 +108,10 @@ def _settings(run: Run) -> dict[str, str]:
     if train and train.get("epochs") is None and train.get("examples") is None and "examples" in preferred:
         length = "examples" if preferred.get("epochs") is None else "epochs"
         train = {**train, length: preferred[length]}
-    config = {**run.config, "train": train, "preferred": {}, "seed": None}
+    config = {**run.config, "train": train, "preferred": {}, "seed": None, "name": None}
     flat |= {key: value for key, value in _flatten(config, "") if not key.endswith(("_target_", "dataset.root"))}
-    flat.pop("seed")
+    for apart in ("seed", "name"):
+        flat.pop(apart)
     return {key: value for key, value in flat.items() if not key.startswith("model.trunk")}  # model.start says it
 
 
@@ -129,53 +135,6 @@ def _flatten(config: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
     for key, value in config.items():
         flat += _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else [(f"{prefix}{key}", show(value))]
     return flat
-
-
-def differences(settings: Sequence[Mapping[str, str]]) -> list[str]:
-    """Keys in which rows differ. A key that only some models (data sets, optimizers) have counts where these differ in it."""
-    keys = dict.fromkeys(key for flat in settings for key in flat)
-    return [key for key in keys if _differs(key, settings)]
-
-
-def _differs(key: str, settings: Sequence[Mapping[str, str]]) -> bool:
-    if key.startswith("dataset.") or not all(key in flat for flat in settings):
-        choice = key.partition(".")[0]
-        within: dict[str | None, set[str | None]] = {}
-        for flat in settings:
-            within.setdefault(flat.get(choice), set()).add(flat.get(key))
-        return any(len(values) > 1 for values in within.values())
-    return len({flat[key] for flat in settings}) > 1
-
-
-def _labels(settings: Sequence[Mapping[str, str]]) -> list[str]:
-    """'vae, beta=4': the model, and no more than tells the rows apart."""
-    heads = [flat["model"] for flat in settings]
-    if len({flat["dataset"] for flat in settings}) > 1:
-        heads = [f"{head}, {flat['dataset']}" for head, flat in zip(heads, settings, strict=True)]
-    labels = list(heads)
-    for head in dict.fromkeys(heads):
-        alike = [k for k, other in enumerate(heads) if other == head]
-        varied = differences([settings[k] for k in alike])
-        for k in alike if len(alike) > 1 else []:
-            parts = [f"{short(key, varied)}={settings[k].get(key, '')}" for key in varied]
-            label = ", ".join([head, *parts[:SHORTEST_NAMES]])
-            labels[k] = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
-    return _distinct(labels)
-
-
-def short(key: str, keys: Sequence[str]) -> str:
-    """The last part of a key where that is clear."""
-    last = key.rpartition(".")[2]
-    return last if sum(other.rpartition(".")[2] == last for other in keys) == 1 else key
-
-
-def _distinct(labels: list[str]) -> list[str]:
-    seen: dict[str, int] = {}
-    distinct = []
-    for label in labels:
-        seen[label] = seen.get(label, 0) + 1
-        distinct.append(f"{label} #{seen[label]}" if labels.count(label) > 1 else label)
-    return distinct
 
 
 def cells(row: Row, name: str, chosen: Callable[[Run], bool] = lambda run: True) -> list[Measure]:

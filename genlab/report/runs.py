@@ -33,6 +33,8 @@ class Run:
     records: list[Record]
     measures: dict[str, Measure]
     evaluation: dict[str, Any]
+    name: str = ""
+    """That which somebody gave to the run."""
     problems: list[str] = field(default_factory=list)
 
     @property
@@ -128,6 +130,7 @@ def read_run(path: Path) -> Run | Failure:
         _records(path / "metrics.jsonl", problems),
         _measures(info, _mapping(_json(path / "metrics.json", problems))),
         evaluation,
+        str(info.get("name") or ""),
         problems,
     )
 

@@ -1,16 +1,21 @@
 """Tables of measures: one a group of measures and a context, because only values of one context are comparable.
 
+Measures that only few of the rows have stand in a table of their own, with these rows alone: no table is mostly dashes.
+
 Within a table and a column the best value is marked `best`, and those whose interval (value ± 2 standard errors) overlaps
 that of the best are marked `tie`. Values without an error are not ranked, nor is a column of the overview that mixes contexts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from genlab.report.contexts import FROM_SAMPLES, OF_EXAMPLES, OVERVIEW, Context, context, differing
+from genlab.report.likelihood import with_best_likelihood
 from genlab.report.measures import (
     ABOUT,
     ANOMALY,
+    BEST,
+    BY_CLASS,
     CLASSIFICATION,
     CODES,
     COST,
@@ -29,11 +34,13 @@ from genlab.report.measures import (
 from genlab.report.rows import Cell, Row, aggregate, cells
 from genlab.report.runs import Run
 
-RANKED = (LIKELIHOOD, QUALITY, DIVERSITY, RECONSTRUCTION, DENOISING, CODES, ANOMALY, CLASSIFICATION, OTHER)
+RANKED: tuple[str, ...] = (LIKELIHOOD, QUALITY, DIVERSITY, RECONSTRUCTION, DENOISING, CODES, ANOMALY, CLASSIFICATION)
+RANKED += (BY_CLASS, OTHER)
 BASELINES = {DENOISING: "noisy examples (baseline)", CODES: "principal components (baseline)"}
 STANDARD_ERRORS = 2.0
 OBSERVED = ("energy", "specific_heat", "magnetisation", "susceptibility")
-HEADLINE = ("fid", "coverage", "reconstruction_mse", "accuracy", "calibration_error", "training_seconds")
+HEADLINE = (BEST, "fid", "coverage", "reconstruction_mse", "accuracy", "calibration_error", "training_seconds")
+LEAST_FILLED = {OVERVIEW: 1 / 3}  # share of the rows of a table that have a measure in it; elsewhere a half
 MARKS = (
     "± is the sample standard deviation over seeds in a row of several seeds, and the standard error in a row of one. "
     "Bold: the best of its column; ≈: not distinguishable from it, because the values ± 2 standard errors overlap."
@@ -52,7 +59,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Line:
-    """`representation` is filled where the rows of the table differ in it."""
+    """`representation` is filled where the rows of the table differ in it; lines of the same one follow each other."""
 
     row: Row
     representation: str
@@ -92,8 +99,17 @@ class MetricTable:
         return "; ".join(text for text in (str(self.context), seen) if text)
 
     @property
-    def shows_representation(self) -> bool:
-        return any(line.representation for line in self.lines)
+    def parts(self) -> list[tuple[str, list[Line]]]:
+        """Lines under a heading each; one part without a heading where all models saw the data alike."""
+        headings = dict.fromkeys(line.representation for line in self.lines)
+        return [
+            (seen and f"trained on data {seen}", [x for x in self.lines if x.representation == seen])
+            for seen in headings
+        ]
+
+    @property
+    def several_seeds(self) -> bool:
+        return any(line.seeds > 1 for line in self.lines)
 
     @property
     def ties(self) -> list[bool]:
@@ -113,12 +129,12 @@ def make_tables(rows: Sequence[Row], only: Sequence[str] = ()) -> list[MetricTab
 def overview(rows: Sequence[Row], only: Sequence[str] = ()) -> list[MetricTable]:
     """The few measures that one looks at first, one table a data set; `only` names them instead."""
     tables = []
+    rows = [with_best_likelihood(row) for row in rows]
     for where in dict.fromkeys(context(run, OVERVIEW) for row in rows for run in row.runs):
         there = [row for row in rows if context(row.runs[0], OVERVIEW) == where]
         found, terms = _names(there, only), _names(there, only, TRAINING)
-        likelihoods = [name for name in _names(there, only, LIKELIHOOD) if not name.startswith("bits")]
         observed = [name for one in OBSERVED for name in (one, DEVIATION + one) if name in found]
-        headline = [*observed, *likelihoods[-3:], *(name for name in HEADLINE if name in found)]
+        headline = [*observed, *(name for name in HEADLINE if name in found)]
         if not any(run.evaluated for row in there for run in row.runs):
             headline = [*terms[:4], *headline]
         tables += _tables(OVERVIEW, there, list(only) or headline)
@@ -140,7 +156,41 @@ def _names(rows: Sequence[Row], only: Sequence[str], group: str = "") -> list[st
 
 def _tables(group: str, rows: Sequence[Row], names: Sequence[str]) -> list[MetricTable]:
     runs = [run for row in rows for run in row.runs if any(name in run.measures for name in names)]
-    return [_table(group, where, rows, names) for where in dict.fromkeys(context(run, group) for run in runs)]
+    tables = []
+    for where in dict.fromkeys(context(run, group) for run in runs):
+        having = {name: _having(name, rows, where, group) for name in names}
+        for block, members in _blocks(having, LEAST_FILLED.get(group, 1 / 2)):
+            tables.append(_table(group, where, [row for row in rows if row.number in members], block))
+    return tables
+
+
+def _having(name: str, rows: Sequence[Row], where: Context, group: str) -> set[int]:
+    """Numbers of the rows that have a measure in a context."""
+    return {row.number for row in rows if cells(row, name, lambda run: context(run, group) == where)}
+
+
+def _blocks(having: Mapping[str, set[int]], least: float) -> list[tuple[list[str], set[int]]]:
+    """Measures and rows of each table, so that a share `least` of its rows, or more, have each of its measures.
+
+    What a run costs is had by all rows, and stands beside every other measure.
+    """
+    costs = [name for name in having if definition(name).group == COST]
+    blocks: list[tuple[list[str], set[int]]] = []
+    for name, rows in sorted(having.items(), key=lambda entry: -len(entry[1])):
+        if name in costs or not rows:
+            continue
+        for names, members in blocks:
+            together = members | rows
+            if all(len(having[other]) >= least * len(together) for other in (*names, name)):
+                names.append(name)
+                members |= rows
+                break
+        else:
+            blocks.append(([name], set(rows)))
+    beyond = set().union(*(having[name] for name in costs)).difference(*(members for _, members in blocks))
+    if beyond:
+        blocks.append(([], beyond))
+    return [([name for name in having if name in names or name in costs], members) for names, members in blocks]
 
 
 def _table(group: str, where: Context, rows: Sequence[Row], names: Sequence[str]) -> MetricTable:
@@ -157,14 +207,17 @@ def _table(group: str, where: Context, rows: Sequence[Row], names: Sequence[str]
         columns += [Column(name, definition(name).label, m.unit, kind, m.better, m.group) for kind, m in found.items()]
     table = [(row, [_cell(row, column, here) for column in columns]) for row in rows]
     table = [(row, values) for row, values in table if any(values)]
+    apart = group in (OVERVIEW, *FROM_SAMPLES, *OF_EXAMPLES) and not where.representation
+    if apart:
+        order = list(dict.fromkeys(_prepared(row) for row, _ in table))
+        table.sort(key=lambda entry: order.index(_prepared(entry[0])))
     members = [row for row, _ in table]
     mixed = [_mixed(column, members, here) for column in columns]
     marks = [
         _rank([values[j] for _, values in table], c) if not mixed[j] else [""] * len(table)
         for j, c in enumerate(columns)
     ]
-    seen = [", ".join(dict.fromkeys(run.prepared for run in row.runs)) for row in members]
-    apart = group in (OVERVIEW, *FROM_SAMPLES, *OF_EXAMPLES) and not where.representation
+    seen = [_prepared(row) for row in members]
     shown = apart and len(set(seen)) > 1
     lines = [
         Line(
@@ -201,6 +254,10 @@ def _table(group: str, where: Context, rows: Sequence[Row], names: Sequence[str]
     )
 
 
+def _prepared(row: Row) -> str:
+    return ", ".join(dict.fromkeys(run.prepared for run in row.runs))
+
+
 def _ex_post(row: Row) -> str:
     return ", ".join(dict.fromkeys(run.ex_post for run in row.runs if run.ex_post))
 
@@ -227,7 +284,8 @@ def _rank(column: Sequence[Cell | None], head: Column) -> list[str]:
     """`best`, `tie` or nothing for every cell; nothing at all where fewer than two values have an error."""
     marks = [""] * len(column)
     ranked = [(k, cell, cell.stderr) for k, cell in enumerate(column) if cell and cell.stderr is not None]
-    if head.group not in RANKED or head.better not in ("lower", "higher") or len(ranked) < 2:
+    alike = len({cell.note for _, cell, _ in ranked}) == 1
+    if head.group not in RANKED or head.better not in ("lower", "higher") or len(ranked) < 2 or not alike:
         return marks
     sign = 1.0 if head.better == "lower" else -1.0
     first, best, error = min(ranked, key=lambda entry: sign * entry[1].value)

@@ -97,14 +97,13 @@ class EventWriter:
         metadata = custom_scalar.create_summary_metadata()
         self._tensor(custom_scalar.CONFIG_SUMMARY_TAG, metadata, _string(layout.SerializeToString()))
 
-    def hparams(self, values: Mapping[str, bool | int | float | str], run: str) -> None:
-        """The hyperparameters of this run, for the HPARAMS table."""
-        self._summary(hparams.hparams_pb(dict(values), trial_id=run), 0)
+    def hparams(self, values: Mapping[str, bool | int | float | str], trial: str) -> None:
+        """The hyperparameters of this run, for the HPARAMS table. Runs of the same `trial` are one line there.
 
-    def hparams_columns(self, parameters: Mapping[str, list[Any]], metrics: list[str]) -> None:
-        """Which columns the HPARAMS table of a sweep shows: the parameters with the values that they took, and metrics."""
-        names = [hparams.HParam(name, hparams.Discrete(_of_one_type(taken))) for name, taken in parameters.items()]
-        self._summary(hparams.hparams_config_pb(names, [hparams.Metric(tag) for tag in metrics]), 0)
+        Which columns there are is left to TensorBoard: it finds the keys in which the runs below its folder differ. A list of
+        columns written by one sweep would hold for all of them.
+        """
+        self._summary(hparams.hparams_pb(dict(values), trial_id=trial), 0)
 
     def end(self, ok: bool) -> None:
         """Mark the end of the run in the HPARAMS table."""
@@ -122,12 +121,3 @@ class EventWriter:
 def _string(value: bytes) -> Any:
     shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)])
     return TensorProto(dtype=DT_STRING, string_val=[value], tensor_shape=shape)
-
-
-def _of_one_type(values: list[Any]) -> list[Any]:
-    """Distinct values in order, all of one type, as TensorBoard's domains need them ('null' may stand beside numbers)."""
-    if all(isinstance(value, bool) for value in values):
-        return sorted(set(values))
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return sorted({float(value) for value in values})
-    return sorted({str(value) for value in values})

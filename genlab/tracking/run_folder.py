@@ -14,7 +14,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -25,11 +25,9 @@ from filelock import FileLock, Timeout
 
 from genlab import __version__
 from genlab.errors import GenlabError
-from genlab.tracking.console import console
 from genlab.tracking.next_steps import to_type
 
 State = Literal["running", "finished", "failed", "interrupted"]
-Wanted = Literal["finished", "resumable", "any"]
 
 KILLED = "its process ended without a word: killed, out of memory, or the machine stopped"
 PATIENCE = 1.0  # seconds in which whoever only looks at a lock has let go of it
@@ -74,6 +72,7 @@ class RunFolder:
         self.note(
             started=_now(),
             seed=config.get("seed"),
+            name=None if config.get("name") is None else str(config["name"]),
             versions=_versions(),
             git=_git(),
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -238,74 +237,3 @@ def _git() -> dict[str, str | bool] | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": run[0].strip(), "modified": bool(run[1].strip())}
-
-
-def find_run(run: str, outputs: Path = Path("outputs"), wanted: Wanted = "finished") -> RunFolder:
-    """The run folder that `run` names; `latest` is the newest run under outputs/train that is `wanted`.
-
-    Where no run has finished, the newest of the others stands in, and one line says so. Raises GenlabError where there is none.
-    """
-    if run == "latest":
-        runs = [RunFolder(path) for path in _runs_below(outputs / "train")]
-        if not runs:
-            raise GenlabError(
-                f"run=latest: there is no run under {outputs / 'train'} yet; start one with: {to_type('train')}"
-            )
-        return newest_run(runs, wanted)
-    path = Path(run)
-    if not path.is_dir():
-        raise GenlabError(f"run={run}: there is no such folder; name a run folder, or 'latest'")
-    if path not in _runs_below(path):
-        inner = next(iter(_runs_below(path)), None)
-        hint = f"; did you mean {inner}?" if inner else "; a run folder is what genlab train leaves behind"
-        raise GenlabError(f"run={run} is not a run folder (run.json and config.yaml are not both there){hint}")
-    return RunFolder(path)
-
-
-def newest_run(runs: Sequence[RunFolder], wanted: Wanted = "finished") -> RunFolder:
-    """The one of `runs` (at least one) that was started last and is `wanted`.
-
-    Where none has finished, the newest with a checkpoint stands in, and one line says so. Raises GenlabError where none will do.
-    """
-    started = {run.path: str(run.info().get("started", "")) for run in runs}
-    by_age = sorted(runs, key=lambda run: started[run.path], reverse=True)
-    if wanted == "any":
-        return by_age[0]
-    states = {run.path: run.state for run in by_age}
-    if wanted == "resumable":
-        found = next((run for run in by_age if states[run.path] in ("interrupted", "failed")), None)
-        if found is None:
-            newest = by_age[0]
-            raise GenlabError(
-                f"run=latest: there is no run to go on with; the newest, {newest.path}, is {states[newest.path]}; "
-                "start one with: genlab train"
-            )
-        return found
-    found = next((run for run in by_age if states[run.path] == "finished"), None)
-    if found is None:
-        found = next((run for run in by_age if run.last.exists()), None)
-        if found is None:
-            newest = by_age[0]
-            raise GenlabError(
-                f"run=latest: no run has finished, and none has a checkpoint; the newest, {newest.path}, is "
-                f"{states[newest.path]}; wait for it, or go on with: genlab resume latest"
-            )
-        _say_once(
-            f"run=latest: no run has finished; this is the newest of the others, {states[found.path]}: {found.path}"
-        )
-    return found
-
-
-_said: set[str] = set()
-
-
-def _say_once(line: str) -> None:
-    """A command looks for its run more than once."""
-    if line not in _said:
-        _said.add(line)
-        console.print(line, style="yellow", markup=False)
-
-
-def _runs_below(folder: Path) -> list[Path]:
-    """Folders of the runs in `folder`, itself included."""
-    return [path.parent for path in sorted(folder.glob("**/run.json")) if (path.parent / "config.yaml").exists()]

@@ -31,7 +31,7 @@ class Tracker:
         self._laid_out = run.metrics.exists()  # the layout goes with the first record
         if resumed_at is None:
             self.events.text("config", "```yaml\n" + yaml.safe_dump(dict(config), sort_keys=False) + "\n```")
-            self.events.hparams(hyperparameters(config), run.path.name)
+            self.events.hparams(hyperparameters(config), _trial(run, config))
 
     def record(self, values: Mapping[str, float], seen: int, epoch: int, seconds: float) -> None:
         if not values:
@@ -93,8 +93,15 @@ def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bo
     return {
         name: value
         for name, value in flat.items()
-        if not name.startswith(("preferred.", "dataset.root", "model.trunk"))
+        if name != "name" and not name.startswith(("preferred.", "dataset.root", "model.trunk"))
     }
+
+
+def _trial(run: RunFolder, config: Mapping[str, Any]) -> str:
+    """The name of a run in the HPARAMS table, which no other run has: given name, folder, and the folder above."""
+    folder, above = run.path.name, run.path.parent.name
+    name = str(config.get("name") or "")
+    return " ".join(part for part in (name if name not in folder else "", folder, "of", above) if part)
 
 
 def _layout(values: Mapping[str, float], charts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[str]]]:

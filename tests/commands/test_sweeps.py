@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.plugins.hparams import metadata as hparams_metadata
 
 from tests.helpers.processes import (
     assert_refused,
@@ -48,13 +46,7 @@ def test_a_sweep_trains_every_combination_and_ends_with_a_table(here: Path, caps
     assert seen == {(2, 0), (2, 1), (3, 0), (3, 1)}
     table = outcome.out[outcome.out.rindex("sweep of 4 jobs") :]
     assert table.count("finished") == 4
-    events = EventAccumulator(str(sweep))
-    events.Reload()
-    content = events.SummaryMetadata(hparams_metadata.EXPERIMENT_TAG).plugin_data.content
-    experiment = hparams_metadata.parse_experiment_plugin_data(content)
-    varied = {i.name.rpartition(".")[2] for i in experiment.hparam_infos}
-    assert varied == {"latent_dim", "seed"}
-    assert "test/loss" in {m.name.tag for m in experiment.metric_infos}
+    assert not list(sweep.glob("events*"))  # columns of TensorBoard's table for one sweep would hold for all
 
 
 def test_a_job_that_is_refused_does_not_hold_up_the_others(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """genlab compare: seeds aggregated exactly, nothing ranked that does not compare, nothing that breaks on a damaged run."""
 
 import csv
+import io
 import json
 import math
 import re
@@ -13,8 +14,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
+from rich.console import Console
 
 from genlab.metrics.rounding import latex, plain, rounded
 from genlab.plots.style import Drawing
@@ -22,10 +26,12 @@ from genlab.report.contexts import context
 from genlab.report.curves import make_panels
 from genlab.report.documents import escape_latex, markdown, tex
 from genlab.report.find import find_runs
-from genlab.report.measures import LIKELIHOOD, QUALITY, Measure
+from genlab.report.measures import BEST, BY_CLASS, LIKELIHOOD, OTHER, QUALITY, Measure
+from genlab.report.page import settings_table
 from genlab.report.rows import Rows, aggregate, make_rows
 from genlab.report.runs import Failure, Run, read_run
 from genlab.report.tables import MetricTable, make_tables, overview, why_apart
+from genlab.report.terminal import show
 from tests.helpers.processes import Outcome, assert_refused, call, execute
 
 HOSTILE = "a|b_c%d$e&f#g{h}~^\\i<script>alert(1)</script>*`"
@@ -185,7 +191,7 @@ def test_seeds_of_one_configuration_are_one_row_with_mean_and_spread() -> None:
         make_run(f"sweep/{seed}", seed, measures={"fid": value(fid, 0.5, better="lower")}, beta=4)
     make_run("sweep/3", 0, measures={"fid": value(50.0, 0.5, better="lower")}, beta=1)
     rows = rows_of("sweep")
-    assert [(row.label, row.seeds) for row in rows.rows] == [("vae, beta=4", "0, 1, 2"), ("vae, beta=1", "0")]
+    assert [(row.label, row.seeds) for row in rows.rows] == [("beta=4", "0, 1, 2"), ("beta=1", "0")]
     assert rows.differences == ["model.beta"]
     (table,) = table_of(QUALITY, rows)
     several, single = (line.cells[0] for line in table.lines)
@@ -210,6 +216,32 @@ def test_a_label_tells_apart_what_differs_and_no_more() -> None:
     rows = rows_of("a", "b", "c")
     assert [row.label for row in rows.rows] == ["ae", "vae, beta=1", "vae, beta=4"]
     assert rows.differences == ["model", "model.beta"]
+
+
+def test_a_label_is_never_cut_off_where_it_differs() -> None:
+    start = "outputs/train/vae-mnist/2026-11-22_17-06-3"
+    keys: dict[str, Any] = {
+        "hidden": [512, 256, 128, 64, 32],
+        "activation": "relu",
+        "network": "mlp",
+        "kl_warmup": 0.25,
+    }
+    for k in range(3):
+        make_run(f"r{k}", **keys, start=f"{start}{k}_hidden-512-256-128", dropout=None if k else 0.1)
+    assert [row.label for row in rows_of("r*").rows] == [f"start=…{k}…" for k in range(3)]
+
+
+def test_a_name_that_a_run_was_given_is_its_label(capsys: pytest.CaptureFixture[str]) -> None:
+    for k, name in enumerate(["wide", "wide", None]):
+        run = make_run(f"r{k}", seed=k, beta=4)
+        (run / "run.json").write_text(json.dumps(json.loads((run / "run.json").read_text()) | {"name": name}))
+    assert [(row.label, row.seeds) for row in rows_of("r*").rows] == [("wide", "0, 1"), ("vae", "2")]
+    rows = rows_of("narrow=r0", "r1", "deep net=r2")
+    assert [row.label for row in rows.rows] == ["narrow", "wide", "deep net"]
+    make_run("sweep/0", beta=1)
+    make_run("sweep/1", beta=2)
+    assert [row.label for row in rows_of("ours=sweep", "r2").rows] == ["ours, beta=1", "ours, beta=2", "vae"]
+    assert "narrow" in compare(capsys, "narrow=r0", "r1").out
 
 
 def test_repetitions_and_unfinished_seeds_are_left_out_and_named() -> None:
@@ -279,9 +311,94 @@ def test_samples_judged_against_stored_data_compare_and_the_representation_is_sh
     assert quality.remarks
     assert len(table_of(LIKELIHOOD, rows)) == 2
     (first,) = overview(rows.rows)
-    assert [column.name for column in first.columns[:2]] == ["log_likelihood_elbo", "fid"]
+    assert [column.name for column in first.columns[:2]] == [BEST, "fid"]
     assert [line[:2] for line in marks(first)] == [["", "best"], ["", "tie"]]
-    assert "ELBO" in first.remarks[0]
+    assert "log-likelihood" in first.remarks[0]
+
+
+def log_likelihoods(**values: tuple[float, str]) -> dict[str, Any]:
+    return {
+        f"log_likelihood_{name}": value(number, 0.1, kind, unit="nats", better="higher", group="likelihood")
+        for name, (number, kind) in values.items()
+    }
+
+
+def test_one_column_has_the_best_likelihood_of_each_row_with_its_kind() -> None:
+    make_run("r0", beta=0, measures=log_likelihoods(elbo=(-90.0, "lower bound"), iw_100=(-85.0, "lower bound")))
+    make_run("r1", beta=1, measures=log_likelihoods(ais=(-80.0, "estimate"), reverse_ais=(-70.0, "estimate")))
+    make_run("r2", beta=2, measures=log_likelihoods(bound=(-95.0, "lower bound")))
+    make_run("r3", beta=3, measures=log_likelihoods(exact=(-99.0, "exact"), elbo=(-10.0, "lower bound")))
+    rows = rows_of("r*")
+    (table,) = overview(rows.rows)
+    assert [column.name for column in table.columns] == [BEST, "training_seconds"]
+    assert [(cell.value, cell.note) for line in table.lines if (cell := line.cells[0])] == [
+        (-85.0, "IW bound, k = 100"),
+        (-80.0, "AIS estimate"),
+        (-95.0, "lower bound"),
+        (-99.0, "exact"),
+    ]
+    assert all(line.marks == ["", ""] for line in table.lines), "kinds are never ranked against each other"
+    assert "-80.00 ± 0.10 (AIS estimate)" in markdown([table], "title")
+    assert "(IW bound, k = 100)" in tex([table], "title")
+    (alike,) = overview(rows_of("r0", "r0").rows + [row for row in rows.rows if row.label == "beta=0"])
+    assert [line.marks[0] for line in alike.lines] == ["best", "tie"], "the same bound of two rows is ranked"
+
+
+def test_what_few_rows_have_stands_in_a_table_of_these_rows() -> None:
+    common = {"fid": value(30.0, 1.0, better="lower")}
+    for k in range(6):
+        make_run(f"r{k}", beta=k, measures=common)
+    labels = {f"accuracy_class_{k}": value(0.9, 0.01, group="classification", better="higher") for k in range(3)}
+    make_run("r6", model="classifier", measures={"accuracy": value(0.9, 0.01, group="classification"), **labels})
+    make_run("r7", model="gan", measures=common | {"d_real": value(0.7, 0.1), "d_fake": value(0.3, 0.1)})
+    make_run("r8", model="wgan", measures=common | {"wasserstein": value(2.0, 0.1)})
+    rows = rows_of("r*")
+    first, second = overview(rows.rows)
+    assert [column.name for column in first.columns] == ["fid", "training_seconds"]
+    assert len(first.lines) == 8
+    assert [[line.label for line in second.lines], [c.name for c in second.columns]] == [
+        ["classifier"],
+        ["accuracy", "training_seconds"],
+    ]
+    assert [[line.label for line in table.lines] for table in table_of(OTHER, rows)] == [["gan"], ["wgan"]]
+    assert [len(table.columns) for table in table_of(BY_CLASS, rows)] == [3]
+    for table in make_tables(rows.rows):
+        for j in range(len(table.columns)):
+            assert 2 * sum(line.cells[j] is not None for line in table.lines) >= len(table.lines), table.group
+
+
+def test_the_table_of_configurations_leaves_out_what_is_null_or_equal() -> None:
+    make_run("a", model="ae", noise=None, hidden=[64])
+    make_run("b", beta=1.0, hidden=[64])
+    make_run("c", beta=4.0, hidden=[64], k=5)
+    rows = rows_of("a", "b", "c")
+    table = settings_table(rows.rows, rows.differences)
+    assert table.keys == ["model", "model.beta"]
+    assert [(values, more) for _, values, more in table.lines] == [
+        (["ae", "—"], ""),
+        (["vae", "1"], ""),
+        (["vae", "4"], "k=5"),
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140])
+def test_the_terminal_shows_all_measures_and_whole_labels_at_any_width(width: int) -> None:
+    for k in range(14):
+        binarize = "dynamic" if k % 2 else "none"
+        measures = {name: value(30.0 + k, 1.0) for name in ("fid", "coverage", "reconstruction_mse")}
+        if k % 3 == 0:
+            measures |= log_likelihoods(iw_100=(-85.0, "lower bound"))
+        make_run(f"r{k:02d}", model=f"m{k}", binarize=binarize, measures=measures, facts={"reference_examples": 359})
+    text = io.StringIO()
+    rows = rows_of("r*").rows
+    show(overview(rows), "title", Console(file=text, width=width))
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text.getvalue()
+    for row in rows:
+        assert any(line.startswith(f"{row.label} ") for line in lines)
+    for name in ("FID", "coverage", "squared error", "training"):
+        assert any(name in line for line in lines)
 
 
 def test_costs_and_losses_are_never_ranked() -> None:
@@ -385,7 +502,7 @@ def test_the_page_needs_nothing_else_and_no_label_can_break_out(capsys: pytest.C
     text = Path("out/index.html").read_text()
     page = Page(text)
     assert page.images == 2  # one a row
-    assert all(load.startswith(("#", "data:image/png;base64,", "url(#")) for load in page.loads if load)
+    assert all(load.startswith(("#", "data:image/", "url(#")) for load in page.loads if load)
     assert not re.search(r"@import|url\(\s*['\"]?http|src=['\"]?http", text)
     assert page.scripts == 1
     assert "<script>alert" not in text
@@ -397,11 +514,31 @@ def test_the_page_needs_nothing_else_and_no_label_can_break_out(capsys: pytest.C
     assert b"/FontFile2" in Path("out/figures/measure_fid.pdf").read_bytes()  # TrueType, embedded
 
 
+@pytest.mark.usefixtures("drawn")
+def test_the_page_of_fourteen_runs_is_small_and_begins_with_their_samples(capsys: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0)
+    for k in range(14):
+        make_run(f"r{k:02d}", model=f"m{k}", measures={"fid": value(30.0 + k, 1.0), "kid": value(3.0 + k, 1.0)})
+        grey = Image.fromarray(noise.integers(0, 256, (73, 73), dtype=np.uint8)).resize(
+            (584, 584), Image.Resampling.NEAREST
+        )
+        for name in ("samples", "reconstructions", "interpolation", "traversal", "latent", "neighbours"):
+            grey.save(f"r{k:02d}/evaluation/{name}.png")
+    compare(capsys, "r*")
+    text = Path("out/index.html").read_text()
+    assert len(text) < 3e6
+    assert text.index('<h2 id="samples">') < text.index('<h2 id="overview">')
+    assert Page(text).images == 6 * 14
+    letters = re.findall(r'<path id="(DejaVuSans[^"]*)"', text)
+    assert len(letters) == len(set(letters)), "one outline of each letter"
+    assert set(re.findall(r'href="#(DejaVuSans[^"]*)"', text)) == set(letters)
+
+
 def test_hostile_labels_in_markdown_and_latex() -> None:
     make_run("a", measures={"fid": value(30.0, 1.0)}, network=HOSTILE)
     make_run("b", measures={"fid": value(31.0, 1.0)}, network="mlp")
     tables = make_tables(rows_of("a", "b").rows)
-    lines = [line for line in markdown(tables, "title").splitlines() if line.startswith("| vae, network=a")]
+    lines = [line for line in markdown(tables, "title").splitlines() if line.startswith("| network=a")]
     assert len(lines) == len(tables)
     for table, line in zip(tables, lines, strict=True):
         assert len(re.findall(r"(?<!\\)\|", line)) == len(table.columns) + 3
@@ -423,8 +560,8 @@ def test_the_tables_of_many_rows_and_one(capsys: pytest.CaptureFixture[str]) -> 
         )
     compare(capsys, "runs", "--metrics", "fid")
     page = Page(Path("out/index.html").read_text())
-    assert "2 more" in page.text
-    assert [row.label for row in rows_of("runs").rows] == [f"vae, beta={k}" for k in range(10)]
+    assert page.images == 10  # the samples of all rows, side by side
+    assert [row.label for row in rows_of("runs").rows] == [f"beta={k}" for k in range(10)]
     assert "33.0 ± 1.0" in compare(capsys, "runs/3_beta-3", "--metrics", "fid").out
 
 
@@ -509,6 +646,8 @@ MISTAKES = {
     "a metric=fid": ("metric=fid", "did you mean '--metrics fid'?"),
     "a out=x": ("out=x", "did you mean '--out x'?"),
     "a model=vae": ("model=vae", "flags"),
+    "a wide=nowhere": ("wide=nowhere", "NAME=RUN"),
+    "latest=a": ("name=latest", "choose another"),
     "nothing/*": ("nothing/*", "matches no folder"),
     "emp*": ("emp*", "no run"),
     "nowhere": ("nowhere", "no such folder"),

@@ -11,7 +11,8 @@ from filelock import FileLock
 
 from genlab.errors import GenlabError
 from genlab.tracking import run_folder
-from genlab.tracking.run_folder import KILLED, RunFolder, find_run
+from genlab.tracking.run_folder import KILLED, RunFolder
+from genlab.tracking.which_run import find_run
 from tests.helpers.processes import REPOSITORY, environment, info
 
 HOLD = """

@@ -10,9 +10,14 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
+from tensorboard.plugins.hparams.backend_context import Context as BackendContext
 from torch import Tensor
 
 from genlab.cli import main
@@ -21,7 +26,7 @@ from genlab.plots.images import BACKGROUND, GAP, TILE, Picture, grid, latent_sca
 from genlab.tracking import console
 from genlab.tracking.events import EventWriter
 from genlab.tracking.run_folder import RunFolder
-from genlab.tracking.tracker import hyperparameters
+from genlab.tracking.tracker import Tracker, hyperparameters
 from tests.helpers.processes import info, records
 
 EXAMPLES = 3000
@@ -146,38 +151,41 @@ def test_hyperparameters_are_flat_and_leave_out_what_is_none() -> None:
     assert flat == {"seed": 1, "model.hidden": "[3, 4]", "model.sub.deep": "null"}
 
 
-@pytest.mark.parametrize(
-    ("taken", "shown"),
-    [
-        ([0, 1, 2, 1], [0.0, 1.0, 2.0]),
-        ([0.1, 1, 0.5], [0.1, 0.5, 1.0]),  # beta=0.1,1,0.5: numbers of two types
-        (["a", "b", "a"], ["a", "b"]),
-        ([True, False], [False, True]),
-    ],
-)
-def test_a_sweep_tells_tensorboard_its_columns(tmp_path: Path, taken: list[Any], shown: list[Any]) -> None:
-    writer = EventWriter(tmp_path)
-    writer.hparams_columns({"model.x": taken, "seed": [0, 1]}, ["test/loss", "test/elbo"])
-    writer.close()
-    experiment = hparams_metadata.parse_experiment_plugin_data(
-        plugin_data(accumulate(tmp_path), hparams_metadata.EXPERIMENT_TAG)
-    )
-    assert [i.name for i in experiment.hparam_infos] == ["model.x", "seed"]
-    domain = experiment.hparam_infos[0].domain_discrete
-    assert [getattr(v, v.WhichOneof("kind")) for v in domain.values] == shown
-    assert [m.name.tag for m in experiment.metric_infos] == ["test/loss", "test/elbo"]
+def columns(folder: Path) -> dict[str, bool]:
+    """Columns of the HPARAMS table as TensorBoard finds them -> whether the runs below `folder` differ in them."""
+    runs = EventMultiplexer().AddRunsFromDirectory(str(folder))
+    runs.Reload()
+    backend = BackendContext(TBContext(data_provider=MultiplexerDataProvider(runs, str(folder))))
+    found = backend.hparams_metadata(RequestContext(), "")
+    experiment = backend.experiment_from_metadata(RequestContext(), "", True, found, [])
+    assert "test/loss" in {metric.name.tag for metric in experiment.metric_infos}
+    return {column.name: column.differs for column in experiment.hparam_infos}
 
 
-@pytest.mark.parametrize("taken", [["null", 1.0], ["null", True], ["[20]", 3]])
-def test_values_of_several_kinds_do_not_spoil_the_columns(tmp_path: Path, taken: list[Any]) -> None:
-    """optimizer.clip=null,1 is a sweep like any other."""
-    writer = EventWriter(tmp_path)
-    writer.hparams_columns({"optimizer.clip": taken}, ["test/loss"])
-    writer.close()
-    experiment = hparams_metadata.parse_experiment_plugin_data(
-        plugin_data(accumulate(tmp_path), hparams_metadata.EXPERIMENT_TAG)
-    )
-    assert [i.name for i in experiment.hparam_infos] == ["optimizer.clip"]
+@pytest.mark.parametrize("clip", [[0.5, 1], ["null", 1.0], ["null", True], ["[20]", 3], [True, False]])
+def test_the_hparams_table_has_the_keys_of_all_sweeps(tmp_path: Path, clip: list[Any]) -> None:
+    jobs = [{"model": "vae", "model.beta": 1}, {"model": "vae", "model.beta": 4}]
+    jobs += [{"model": "ae", "optimizer.clip": value} for value in clip]
+    for k, job in enumerate(jobs):
+        writer = EventWriter(tmp_path / f"sweep_{k // 2}" / f"{k % 2}_job" / "tensorboard")
+        writer.hparams({**job, "seed": 0}, f"job {k}")
+        writer.scalars({"test/loss": 1.0}, 10)
+        writer.close()
+    differing = {"model": True, "model.beta": True, "optimizer.clip": True, "seed": False}
+    assert columns(tmp_path) == differing
+    assert columns(tmp_path / "sweep_0") == {"model": False, "model.beta": True, "seed": False}
+    assert columns(tmp_path / "sweep_1") == {"model": False, "optimizer.clip": True, "seed": False}
+
+
+def test_two_runs_are_two_lines_of_the_hparams_table(tmp_path: Path) -> None:
+    trials = set()
+    for folder in ("sweep_0/0_beta-1", "sweep_0/1_beta-4", "sweep_1/0_beta-1"):
+        run = RunFolder(tmp_path / folder)
+        Tracker(run, {"seed": 0, "name": "betas"}, None).events.close()
+        content = plugin_data(accumulate(run.tensorboard), hparams_metadata.SESSION_START_INFO_TAG)
+        trials.add(hparams_metadata.parse_session_start_info_plugin_data(content).group_name)
+    assert len(trials) == 3
+    assert all("betas" in trial for trial in trials)
 
 
 def test_a_resumed_log_keeps_what_was_known_at_the_checkpoint_and_forgets_what_lay_beyond(tmp_path: Path) -> None:
