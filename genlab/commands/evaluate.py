@@ -92,7 +92,8 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     )
     noise_of(dataset.spec, config["noise"])  # refuses a level that makes no sense before anything is measured
     with ShareReport(slow_part(model, config["k"])) as progress:
-        findings = evaluate(model, dataset, settings, run.info().get("cost", {}), given, progress)
+        training = training_of(opened, config)
+        findings = evaluate(model, dataset, settings, run.info().get("cost", {}), given, progress, training)
     findings.facts |= {
         "run": str(run.path),
         "checkpoint": config["checkpoint"],
@@ -108,6 +109,17 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     elif own:
         discard_if_empty(folder)
     show(findings, target)
+
+
+def training_of(opened: Any, config: dict[str, Any]) -> Any:
+    """What the remedies of diagnoses depend on: the training of the run, and the keys of this command."""
+    from genlab.evaluation.remedies import Training
+
+    experiment = opened.experiment
+    own = {"ais": config["ais"]}
+    if opened.run.best.exists():
+        own["checkpoint"] = config["checkpoint"]
+    return Training({**experiment.config, **own}, opened.examples, experiment.examples, experiment.preferred_examples)
 
 
 def refuse_contradictions(config: dict[str, Any]) -> None:

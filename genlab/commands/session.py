@@ -8,6 +8,7 @@ import torch
 
 from genlab.commands.explain import explain_os_error
 from genlab.errors import GenlabError, InterruptedRun
+from genlab.evaluation.remedies import too_early
 from genlab.experiment.experiment import Experiment
 from genlab.inference.sampling import draw, sampling_options
 from genlab.inference.shown_examples import COLUMNS
@@ -114,6 +115,8 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
         "pictures": ", ".join(str(run.samples / name) for name in pictures),
         "next": f"genlab dashboard {run.path.parent}   |   {then}genlab evaluate run={run.path}",
     }
+    if early := too_early(model, trainer.training):
+        facts["diagnosis"] = early
     if trainer.validation_loss > trainer.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:
         facts["overfitting"] = (
             f"validation loss was {trainer.best:.4g} at {trainer.best_at:,} examples and is {trainer.validation_loss:.4g} now: "
