@@ -160,7 +160,7 @@ def classification(context: EvaluationContext, findings: Findings) -> None:
         findings.entries[f"accuracy_class_{k}"] = entry("classification", measure, "share", "higher")
     error = _calibration(confidence, predictions == labels)
     findings.entries["calibration_error"] = entry("classification", error, "share", "lower")
-    findings.pictures |= classification_charts(log_p, labels)
+    findings.pictures |= classification_charts(log_p, labels, "test split")
 
 
 def _calibration(confidence: Tensor, right: Tensor) -> Estimate:
