@@ -41,6 +41,7 @@ Name = Literal[
     "dead code units",
     "a latent level is asleep",
     "mode collapse",
+    "low coverage",
     "missing classes",
     "samples far from the data",
     "memorisation",
@@ -131,7 +132,7 @@ def poor_coverage(measured: Mapping[str, Estimate], floor: Mapping[str, Estimate
     if low("precision"):
         precision = f"precision is {measured['precision'].value:.3f} where they have {floor['precision'].value:.3f}"
         return Diagnosis("samples far from the data", f"{shown}, and {precision}")
-    return Diagnosis("mode collapse", f"{shown}: most kinds of examples are never generated")
+    return Diagnosis("low coverage", f"{shown}: most kinds of examples are never generated")
 
 
 def memorisation(found: Memorisation, real_copies: Estimate, n: int) -> Diagnosis | None:

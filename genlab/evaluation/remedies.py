@@ -91,6 +91,7 @@ KINDS: dict[Name, Kind] = {
         families=("vae",),
     ),
     "mode collapse": _OF_MODES,
+    "low coverage": _OF_MODES,
     "missing classes": _OF_MODES,
     "samples far from the data": Kind((RATE,), length="longer"),
     "memorisation": Kind(

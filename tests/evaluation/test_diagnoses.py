@@ -88,7 +88,7 @@ def test_missing_classes_are_rarely_found_where_none_is_missing() -> None:
     assert sum(found) / len(found) < 2 * diagnoses.CHANCE
 
 
-def test_poor_coverage_is_a_collapse_where_the_samples_are_good_ones() -> None:
+def test_poor_coverage_by_samples_near_the_data_and_far_from_them() -> None:
     floor = {"coverage": Estimate(0.97, 0.01), "precision": Estimate(0.9, 0.01)}
 
     def of(coverage: float, precision: float) -> str | None:
@@ -97,7 +97,7 @@ def test_poor_coverage_is_a_collapse_where_the_samples_are_good_ones() -> None:
         return found.name if found else None
 
     assert of(0.6, 0.9) is None
-    assert of(0.05, 0.9) == "mode collapse"
+    assert of(0.05, 0.9) == "low coverage"
     assert of(0.0, 0.0) == "samples far from the data"
 
 

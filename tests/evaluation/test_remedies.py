@@ -174,7 +174,7 @@ def test_the_random_stream_of_the_training_is_left_as_it_is() -> None:
 
 def lost_game(run: Path, *overrides: str) -> RunFolder:
     """A game with a rate at which the discriminator is right of everything, and the generator's gradient is 0."""
-    keys = ("model=gan", "optimizer.lr=5", "train.examples=6000", "train.log_every=256", "train.batch_size=64")
+    keys = ("model=gan", "optimizer.lr=5", "train.examples=3000", "train.log_every=128", "train.batch_size=64")
     start(run, configure(*keys, *overrides)).fit()
     return RunFolder(run)
 
@@ -182,7 +182,7 @@ def lost_game(run: Path, *overrides: str) -> RunFolder:
 def test_a_generator_that_has_lost_is_told_while_it_trains(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     warnings = {w["name"]: w for w in lost_game(tmp_path).info()["warnings"]}
     won = warnings["the discriminator has won"]
-    assert 0.05 * 6000 < won["examples"] < 0.3 * 6000
+    assert 0.05 * 3000 < won["examples"] < 0.3 * 3000
     assert "D(x) = 1.0000 on data and D(G(h)) = 0.0000" in won["evidence"]
     assert "optimizer.lr=0.0005 (is 5)" in won["remedy"]
     assert capsys.readouterr().out.count("the discriminator has won") == 1

@@ -75,7 +75,7 @@ class GAN(ImplicitModel):
             family("wgan"),
         ),
         **dict.fromkeys(
-            ("mode collapse", "missing classes"),
+            ("mode collapse", "low coverage", "missing classes"),
             (
                 higher("model.r1", to=1.0),
                 choose("model.spectral_norm", True),

@@ -74,7 +74,7 @@ class SGAN(ImplicitModel):
             higher("model.noise", to=0.3),
             higher("model.layer_noise", to=0.5),
         ),
-        **dict.fromkeys(("mode collapse", "missing classes"), (family("gan"),)),
+        **dict.fromkeys(("mode collapse", "low coverage", "missing classes"), (family("gan"),)),
     }
 
     def __init__(

@@ -44,7 +44,8 @@ class WGAN(ImplicitModel):
     }
 
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
-        ("mode collapse", "missing classes"), (choose("model.penalty", "gradient"), higher("model.critic_steps", 2))
+        ("mode collapse", "low coverage", "missing classes"),
+        (choose("model.penalty", "gradient"), higher("model.critic_steps", 2)),
     )
 
     def __init__(

@@ -62,7 +62,7 @@ class BoltzmannMachine(GenerativeModel):
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = {
         "chains do not mix": (choose("model.negative", "tempered"), higher("model.k", 5)),
         **dict.fromkeys(
-            ("mode collapse", "missing classes", "samples far from the data"),
+            ("mode collapse", "low coverage", "missing classes", "samples far from the data"),
             (choose("model.negative", "tempered"), higher("model.k", 5), higher("model.hidden", 2)),
         ),
     }

@@ -46,7 +46,7 @@ INITIAL_STEP = {"langevin": 0.01, "mala": 0.01, "flips": 2.0}  # the last two ad
 REMEDIES: Mapping[str, Sequence[Candidate]] = {
     "energies run away": (higher("model.alpha", to=0.1), choose("model.spectral_norm", True)),
     **dict.fromkeys(
-        ("mode collapse", "missing classes", "samples far from the data", "chains do not mix"),
+        ("mode collapse", "low coverage", "missing classes", "samples far from the data", "chains do not mix"),
         (
             higher("model.k", 2, objective="contrastive"),
             higher("model.restart", 2, objective="contrastive", negative="persistent"),

@@ -57,7 +57,7 @@ class AE(GenerativeModel):
     deterministic_loss = True
 
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
-        ("mode collapse", "missing classes", "samples far from the data"),
+        ("mode collapse", "low coverage", "missing classes", "samples far from the data"),
         (choose("model.density", "mixture"), higher("model.components", 2, density="mixture")),
     )
 

@@ -54,6 +54,7 @@ class PCA(GenerativeModel):
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
         (
             "mode collapse",
+            "low coverage",
             "missing classes",
             "samples far from the data",
             "range of the decoder",

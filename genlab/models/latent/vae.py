@@ -52,7 +52,7 @@ class VAE(GenerativeModel):
     supports = frozenset({"binary", "unit", "real"})
 
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
-        ("mode collapse", "missing classes"),
+        ("mode collapse", "low coverage", "missing classes"),
         (lower("model.beta", to=1.0), choose("model.prior", "mixture"), higher("model.latent_dim", 2)),
     )
 

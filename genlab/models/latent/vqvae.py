@@ -59,7 +59,7 @@ class VQVAE(GenerativeModel):
     supports = frozenset({"binary", "unit", "real"})
 
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
-        ("mode collapse", "missing classes", "dead code units"),
+        ("mode collapse", "low coverage", "missing classes", "dead code units"),
         (higher("model.revival", to=0.02), higher("model.codebook", 2), higher("model.prior_width", 2)),
     )
 
