@@ -29,7 +29,7 @@ from genlab.models.base import Model, evaluation_mode
 
 INACTIVE_VARIANCE = 0.01  # of the mean of q(h_j|x) over x, below which a latent unit is inactive (Burda et al. 2016)
 FEW_PAIRS = 500
-RARE, EXCLUDED, CHANCE = 0.05, 0.2, 0.01
+RARE, EXCLUDED, CHANCE = 0.05, 0.5, 0.01
 """A class is missing where its frequency is below the share RARE of that in the data, and the share EXCLUDED is ruled out: so few
 samples of any one of the classes would then come with a probability below CHANCE."""
 DIVERGED = 1e8  # a loss of that size is that of no model of these data

@@ -130,9 +130,10 @@ def too_early(model: Model, training: Training) -> str | None:
     """What is said in place of a verdict; None where the model has trained long enough for one."""
     if training.share >= ENOUGH:
         return None
+    name, judged = family_of(type(model).__name__), round(ENOUGH * training.preferred)
     return (
-        f"no verdict yet: model={family_of(type(model).__name__)} has seen {training.seen:,} of the {training.preferred:,} "
-        f"examples that it prefers, and is judged from {round(ENOUGH * training.preferred):,} on"
+        f"no verdict yet on what it has learned: model={name} has seen {training.seen:,} of the {training.preferred:,} examples "
+        f"that it prefers, and is judged from {judged:,} on"
     )
 
 

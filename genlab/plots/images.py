@@ -75,10 +75,11 @@ def planes_of(dim: int) -> list[tuple[int, ...]]:
     """Pairs of components, MOST_PLANES at most: all pairs where those are few, else pairs of neighbours that show each once."""
     if dim == 1:
         return [(0,)]
-    every = list(combinations(range(dim), 2))
+    every: list[tuple[int, ...]] = list(combinations(range(dim), 2))
     if len(every) <= MOST_PLANES:
         return every
-    return [(i, i + 1) for i in [*range(0, dim - 1, 2), *([dim - 2] if dim % 2 else [])]][:MOST_PLANES]
+    neighbours: list[tuple[int, ...]] = [(i, i + 1) for i in [*range(0, dim - 1, 2), *([dim - 2] if dim % 2 else [])]]
+    return neighbours[:MOST_PLANES]
 
 
 def scatter(series: Mapping[str, Tensor], data: DataSpec) -> Picture:

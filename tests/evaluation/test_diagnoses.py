@@ -64,7 +64,7 @@ def test_missing_classes_are_named_with_their_shares() -> None:
     # Of twenty samples one class may well be absent by chance.
     few = torch.tensor([2.0, 2, 2, 2, 0, 2, 2, 2, 4, 2], dtype=torch.float64) / 20
     assert diagnoses.missing_classes(few, real, 20) is None
-    found = diagnoses.missing_classes(torch.tensor([1.0] + [0.0] * 9), torch.full((10,), 0.1), 400)
+    found = diagnoses.missing_classes(torch.tensor([1.0] + [0.0] * 9), torch.full((10,), 0.1), 200)
     assert found is not None
     assert "and 4 more" in found.evidence
 
@@ -77,14 +77,13 @@ def test_a_class_that_is_there_to_see_is_not_missing() -> None:
         assert (diagnoses.missing_classes(generated, real, n) is not None) == missing, (seen, n)
 
 
-def test_missing_classes_are_rarely_found_where_none_is_missing() -> None:
+def test_classes_at_half_their_frequency_are_not_missing() -> None:
     real = torch.full((10,), 0.1, dtype=torch.float64)
-    shares = 0.2 * real  # the rarest class that may still be called missing, and all others the same
     generator = torch.Generator().manual_seed(0)
     draws = torch.rand(2000, 360, generator=generator)
-    seen = torch.stack([((draws >= k * 0.02) & (draws < (k + 1) * 0.02)).double().mean(1) for k in range(10)], 1)
+    # Every class at half its frequency, the most that is to be ruled out.
+    seen = torch.stack([((draws >= k * 0.05) & (draws < (k + 1) * 0.05)).double().mean(1) for k in range(10)], 1)
     found = [diagnoses.missing_classes(row, real, 360) is not None for row in seen]
-    assert float(shares[0]) == pytest.approx(0.02)
     assert sum(found) / len(found) < 2 * diagnoses.CHANCE
 
 

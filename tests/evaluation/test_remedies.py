@@ -144,7 +144,8 @@ def test_no_verdict_before_a_share_of_the_preferred_length() -> None:
     early = verdict(found, model, training)
     assert {d.name for d in early} == {"non-finite values", "log Z is uncertain", "divergence", "energies run away"}
     assert too_early(model, training) == (
-        "no verdict yet: model=vae has seen 6,000 of the 600,000 examples that it prefers, and is judged from 180,000 on"
+        "no verdict yet on what it has learned: model=vae has seen 6,000 of the 600,000 examples that it prefers, "
+        "and is judged from 180,000 on"
     )
     model, training = situation("model=vae", seen=0.31)
     assert [d.name for d in verdict(found, model, training)] == list(NAMES)
