@@ -95,7 +95,8 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         precision=device.autocast,
     )
     noise_of(dataset.spec, config["noise"])  # refuses a level that makes no sense before anything is measured
-    findings = evaluate(model, dataset, settings, run.info().get("cost", {}), given)
+    training = training_of(opened, config)
+    findings = evaluate(model, dataset, settings, run.info().get("cost", {}), given, training)
     findings.facts |= {
         "run": str(run.path),
         "checkpoint": config["checkpoint"],
@@ -115,6 +116,17 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     show(findings, target)
     if kept is not None:
         console.print(f"  earlier      the evaluation before, with other settings, is kept in {kept}/", markup=False)
+
+
+def training_of(opened: Any, config: dict[str, Any]) -> Any:
+    """What the remedies of diagnoses depend on: the training of the run, and the keys of this command."""
+    from genlab.evaluation.remedies import Training
+
+    experiment = opened.experiment
+    own = {"ais": config["ais"]}
+    if opened.run.best.exists():
+        own["checkpoint"] = config["checkpoint"]
+    return Training({**experiment.config, **own}, opened.examples, experiment.examples, experiment.preferred_examples)
 
 
 def refuse_contradictions(config: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from genlab.commands.explain import explain_os_error
 from genlab.errors import GenlabError, InterruptedRun
+from genlab.evaluation.remedies import too_early
 from genlab.experiment.experiment import Experiment
 from genlab.inference.shown_examples import COLUMNS
 from genlab.models.abilities import HasRemarks, Reconstructs
@@ -121,6 +122,8 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
         "pictures": f"{', '.join(pictures)} (in its {run.samples.name}/)" if pictures else "none",
         "next": below_each_other(steps),
     }
+    if early := too_early(model, trainer.training):
+        facts["diagnosis"] = early
     if trainer.validation_loss > trainer.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:
         facts["overfitting"] = (
             f"validation loss was {trainer.best:.4g} at {trainer.best_at:,} examples and is {trainer.validation_loss:.4g} now: "

@@ -169,9 +169,9 @@ def _extremes(model: Model, kinds: dict[str, tuple[Tensor, Tensor]]) -> Picture:
     few = min(COLUMNS, *(len(scores) for _, scores in kinds.values()))
     for kind, (x, scores) in kinds.items():
         order = scores.argsort()
-        for which, index in (("least", order[:few]), ("most", order[-few:].flip(0))):
+        for which, index in (("lowest", order[:few]), ("highest", order[-few:].flip(0))):
             images.append(x[index])
-            labels.append(f"{kind}, {which} strange")
+            labels.append(f"{kind}, {which} score")
             if isinstance(model, Reconstructs):
                 images.append(model.reconstruct(x[index].to(model.device)).cpu())
                 labels.append("reconstructed")

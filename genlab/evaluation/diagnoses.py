@@ -1,6 +1,6 @@
-"""Named diagnoses: what has gone wrong with a model, the evidence in numbers, and one remedy.
+"""Named diagnoses: what has gone wrong with a model, and the evidence in numbers. Their remedies are found in remedies.py.
 
-Each rule is a function of what was measured. `genlab evaluate` asks them all; the runner asks those that it can afford while a
+Each rule is a function of what was measured. `genlab evaluate` asks them all; the trainer asks those that it can afford while a
 model trains and prints a warning. A family takes part by logging scalars under the names that the rules know:
 
     d_real, d_fake                       mean D(x) on data and on samples, for a discriminator with values in [0, 1]
@@ -12,12 +12,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import torch
 from scipy.stats import binom
 from torch import Tensor
 
-from genlab.config.schema import keys_of
 from genlab.data.dataset import Dataset
 from genlab.data.spec import DataSpec
 from genlab.inference.shown_examples import held_out
@@ -29,35 +29,51 @@ from genlab.models.base import Model, evaluation_mode
 
 INACTIVE_VARIANCE = 0.01  # of the mean of q(h_j|x) over x, below which a latent unit is inactive (Burda et al. 2016)
 FEW_PAIRS = 500
-UNLIKELY = 1e-6  # chance of so few samples of a class, below which it is missing
+RARE, EXCLUDED, CHANCE = 0.05, 0.5, 0.01
+"""A class is missing where its frequency is below the share RARE of that in the data, and the share EXCLUDED is ruled out: so few
+samples of any one of the classes would then come with a probability below CHANCE."""
 DIVERGED = 1e8  # a loss of that size is that of no model of these data
 ASLEEP = 0.05  # nats of KL below which a latent level is asleep
-COLLAPSE_REMEDIES = {
-    "kl_warmup": "model.kl_warmup=0.5",
-    "beta": "a smaller model.beta",
-    "latent_dim": "a smaller model.latent_dim",
-    "levels": "smaller model.levels",
-}
+WON = 0.9  # share of right answers, of data and samples in equal parts, from which a discriminator has won
+
+Name = Literal[
+    "posterior collapse",
+    "dead code units",
+    "a latent level is asleep",
+    "mode collapse",
+    "low coverage",
+    "missing classes",
+    "samples far from the data",
+    "memorisation",
+    "range of the decoder",
+    "range of the samples",
+    "non-finite values",
+    "log Z is uncertain",
+    "the discriminator has won",
+    "divergence",
+    "chains do not mix",
+    "energies run away",
+]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    name: str
+    name: Name
     evidence: str
-    remedy: str
+    remedy: str = ""
+    """Empty until it is known which model has the fault, and how it was trained."""
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.evidence}; {self.remedy}"
+        return f"{self.name}: {self.evidence}" + (f"; {self.remedy}" if self.remedy else "")
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
 
 
-def posterior_collapse(codes: Tensor, has_prior: bool, family: type[Model] | None = None) -> Diagnosis | None:
+def posterior_collapse(codes: Tensor, has_prior: bool) -> Diagnosis | None:
     """Latent units that carry nothing of x, from codes (n, latent_dim) of held-out data.
 
     `has_prior`: codes are means of q(h|x) under the prior N(0, I), which sets the scale; otherwise they have only their own.
-    The remedy names keys that `family` has.
     """
     variance = codes.double().var(0)
     threshold = INACTIVE_VARIANCE if has_prior else 1e-4 * float(variance.max())
@@ -65,16 +81,9 @@ def posterior_collapse(codes: Tensor, has_prior: bool, family: type[Model] | Non
     if 2 * inactive < len(variance):
         return None
     what = "the mean of q(h_j|x) hardly moves with x" if has_prior else "the code h_j is the same for all x"
-    has = set() if family is None else set(keys_of(family))
-    remedy = "train for longer, or set " + ", ".join(
-        text for key, text in COLLAPSE_REMEDIES.items() if key in has or family is None
-    )
     return Diagnosis(
         "posterior collapse" if has_prior else "dead code units",
         f"{inactive} of {len(variance)} latent units are inactive ({what}: variance below {threshold:.2g})",
-        remedy
-        if has_prior
-        else "set model.activation=leaky_relu, a smaller optimizer.lr or a smaller model.latent_dim",
     )
 
 
@@ -83,47 +92,47 @@ def lack_of_variety(samples: Tensor, data: Tensor) -> Diagnosis | None:
     few = min(len(samples), len(data), FEW_PAIRS)
     if few < 2:
         return None
-    ours, theirs = (median_distance(x[:few].flatten(1)) for x in (samples, data))
-    if theirs == 0 or ours >= 0.1 * theirs:
+    of_samples, of_data = (median_distance(x[:few].flatten(1)) for x in (samples, data))
+    if of_data == 0 or of_samples >= 0.1 * of_data:
         return None
     return Diagnosis(
-        "mode collapse",
-        f"two samples differ by {ours:.3g} (median distance) and two data by {theirs:.3g}",
-        MODES_REMEDY,
+        "mode collapse", f"two samples differ by {of_samples:.3g} (median distance) and two data by {of_data:.3g}"
     )
 
 
-MODES_REMEDY = (
-    "train for longer, or take a family or a network that can say more; in an adversarial game, let the critic step more often "
-    "(model.critic_steps), or set a smaller optimizer.lr"
-)
-
-
 def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None:
-    """Classes that are generated at less than a tenth of their frequency in the data, from shares (classes,)."""
-    seen = (generated * n).round().numpy()
-    chance = torch.from_numpy(binom.cdf(seen, n, real.numpy()))  # of no more than that, at its frequency in the data
-    missing = (generated < 0.1 * real) & (chance < UNLIKELY)
+    """Classes of which n samples hold next to none, from their shares in samples and in data, (classes,) each."""
+    seen = (generated * n).round()
+    present = int((real > 0).sum())
+    chance = torch.from_numpy(binom.cdf(seen.numpy(), n, EXCLUDED * real.numpy()))
+    missing = (generated < RARE * real) & (chance < CHANCE / max(1, present))
     if not bool(missing.any()):
         return None
     lost = ", ".join(
-        f"{k} ({100 * float(generated[k]):.2g} % instead of {100 * float(real[k]):.2g} %)"
+        f"{k} ({int(seen[k]):,} instead of about {float(n * real[k]):,.0f})"
         for k in missing.nonzero().flatten().tolist()[:5]
     )
     more = int(missing.sum()) - 5
     lost += f" and {more} more" if more > 0 else ""
-    return Diagnosis("missing classes", f"hardly ever generated: class {lost}", MODES_REMEDY)
+    return Diagnosis("missing classes", f"of {n:,} samples hardly any are of class {lost}")
 
 
-def poor_coverage(coverage: Estimate, floor: Estimate) -> Diagnosis | None:
-    """Coverage far below what real data have: a part of the data only is generated."""
-    if coverage.value + 3 * coverage.stderr >= 0.1 * floor.value:
+def poor_coverage(measured: Mapping[str, Estimate], floor: Mapping[str, Estimate]) -> Diagnosis | None:
+    """Coverage far below what real data have: the samples show a part of the data only, or lie apart from all of them.
+
+    `measured` and `floor` (of real data) hold precision and coverage.
+    """
+
+    def low(name: str) -> bool:
+        return measured[name].value + 3 * measured[name].stderr < 0.1 * floor[name].value
+
+    if not low("coverage"):
         return None
-    return Diagnosis(
-        "mode collapse",
-        f"coverage is {coverage.value:.3f} where real data have {floor.value:.3f}: most kinds of examples are never generated",
-        MODES_REMEDY,
-    )
+    shown = f"coverage is {measured['coverage'].value:.3f} where real data have {floor['coverage'].value:.3f}"
+    if low("precision"):
+        precision = f"precision is {measured['precision'].value:.3f} where they have {floor['precision'].value:.3f}"
+        return Diagnosis("samples far from the data", f"{shown}, and {precision}")
+    return Diagnosis("low coverage", f"{shown}: most kinds of examples are never generated")
 
 
 def memorisation(found: Memorisation, real_copies: Estimate, n: int) -> Diagnosis | None:
@@ -138,31 +147,26 @@ def memorisation(found: Memorisation, real_copies: Estimate, n: int) -> Diagnosi
         f"({100 * found.expected:.1f} % for a model that memorised nothing), at a distance of {found.train_distance.value:.3g} "
         f"on average against {found.test_distance.value:.3g} to the nearest test example"
     )
-    return Diagnosis(
-        "memorisation", evidence, "train for less long (checkpoint=best), on more data, or with a smaller model"
-    )
+    return Diagnosis("memorisation", evidence)
 
 
 def range_misfit(
-    made: Tensor, data: Tensor, spec: DataSpec, what: str, family: type[Model] | None = None
+    values: Tensor, data: Tensor, spec: DataSpec, what: Literal["reconstructions", "samples"]
 ) -> Diagnosis | None:
-    """Values made by a decoder that cannot reach those of the data, or that leave their range. Remedies are keys of `family`."""
+    """Reconstructions or samples whose values do not reach those of the data, or leave their range."""
     span = spec.high - spec.low
     if not span > 0:
         return None
     quantiles = torch.tensor([0.001, 0.999], dtype=torch.float64)
-    low, high = _quantiles(made, quantiles)
+    low, high = _quantiles(values, quantiles)
     true_low, true_high = _quantiles(data, quantiles)
     width, true_width = high - low, true_high - true_low
     if width > 0.5 * true_width and low > spec.low - 0.5 * span and high < spec.high + 0.5 * span:
         return None
-    keys = [f"model.{key}" for key in ("output", "likelihood") if family and key in keys_of(family)]
     return Diagnosis(
-        "range of the decoder" if keys else "range of the values",
-        f"99.8 % of the values of {what} lie in [{low:.3g}, {high:.3g}], and of the data in [{true_low:.3g}, {true_high:.3g}]",
-        f"choose one whose range is that of the data ({', '.join(keys)}), or rescale the data"
-        if keys
-        else "train for longer, or rescale the data",
+        "range of the decoder" if what == "reconstructions" else "range of the samples",
+        f"99.8 % of the values of the {what} lie in [{low:.3g}, {high:.3g}], and of the data in "
+        f"[{true_low:.3g}, {true_high:.3g}]",
     )
 
 
@@ -182,7 +186,6 @@ def not_finite(x: Tensor, what: str) -> Diagnosis | None:
     return Diagnosis(
         "non-finite values",
         f"{int(bad.sum()):,} of {x.numel():,} values of {what} are not finite, the first at index {first}",
-        "lower optimizer.lr, set optimizer.clip=1, or take checkpoint=best",
     )
 
 
@@ -193,25 +196,22 @@ def few_chains_count(name: str, effective: float, chains: int) -> Diagnosis | No
     return Diagnosis(
         "log Z is uncertain",
         f"{effective:.1f} of {chains} chains carry the weight of the estimate {name}, whose standard error is then too small",
-        "set ais.temperatures to several times as many, and look at the estimate from the other side",
     )
 
 
 @torch.no_grad()
-def while_training(
-    model: Model, dataset: Dataset, seed: int, values: Mapping[str, float], samples: Tensor | None
-) -> list[Diagnosis]:
-    """What can be told cheaply from the newest scalars, the samples that were drawn for the log and a few test examples."""
-    found: list[Diagnosis | None] = list(from_scalars(values))
+def of_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor | None) -> list[Diagnosis]:
+    """What can be told cheaply from the samples that were drawn for the log and a few test examples."""
+    found: list[Diagnosis | None] = []
     x = held_out(dataset, FEW_PAIRS, seed, model.device).x
     if samples is not None:
         bad = not_finite(samples, "the samples")
         found += [bad] if bad else [lack_of_variety(samples.to(x.device), x)]
     with evaluation_mode(model):
         if isinstance(model, Encodes):
-            found.append(posterior_collapse(model.encode(x), isinstance(model, HasLogWeights), type(model)))
+            found.append(posterior_collapse(model.encode(x), isinstance(model, HasLogWeights)))
         if isinstance(model, Reconstructs):
-            found.append(range_misfit(model.reconstruct(x), x, dataset.spec, "the reconstructions", type(model)))
+            found.append(range_misfit(model.reconstruct(x), x, dataset.spec, "reconstructions"))
     return [diagnosis for diagnosis in found if diagnosis is not None]
 
 
@@ -219,25 +219,18 @@ def from_scalars(values: Mapping[str, float]) -> list[Diagnosis]:
     """What the scalars of one record tell; keys as logged, with or without their prefix (train/d_real)."""
     seen = {name.rpartition("/")[2] if not name.startswith("optimizer/") else name: v for name, v in values.items()}
     found = []
-    if seen.get("d_real", 0.5) > 0.99 and seen.get("d_fake", 0.5) < 0.01:
+    if (seen.get("d_real", 0.5) + 1 - seen.get("d_fake", 0.5)) / 2 >= WON:
         norms = [v for k, v in seen.items() if k.startswith("optimizer/generator") and k.endswith("gradient_norm")]
         gradient = f", and the generator's gradient has the norm {norms[0]:.2g}" if norms else ""
         found.append(
             Diagnosis(
                 "the discriminator has won",
                 f"D(x) = {seen['d_real']:.4f} on data and D(G(h)) = {seen['d_fake']:.4f} on samples{gradient}",
-                "set a smaller rate or fewer steps for the discriminator, add instance noise, or use model=wgan",
             )
         )
     for name in ("loss", "value", "generator_loss"):
         if abs(seen.get(name, 0.0)) > DIVERGED:
-            found.append(
-                Diagnosis(
-                    "divergence",
-                    f"{name} = {seen[name]:.3g}",
-                    "set a smaller optimizer.lr, or optimizer.clip=1",
-                )
-            )
+            found.append(Diagnosis("divergence", f"{name} = {seen[name]:.3g}"))
     asleep = [
         name.removeprefix("kl_") for name, value in seen.items() if re.fullmatch(r"kl_\d+", name) and value < ASLEEP
     ]
@@ -247,7 +240,6 @@ def from_scalars(values: Mapping[str, float]) -> list[Diagnosis]:
             Diagnosis(
                 "a latent level is asleep",
                 f"the KL term of level {levels} is below {ASLEEP} nats: it says nothing of x",
-                "train for longer, or set model.inference=ladder, model.kl_warmup=0.5 or fewer model.levels",
             )
         )
     if seen.get("r_hat", 1.0) > 1.1:
@@ -255,18 +247,11 @@ def from_scalars(values: Mapping[str, float]) -> list[Diagnosis]:
             Diagnosis(
                 "chains do not mix",
                 f"R-hat = {seen['r_hat']:.3f} between chains that started apart (1 for chains that forgot where)",
-                "run more steps a sample, temper the chains, or lower optimizer.lr towards the end of the training",
             )
         )
     energies = [seen[name] for name in ("energy_data", "energy_samples") if name in seen]
     gap = abs(energies[0] - energies[1]) if len(energies) == 2 else 0.0
     if any(abs(e) > 1e5 for e in energies) or gap > 1e4:
         shown = ", ".join(f"{e:.3g}" for e in energies)
-        found.append(
-            Diagnosis(
-                "energies run away",
-                f"mean energies of data and samples are {shown}",
-                "lower optimizer.lr, set optimizer.clip=1, or regularise the energy",
-            )
-        )
+        found.append(Diagnosis("energies run away", f"mean energies of data and samples are {shown}"))
     return found

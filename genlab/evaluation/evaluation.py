@@ -24,6 +24,7 @@ from genlab.evaluation.held_out import chain_mixing, classification, codes, fami
 from genlab.evaluation.latent_geometry import density_map, latent_geometry
 from genlab.evaluation.lattice_observables import lattice_observables
 from genlab.evaluation.protocol import confusion, likelihood_methods, protocol, remarks
+from genlab.evaluation.remedies import Training, too_early, verdict
 from genlab.evaluation.sample_quality import sample_quality
 from genlab.inference.likelihood import has_likelihood
 from genlab.models.abilities import Encodes, HasMarkovChain, HasSamplers, Reconstructs, able, classifies
@@ -79,15 +80,21 @@ def evaluate(
     settings: Settings,
     training_cost: Mapping[str, Any],
     samples: Tensor | None = None,
+    training: Training | None = None,
 ) -> Findings:
     """All measures of `model` (in evaluation mode) on the test split of `dataset`, both on one device.
 
-    `training_cost` is the cost in run.json. With `samples` (n, *shape) from elsewhere only these are measured.
+    `training_cost` is the cost in run.json, `training` what the remedies of diagnoses depend on. With `samples` (n, *shape) from
+    elsewhere only these are measured.
     """
     began = time.perf_counter()
     context, findings = EvaluationContext(model, dataset, settings, training_cost, samples), Findings()
     measure(context, findings, MEASURES if samples is None else MEASURES_OF_GIVEN_SAMPLES)
-    findings.diagnoses = findings.distinct_diagnoses()
+    if samples is not None:  # of others, which no key of this run changes
+        training = None
+    findings.diagnoses = verdict(findings.distinct_diagnoses(), model, training)
+    if training is not None and (early := too_early(model, training)):
+        findings.facts["too_early"] = early
     if samples is not None or isinstance(model, GenerativeModel):
         findings.samples = context.samples
     sampling = context.drawn.seconds if samples is None and isinstance(model, GenerativeModel) else 0.0

@@ -138,7 +138,7 @@ def reconstruction(context: EvaluationContext, findings: Findings) -> None:
     restored, x = torch.cat(reconstructed), torch.cat(examples)
     findings.suspect(
         diagnoses.not_finite(restored, "the reconstructions")
-        or diagnoses.range_misfit(restored, x, data, "the reconstructions", type(model))
+        or diagnoses.range_misfit(restored, x, data, "reconstructions")
     )
 
 
@@ -160,7 +160,7 @@ def classification(context: EvaluationContext, findings: Findings) -> None:
         findings.entries[f"accuracy_class_{k}"] = entry("classification", measure, "share", "higher")
     error = _calibration(confidence, predictions == labels)
     findings.entries["calibration_error"] = entry("classification", error, "share", "lower")
-    findings.pictures |= classification_charts(log_p, labels)
+    findings.pictures |= classification_charts(log_p, labels, "test split")
 
 
 def _calibration(confidence: Tensor, right: Tensor) -> Estimate:
@@ -177,4 +177,4 @@ def codes(context: EvaluationContext, findings: Findings) -> None:
     findings.codes = torch.cat([model.encode(batch.x).cpu() for batch in batches])
     if batches[0].y is not None:
         findings.labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
-    findings.suspect(diagnoses.posterior_collapse(findings.codes, isinstance(model, HasLogWeights), type(model)))
+    findings.suspect(diagnoses.posterior_collapse(findings.codes, isinstance(model, HasLogWeights)))

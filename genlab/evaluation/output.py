@@ -52,7 +52,8 @@ def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None)
         for name, picture in findings.pictures.items():
             writer.image(f"evaluation/{name}", png(picture), (picture.shape[0], picture.shape[1]), seen)
         for diagnosis in findings.diagnoses:
-            writer.text(f"diagnosis/{diagnosis.name}", f"{diagnosis.evidence}\n\n**Remedy:** {diagnosis.remedy}")
+            remedy = f"\n\n**Remedy:** {diagnosis.remedy}" if diagnosis.remedy else ""
+            writer.text(f"diagnosis/{diagnosis.name}", diagnosis.evidence + remedy)
         writer.close()
         write_projector(findings, tensorboard, seen)
     return kept
@@ -165,7 +166,9 @@ def show(findings: Findings, folder: Path) -> None:
         console.print(f"  remark       {remark}", style="yellow", markup=False)
     for diagnosis in findings.diagnoses:
         console.print(f"  diagnosis    {diagnosis}", style="yellow", markup=False)
-    if not findings.diagnoses:
+    if "too_early" in facts:
+        console.print(f"  diagnosis    {facts['too_early']}", markup=False)
+    elif not findings.diagnoses:
         console.print("  diagnosis    nothing that the rules know", markup=False)
     seconds = facts["seconds"]
     console.print(

@@ -68,12 +68,9 @@ def compare_samples(findings: Findings, reference: Reference, samples: Tensor, l
         findings.entries["conditional_accuracy"] = entry(
             "sample quality", mean(right.double()), "share", "higher", "statistic", reference.classified
         )
-    findings.suspect(
-        diagnoses.lack_of_variety(samples, reference.x)
-        or diagnoses.poor_coverage(measured["coverage"], floor["coverage"])
-    )
+    findings.suspect(diagnoses.lack_of_variety(samples, reference.x) or diagnoses.poor_coverage(measured, floor))
     _memorisation(findings, reference, samples[:MOST_NEIGHBOURS])
-    findings.suspect(diagnoses.range_misfit(samples, reference.x, data, "the samples"))
+    findings.suspect(diagnoses.range_misfit(samples, reference.x, data, "samples"))
     if shares is not None:
         real = reference.class_shares
         findings.suspect(diagnoses.missing_classes(shares, real, len(samples)))

@@ -87,15 +87,20 @@ class Experiment:
     @cached_property
     def examples(self) -> int:
         """Length of the training in examples. Raises GenlabError where it does not fit the batch size."""
-        epoch = len(self.dataset.train)
-        preferred, closed_form = self.preferences, bool(getattr(self._family, "closed_form", False))
+        closed_form = bool(getattr(self._family, "closed_form", False))
+        return self.train.length(len(self.dataset.train), self.preferred_examples, cut_last=closed_form)
+
+    @cached_property
+    def preferred_examples(self) -> int:
+        """The length that the model prefers with these data and this optimizer, in examples."""
+        epoch, preferred = len(self.dataset.train), self.preferences
         # A model's preferred length is meant for one evaluation of the loss a step; L-BFGS makes many of each batch.
-        default = preferred.examples // self.recipe.evaluations
+        length = preferred.examples // self.recipe.evaluations
         if preferred.epochs is not None:
-            default = preferred.epochs * epoch
+            length = preferred.epochs * epoch
         if self._preparation.get("labelled") is not None and getattr(self._family, "needs_labels", False):
-            default = min(default, max(FEW_LABELS_EPOCHS * epoch, self.train.batch_size))
-        return self.train.length(epoch, default, cut_last=closed_form)
+            length = min(length, max(FEW_LABELS_EPOCHS * epoch, self.train.batch_size))
+        return length
 
     @cached_property
     def model(self) -> Model:
@@ -141,7 +146,16 @@ class Experiment:
         Raises GenlabError where that checkpoint is damaged, or is one of another configuration.
         """
         self.begin_training()
-        return Trainer(self.model, self.dataset, self.train, self.device, run, self.config, self.examples)
+        return Trainer(
+            self.model,
+            self.dataset,
+            self.train,
+            self.device,
+            run,
+            self.config,
+            self.examples,
+            preferred=self.preferred_examples,
+        )
 
 
 def _check_keys(config: Config) -> None:

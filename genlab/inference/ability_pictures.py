@@ -83,18 +83,18 @@ def classification(model: Model, dataset: Dataset, seed: int) -> dict[str, Pictu
     with evaluation_mode(model):
         log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
     labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
-    return classification_charts(log_p, labels)
+    return classification_charts(log_p, labels, "test split" if dataset.validation is None else "validation split")
 
 
-def classification_charts(log_p: Tensor, labels: Tensor) -> dict[str, Picture]:
-    """Confusion matrix and reliability diagram, from log p(y|x) (n, classes) and the true classes (n,)."""
+def classification_charts(log_p: Tensor, labels: Tensor, split: str) -> dict[str, Picture]:
+    """Confusion matrix and reliability diagram, from log p(y|x) (n, classes) and the true classes (n,) of a `split`."""
     confidence, predictions = log_p.exp().max(1)
     right = predictions == labels
     bins = reliability(confidence, right)
     return {
-        "confusion": confusion(confusion_matrix(labels, predictions, log_p.shape[1])),
+        "confusion": confusion(confusion_matrix(labels, predictions, log_p.shape[1]), split),
         "reliability": reliability_diagram(
-            bins.confidence, bins.accuracy, bins.count, calibration_error(confidence, right)
+            bins.confidence, bins.accuracy, bins.count, calibration_error(confidence, right), split
         ),
     }
 

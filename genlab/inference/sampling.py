@@ -28,6 +28,7 @@ from genlab.tracking.progress import step, tracked
 
 BLOCK = 64
 BLOCK_NUMBERS = 2**20  # in a block on an accelerator, which 64 examples leave idle
+FEWEST_BLOCKS = 5  # whose times have a spread to speak of
 INTERNAL = frozenset({"n", "mean"})
 """Arguments of sample_loop that are no option: n is set apart, and `mean` follows from the data (`sampling_options`)."""
 
@@ -65,7 +66,7 @@ def draw_fewer(model: GenerativeModel, n: int, seed: int, **options: Any) -> Ten
 
 
 def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Tensor, Estimate]:
-    """n samples and the number drawn per second: median over blocks of samples, with its standard error."""
+    """n samples and the number drawn per second, with its standard error."""
     seconds: list[float] = []
     last = time.perf_counter()
 
@@ -76,9 +77,21 @@ def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tup
         last = now
 
     samples = draw(model, n, seed, after_block=lap, **options)
-    rates = block_size(model) / torch.tensor(seconds, dtype=torch.float64)
-    stderr = 1.2533 * float(rates.std()) / len(rates) ** 0.5 if len(rates) > 1 else float("nan")  # of a median
-    return samples, Estimate(float(rates.median()), stderr)
+    return samples, rate_of(block_size(model), seconds)
+
+
+def rate_of(size: int, seconds: list[float]) -> Estimate:
+    """Samples per second in blocks of `size` that took so many seconds: of the median block, without the first.
+
+    The first block has work that is done once. The standard error is that of a median, with the spread from the median absolute
+    deviation, so that a block that waited for another process does not count for more than one; nan below FEWEST_BLOCKS.
+    """
+    times = torch.tensor(seconds[1:] or seconds, dtype=torch.float64)
+    middle = times.quantile(0.5)
+    spread = 1.4826 * (times - middle).abs().quantile(0.5)
+    relative = float(1.2533 * spread / middle) / len(times) ** 0.5 if len(times) >= FEWEST_BLOCKS else float("nan")
+    rate = size / float(middle)
+    return Estimate(rate, rate * relative)
 
 
 def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any) -> Tensor:

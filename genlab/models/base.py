@@ -1,7 +1,7 @@
 """The contract between a model and everything that runs it: a training loop and a sampling loop, both as generators."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
@@ -15,6 +15,7 @@ from genlab.config.targets import moved_parameters
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
+from genlab.models.candidates import Candidate
 from genlab.models.ema import FrozenCopy
 from genlab.optimizers.recipe import Recipe
 
@@ -63,6 +64,9 @@ class Model(nn.Module, ABC):
     """Scalars that are usually compared in one chart, for the layout of the log."""
     labelled_beside: ClassVar[bool] = False
     """Whether every batch comes with another batch of labelled examples."""
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = {}
+    """Name of a diagnosis (evaluation/diagnoses.py) -> changes of the family's own keys that may help, the best first."""
 
     data: DataSpec
     optimizers: dict[str, Optimizer]

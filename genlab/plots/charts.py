@@ -23,8 +23,11 @@ def drawn(paint: Callable[[Any], None], size: tuple[float, float], dpi: int = 11
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def confusion(matrix: Tensor) -> Picture:
-    """Counts (classes, classes), true class down and predicted class across, with the accuracy of each class at its side."""
+def confusion(matrix: Tensor, split: str) -> Picture:
+    """Counts (classes, classes), true class down and predicted class across, with the accuracy of each class at its side.
+
+    `split` names where the examples come from, such as "test split".
+    """
     counts = matrix.numpy()
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     k = len(counts)
@@ -45,15 +48,15 @@ def confusion(matrix: Tensor) -> Picture:
             axes.set_xticks(range(k))
             axes.set_yticks(range(k))
         total = 100 * np.trace(counts) / max(1, counts.sum())
-        axes.set_title(f"{total:.2f} % of {counts.sum():,} right", fontsize=10)
+        axes.set_title(f"{total:.2f} % of {counts.sum():,} right, {split}", fontsize=10)
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
 
     return drawn(paint, (6.6, 5.6) if k <= 20 else (8, 7.4))
 
 
-def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, error: float) -> Picture:
-    """Accuracy against confidence in bins (bins,), with the number of predictions in each."""
+def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, error: float, split: str) -> Picture:
+    """Accuracy against confidence in bins (bins,), with the number of predictions in each; `split` as in `confusion`."""
     bins = len(count)
     conf, hits, number = confidence.numpy(), accuracy.numpy(), count.numpy()
 
@@ -66,7 +69,7 @@ def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, err
         top.errorbar(conf[filled], hits[filled], yerr=spread, fmt="o", markersize=4, capsize=2)
         top.set_ylabel("accuracy")
         top.set_ylim(-0.03, 1.03)
-        top.set_title(f"expected calibration error {error:.4f}", fontsize=10)
+        top.set_title(f"expected calibration error {error:.4f}, {split}", fontsize=10)
         top.legend(loc="upper left")
         bottom.bar((np.arange(bins) + 0.5) / bins, number, width=0.9 / bins, color="0.5")
         bottom.set_yscale("log")
@@ -80,19 +83,19 @@ def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, err
 def class_bars(generated: Tensor, real: Tensor, n: int) -> Picture:
     """Share of each class among n samples, beside its share in the data."""
     k = len(generated)
-    ours, theirs = generated.numpy(), real.numpy()
+    shares, real_shares = generated.numpy(), real.numpy()
 
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
         place = np.arange(k)
-        spread = np.sqrt(ours * (1 - ours) / n)
-        axes.bar(place - 0.2, theirs, 0.4, label="test split", color="0.6")
-        axes.bar(place + 0.2, ours, 0.4, yerr=spread, capsize=2, label="generated", color="C0")
+        spread = np.sqrt(shares * (1 - shares) / n)
+        axes.bar(place - 0.2, real_shares, 0.4, label="test split", color="0.6")
+        axes.bar(place + 0.2, shares, 0.4, yerr=spread, capsize=2, label="generated", color="C0")
         if k <= 20:
             axes.set_xticks(place)
         axes.set_xlabel("class, as the feature network sees it")
         axes.set_ylabel("share")
-        axes.set_ylim(0, 1.2 * max(ours.max(), theirs.max()))  # room for the legend
+        axes.set_ylim(0, 1.2 * max(shares.max(), real_shares.max()))  # room for the legend
         axes.legend(loc="upper center", ncols=2)
 
     return drawn(paint, (6.5, 3.6))
@@ -207,8 +210,8 @@ def optimal_discriminator(score: Callable[[Tensor], Tensor], x: Tensor, samples:
     """
     from scipy.stats import gaussian_kde
 
-    data, made = x.double().numpy().T, samples.double().numpy().T
-    both = np.concatenate([data, made], 1)
+    data, generated = x.double().numpy().T, samples.double().numpy().T
+    both = np.concatenate([data, generated], 1)
     low, high = both.min(1), both.max(1)
     margin = 0.1 * (high - low) + 1e-9
     axes_of = [
@@ -217,7 +220,9 @@ def optimal_discriminator(score: Callable[[Tensor], Tensor], x: Tensor, samples:
     lattice = np.stack([part.ravel() for part in np.meshgrid(*axes_of)])
     found = score(torch.from_numpy(lattice.T).float()).numpy()
     try:
-        p_r, p_g = (gaussian_kde(points, lambda kde: 0.5 * kde.scotts_factor())(lattice) for points in (data, made))
+        p_r, p_g = (
+            gaussian_kde(points, lambda kde: 0.5 * kde.scotts_factor())(lattice) for points in (data, generated)
+        )
     except np.linalg.LinAlgError:  # all samples on one point or line have no density
         p_r = p_g = np.full(len(found), np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -243,7 +248,7 @@ def optimal_discriminator(score: Callable[[Tensor], Tensor], x: Tensor, samples:
             axes = figure.add_subplot(1, 2, k + 1)
             image = axes.pcolormesh(*axes_of, values.reshape(120, 120), cmap="RdBu_r", vmin=0, vmax=1, rasterized=True)
             axes.scatter(*data[:, :400], s=3, color="black", linewidths=0, alpha=0.5, label="data")
-            axes.scatter(*made[:, :400], s=3, color="tab:green", linewidths=0, alpha=0.5, label="samples")
+            axes.scatter(*generated[:, :400], s=3, color="tab:green", linewidths=0, alpha=0.5, label="samples")
             axes.set_title(name, fontsize=10)
             axes.set_xlabel("$x_1$")
             axes.set_ylabel("$x_2$")

@@ -19,6 +19,7 @@ Picture = npt.NDArray[np.uint8]
 TILE = 56  # least side of one example on the screen, in pixels
 GAP = 2
 BACKGROUND = 70
+MOST_PLANES = 10  # of a scatter plot of vectors: all pairs of five components, or twenty components
 
 
 def grid(images: Tensor, columns: int, data: DataSpec) -> Picture:
@@ -70,15 +71,30 @@ def pairs(originals: Tensor, reconstructions: Tensor, columns: int, data: DataSp
     return grid(torch.cat(rows), columns, data)
 
 
-def scatter(series: Mapping[str, Tensor], data: DataSpec, most: int = 4) -> Picture:
-    """Vectors (n, D) of several kinds in the planes of their first components (a histogram where D = 1)."""
+def planes_of(dim: int) -> list[tuple[int, ...]]:
+    """Pairs of components, MOST_PLANES at most: all pairs where those are few, else pairs of neighbours that show each once."""
+    if dim == 1:
+        return [(0,)]
+    every: list[tuple[int, ...]] = list(combinations(range(dim), 2))
+    if len(every) <= MOST_PLANES:
+        return every
+    neighbours: list[tuple[int, ...]] = [(i, i + 1) for i in [*range(0, dim - 1, 2), *([dim - 2] if dim % 2 else [])]]
+    return neighbours[:MOST_PLANES]
+
+
+def scatter(series: Mapping[str, Tensor], data: DataSpec) -> Picture:
+    """Vectors (n, D) of several kinds in planes of two components each (a histogram where D = 1)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    planes: Sequence[tuple[int, ...]] = list(combinations(range(min(data.dim, most)), 2)) or [(0,)]
-    columns = min(3, len(planes))
+    planes = planes_of(data.dim)
+    columns = min(3 if len(planes) <= 9 else 5, len(planes))
     rows = -(-len(planes) // columns)
-    figure = Figure(figsize=(4 * columns, 4 * rows), dpi=100, layout="constrained")
+    side = 4 if columns <= 3 else 3  # inches
+    figure = Figure(figsize=(side * columns, side * rows), dpi=100, layout="constrained")
+    shown = max(planes[-1]) + 1
+    if shown < data.dim:
+        figure.suptitle(f"the first {shown} of {data.dim} components", fontsize=10)
     canvas = FigureCanvasAgg(figure)
     for k, plane in enumerate(planes):
         axes = figure.add_subplot(rows, columns, k + 1)

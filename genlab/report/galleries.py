@@ -67,7 +67,7 @@ KINDS = (
     ("latent", "Latent space", False),
     ("denoising", "Denoising", False),
     ("anomaly", "Anomaly detection", False),
-    ("anomalies", "The strangest and the least strange examples", False),
+    ("anomalies", "Examples with the lowest and the highest anomaly scores", False),
     ("classes", "Classes of the samples", False),
     ("confusion", "Confusion of classes", False),
     ("neighbours", "Samples and their nearest training examples", False),

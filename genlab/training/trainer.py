@@ -6,12 +6,11 @@ stream.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from genlab.config.schema import differing_keys
 from genlab.data.batches import Batches
@@ -20,6 +19,8 @@ from genlab.data.examples import Examples
 from genlab.data.places import without_places
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
+from genlab.evaluation.diagnoses import Diagnosis
+from genlab.evaluation.remedies import KINDS, Training, remedy, verdict
 from genlab.evaluation.represented import evenly
 from genlab.inference import portfolio
 from genlab.inference.mixing import mixing
@@ -42,8 +43,6 @@ from genlab.training.sections import TrainSection
 from genlab.training.signals import StopRequest
 from genlab.training.validation import evaluate_split, monitor_state
 
-WARN_FROM = 0.3  # share of the training before which an untrained model is no reason for a warning
-
 
 class Trainer:
     """Trains `model` on `dataset`, both on the device already, for `examples` examples.
@@ -60,8 +59,11 @@ class Trainer:
         run: RunFolder,
         config: Mapping[str, Any],
         examples: int,
+        preferred: int | None = None,
     ) -> None:
-        """Raises GenlabError where the last checkpoint is damaged, or is one of another configuration."""
+        """`preferred` is the length that the model prefers; None for `examples`.
+
+        Raises GenlabError where the last checkpoint is damaged, or is one of another configuration."""
         self.model, self.dataset, self.device, self.run, self.config = model, dataset, device, run, config
         self.seed: int = config["seed"]
         self.where = device.resolve()
@@ -85,7 +87,10 @@ class Trainer:
         self.seconds = 0.0  # of earlier sessions of this run
         self.began = time.perf_counter()
         self.stop = StopRequest()
+        self.preferred = preferred or examples
         self.warnings = {w["name"]: w for w in run.info().get("warnings", [])}
+        self.shown_since: dict[str, int] = {}
+        """Diagnosis that the scalars show without a break -> examples seen when they began to."""
         resumed_at = None
         if run.last.exists():
             resumed_at = self._restore()
@@ -167,6 +172,7 @@ class Trainer:
             values: dict[str, float] = {}
             if "log" in due:
                 values |= self.training_scalars()
+                self._warn_of_scalars(values)
             if "eval" in due and self.dataset.validation is not None:
                 values |= self.validate(evenly(self.dataset.validation, self.allowed.validation))
             if "sample" in due:
@@ -216,16 +222,32 @@ class Trainer:
         for name, picture in portfolio.training_pictures(self.model, self.dataset, self.seed, samples).items():
             self.tracker.picture(name, picture, self.batches.seen)
         self.tracker.histograms(self.model.named_parameters(), self.batches.seen)
-        if self.batches.progress >= WARN_FROM:
-            self._warn(values, samples)
+        self._warn_of_scalars(values)
+        self._warn(diagnoses.of_pictures(self.model, self.dataset, self.seed, samples))
 
-    def _warn(self, values: Mapping[str, float], samples: Tensor | None) -> None:
+    @property
+    def training(self) -> Training:
+        """What the model has behind it, for remedies that fit."""
+        return Training(self.config, self.batches.seen, self.batches.examples, self.preferred)
+
+    def _warn_of_scalars(self, values: Mapping[str, float]) -> None:
+        """Warn of what the `values` of a record show, once they have shown it for as long as each diagnosis asks."""
+        found = diagnoses.from_scalars(values)
+        if any(name.startswith("train/") for name in values):  # others hold too little to say that a fault is over
+            names = {diagnosis.name for diagnosis in found}
+            self.shown_since = {name: seen for name, seen in self.shown_since.items() if name in names}
+        for diagnosis in found:
+            self.shown_since.setdefault(diagnosis.name, self.batches.seen)
+        lasted = {name: (self.batches.seen - since) / self.preferred for name, since in self.shown_since.items()}
+        self._warn([d for d in found if lasted[d.name] >= KINDS[d.name].lasting])
+
+    def _warn(self, found: Iterable[Diagnosis]) -> None:
         """Print each diagnosis when it is made for the first time, and note it in run.json."""
-        for diagnosis in diagnoses.while_training(self.model, self.dataset, self.seed, values, samples):
-            if diagnosis.name not in self.warnings:
-                self.warnings[diagnosis.name] = {**diagnosis.as_dict(), "examples": self.batches.seen}
-                self.run.note(warnings=list(self.warnings.values()))
-                console.print(f"warning at {self.batches.seen:,} examples: {diagnosis}", style="yellow", markup=False)
+        new = [diagnosis for diagnosis in found if diagnosis.name not in self.warnings]
+        for diagnosis in verdict(new, self.model, self.training):
+            self.warnings[diagnosis.name] = {**diagnosis.as_dict(), "examples": self.batches.seen}
+            self.run.note(warnings=list(self.warnings.values()))
+            console.print(f"warning at {self.batches.seen:,} examples: {diagnosis}", style="yellow", markup=False)
 
     def elapsed(self) -> float:
         """Seconds spent on this run, over all its sessions."""
@@ -261,7 +283,7 @@ class Trainer:
             values,
             self.model,
             f"within {self.every.log:,} examples before example {self.batches.seen:,}",
-            f"lower optimizer.lr (is {self.config['optimizer']['lr']}) or set optimizer.clip=1; {kept}",
+            f"{remedy('non-finite values', self.model, self.training)}; {kept}",
         )
 
     def validate(self, split: Examples) -> dict[str, float]:
@@ -291,8 +313,8 @@ class Trainer:
         """Write last.pt: the whole state of the training between two updates. Raises NonFiniteError where it diverged."""
         if name := nonfinite_parameter(self.model):
             raise NonFiniteError(
-                f"parameter {name} is not finite at example {self.batches.seen:,}; lower optimizer.lr "
-                f"(is {self.config['optimizer']['lr']}) or set optimizer.clip=1; checkpoints were left as they are"
+                f"parameter {name} is not finite at example {self.batches.seen:,}; "
+                f"{remedy('non-finite values', self.model, self.training)}; checkpoints were left as they are"
             )
         self.tracker.flush()
         checkpoint.save(

@@ -22,7 +22,19 @@ from torch import Tensor
 
 from genlab.cli import main
 from genlab.data.spec import DataSpec, Support
-from genlab.plots.images import BACKGROUND, GAP, TILE, Picture, grid, latent_scatter, pairs, png, save_png, scatter
+from genlab.plots.images import (
+    BACKGROUND,
+    GAP,
+    TILE,
+    Picture,
+    grid,
+    latent_scatter,
+    pairs,
+    planes_of,
+    png,
+    save_png,
+    scatter,
+)
 from genlab.tracking import console
 from genlab.tracking.events import EventWriter
 from genlab.tracking.run_folder import RunFolder
@@ -282,6 +294,15 @@ def test_vectors_are_shown_in_planes(dim: int) -> None:
     assert picture.ndim == 3
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10  # something is drawn
     assert not np.array_equal(picture, scatter({"data": points, "samples": points + 3}, data))
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 5, 6, 7, 20, 50])
+def test_every_component_of_a_vector_is_shown(dim: int) -> None:
+    planes = planes_of(dim)
+    assert {i for plane in planes for i in plane} == set(range(min(dim, 20)))
+    assert len(planes) == len(set(planes)) <= 10
+    if 1 < dim <= 5:
+        assert len(planes) == dim * (dim - 1) / 2, "all pairs"
 
 
 @pytest.mark.parametrize("labels", [None, torch.arange(50) % 10])

@@ -23,7 +23,7 @@ D = 1/2, L = -2 log 2. With the logit a, log D = -softplus(-a) and log(1 - D) = 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal, Unpack
 
 import torch
@@ -35,6 +35,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.adversarial.implicit_model import GeneratorOptions, ImplicitModel, frozen_parameters
 from genlab.models.base import Charts, Metrics, Quantity
+from genlab.models.candidates import Candidate, choose, family, higher, lower
 from genlab.networks.discriminators import Conditioning, discriminator
 from genlab.numerics.softplus import logsigmoid, softplus
 from genlab.optimizers.recipe import Recipe
@@ -62,6 +63,26 @@ class GAN(ImplicitModel):
         ],
         "Jensen-Shannon estimate": ["train/js", "eval/js"],
         "gradient norms": ["optimizer/discriminator/gradient_norm", "optimizer/generator/gradient_norm"],
+    }
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = {
+        "the discriminator has won": (
+            choose("model.game", "nonsaturating"),
+            lower("model.critic_steps", to=1),
+            higher("model.instance_noise", to=0.1),
+            higher("model.r1", to=1.0),
+            choose("model.spectral_norm", True),
+            family("wgan"),
+        ),
+        **dict.fromkeys(
+            ("mode collapse", "low coverage", "missing classes"),
+            (
+                higher("model.r1", to=1.0),
+                choose("model.spectral_norm", True),
+                higher("model.critic_steps", 2),
+                family("wgan"),
+            ),
+        ),
     }
 
     def __init__(

@@ -159,9 +159,9 @@ class ImplicitModel(GenerativeModel):
         """Mean distance between two samples from fixed noise, relative to that between two of the examples `held_out`; 0 where
         these are all equal.
         """
-        ours = self.decode(self.noise(len(held_out)), self.cycled_classes(len(held_out))).flatten(1)
+        generated = self.decode(self.noise(len(held_out)), self.cycled_classes(len(held_out))).flatten(1)
         real = torch.pdist(held_out.flatten(1)).mean()
-        return torch.where(real > 0, torch.pdist(ours).mean() / real, torch.zeros_like(real))
+        return torch.where(real > 0, torch.pdist(generated).mean() / real, torch.zeros_like(real))
 
     def cycled_classes(self, n: int) -> Tensor | None:
         """One-hot classes 0, 1, ..., 0, 1, ..., (n, num_classes); None for a model that is not conditional."""

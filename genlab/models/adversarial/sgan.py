@@ -26,7 +26,7 @@ Salimans et al. give Adam the rate 0.003, but the bias correction in their code 
 rate is soon 0.003 (1 - beta_2)^(1/2)/(1 - beta_1) = 0.0002.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Unpack
 
 import torch
@@ -41,6 +41,7 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.adversarial.implicit_model import GeneratorOptions, ImplicitModel, frozen_parameters
 from genlab.models.base import Charts, Metrics, Quantity
+from genlab.models.candidates import Candidate, choose, family, higher
 from genlab.models.ema import EMA
 from genlab.networks.discriminators import architecture, discriminator
 from genlab.numerics.softplus import softplus
@@ -66,6 +67,15 @@ class SGAN(ImplicitModel):
     }
     uses_unlabelled = True
     labelled_beside = True
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = {
+        "the discriminator has won": (
+            choose("model.weight_norm", True),
+            higher("model.noise", to=0.3),
+            higher("model.layer_noise", to=0.5),
+        ),
+        **dict.fromkeys(("mode collapse", "low coverage", "missing classes"), (family("gan"),)),
+    }
 
     def __init__(
         self,

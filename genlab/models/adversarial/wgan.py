@@ -15,7 +15,7 @@ the Jensen-Shannon divergence it has a gradient where p_r and p_g do not overlap
 Distances are in the inner units of the critic: pictures in [-1, 1], vectors in standard deviations.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal, Unpack
 
 import torch
@@ -26,6 +26,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.adversarial.implicit_model import GeneratorOptions, ImplicitModel, frozen_parameters
 from genlab.models.base import Charts, Metrics, Quantity
+from genlab.models.candidates import Candidate, choose, higher
 from genlab.networks.discriminators import Conditioning, discriminator
 from genlab.optimizers.recipe import Recipe
 
@@ -41,6 +42,11 @@ class WGAN(ImplicitModel):
         "slope of the critic": ["train/slope"],
         "gradient norms": ["optimizer/critic/gradient_norm", "optimizer/generator/gradient_norm"],
     }
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
+        ("mode collapse", "low coverage", "missing classes"),
+        (choose("model.penalty", "gradient"), higher("model.critic_steps", 2)),
+    )
 
     def __init__(
         self,

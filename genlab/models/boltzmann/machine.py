@@ -20,7 +20,7 @@ sampling in gibbs.py.
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
 import torch
@@ -38,6 +38,7 @@ from genlab.models.boltzmann.gradients import Centring, Phases, Sparsity, Statis
 from genlab.models.boltzmann.machine_arguments import MachineArguments
 from genlab.models.boltzmann.negative_phase import negative_phase_of
 from genlab.models.boltzmann.workspace import Workspace
+from genlab.models.candidates import Candidate, choose, higher
 from genlab.models.conditioning import num_classes_of
 from genlab.networks.trunk import Trunk, affine
 from genlab.numerics.softplus import softplus
@@ -57,6 +58,14 @@ class BoltzmannMachine(GenerativeModel):
 
     mu: Tensor
     lam: Tensor
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = {
+        "chains do not mix": (choose("model.negative", "tempered"), higher("model.k", 5)),
+        **dict.fromkeys(
+            ("mode collapse", "low coverage", "missing classes", "samples far from the data"),
+            (choose("model.negative", "tempered"), higher("model.k", 5), higher("model.hidden", 2)),
+        ),
+    }
 
     def __init__(self, data: DataSpec, optimizer: Recipe, **shared: Unpack[MachineArguments]) -> None:
         super().__init__(data, optimizer)

@@ -59,6 +59,8 @@ class EBM(GenerativeModel):
         "chains": ["train/slope", "train/acceptance", "train/step", "train/buffer_age"],
     }
 
+    remedies = ebm_defaults.REMEDIES
+
     def __init__(
         self,
         data: DataSpec,

@@ -1,13 +1,15 @@
-"""What suits the data where a key of conf/model/ebm.yaml is null, and which keys exclude each other.
+"""What suits the data where a key of conf/model/ebm.yaml is null, which keys exclude each other, and which may mend what.
 
 `low_temperature` is the recipe for pictures of Du & Mordatch (2019): Langevin chains with much less noise than sqrt(2 step).
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict, Unpack
 
 from genlab.config.types import NonNegative, Positive
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.models.candidates import Candidate, choose, higher
 from genlab.models.energy.chains import Transition
 from genlab.models.energy.transitions import (
     MALA,
@@ -41,6 +43,17 @@ class TransitionOptions(TypedDict):
 PIECEWISE_LINEAR = ("relu", "leaky_relu")  # activations without a second derivative
 LOW_TEMPERATURE = {"step": 10.0, "noise": 0.005, "clip": 0.03}  # Du & Mordatch 2019, with the clipping of their code
 INITIAL_STEP = {"langevin": 0.01, "mala": 0.01, "flips": 2.0}  # the last two adapt in training
+REMEDIES: Mapping[str, Sequence[Candidate]] = {
+    "energies run away": (higher("model.alpha", to=0.1), choose("model.spectral_norm", True)),
+    **dict.fromkeys(
+        ("mode collapse", "low coverage", "missing classes", "samples far from the data", "chains do not mix"),
+        (
+            higher("model.k", 2, objective="contrastive"),
+            higher("model.restart", 2, objective="contrastive", negative="persistent"),
+        ),
+    ),
+}
+"""Name of a diagnosis -> changes that may help."""
 
 
 def refuse_conflicts(data: DataSpec, objective: Objective, activation: Activation, sigma: float | None) -> None:

@@ -20,8 +20,8 @@ An autoencoder has no prior. Samples are decoded from a density fitted to the co
 (ex_post.py).
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.candidates import Candidate, choose, higher
 from genlab.models.latent.ex_post import CodeDensity, Density
 from genlab.models.scaling import Scaling
 from genlab.networks.autoencoders import Decoder, Network, encoder_and_decoder, set_output_bias
@@ -54,6 +55,11 @@ class AE(GenerativeModel):
 
     supports = frozenset({"binary", "unit", "real"})
     deterministic_loss = True
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
+        ("mode collapse", "low coverage", "missing classes", "samples far from the data"),
+        (choose("model.density", "mixture"), higher("model.components", 2, density="mixture")),
+    )
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ al. 2016). Used from the start, that bound tends to an inference close to p, of 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -30,6 +30,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics, Quantity
+from genlab.models.candidates import Candidate, choose
 from genlab.models.latent.normal import Normal, draw, log_normal, product
 from genlab.models.latent.observation import Likelihood, observation_model
 from genlab.models.scaling import Scaling
@@ -52,6 +53,10 @@ class HVAE(GenerativeModel):
         "iw_bound": Quantity("nats", "higher", lower_bound=True),
     }
     supports = frozenset({"binary", "unit", "real"})
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = {
+        "posterior collapse": (choose("model.inference", "ladder"),)
+    }
 
     def __init__(
         self,

@@ -16,8 +16,8 @@ with M = W^T W + sigma^2 I,
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics
+from genlab.models.candidates import Candidate, family, higher
 from genlab.models.latent.moments import ExactMoments, Moments, SketchedMoments
 from genlab.networks.trunk import Trunk, affine
 from genlab.optimizers.recipe import Recipe
@@ -49,6 +50,18 @@ class PCA(GenerativeModel):
     discrete = False
     deterministic_loss = True
     closed_form = True
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
+        (
+            "mode collapse",
+            "low coverage",
+            "missing classes",
+            "samples far from the data",
+            "range of the decoder",
+            "range of the samples",
+        ),
+        (higher("model.latent_dim", 2), family("vae")),
+    )
 
     def __init__(
         self,

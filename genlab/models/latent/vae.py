@@ -17,7 +17,7 @@ matching) term in closed form, KL = 1/2 sum_j (mu_j^2 + sigma_j^2 - log sigma_j^
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -28,6 +28,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics, Quantity
+from genlab.models.candidates import Candidate, choose, higher, lower
 from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot
 from genlab.models.latent.normal import gaussian_kl, gaussian_kls, log_normal
 from genlab.models.latent.observation import Likelihood, observation_model
@@ -49,6 +50,11 @@ class VAE(GenerativeModel):
         "iw_bound": Quantity("nats", "higher", lower_bound=True),
     }
     supports = frozenset({"binary", "unit", "real"})
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
+        ("mode collapse", "low coverage", "missing classes"),
+        (lower("model.beta", to=1.0), choose("model.prior", "mixture"), higher("model.latent_dim", 2)),
+    )
 
     def __init__(
         self,

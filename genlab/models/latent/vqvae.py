@@ -22,7 +22,7 @@ pixels, which costs the prior as much as it saves the decoder.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
@@ -33,6 +33,7 @@ from genlab.config.types import Count, NonNegative, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import GenerativeModel, Metrics, Quantity
+from genlab.models.candidates import Candidate, higher
 from genlab.models.latent.codebook import Codebook, perplexity, straight_through
 from genlab.models.latent.observation import Likelihood, observation_model
 from genlab.models.scaling import Scaling
@@ -56,6 +57,11 @@ class VQVAE(GenerativeModel):
         "prior": Quantity("nats"),
     }
     supports = frozenset({"binary", "unit", "real"})
+
+    remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
+        ("mode collapse", "low coverage", "missing classes", "dead code units"),
+        (higher("model.revival", to=0.02), higher("model.codebook", 2), higher("model.prior_width", 2)),
+    )
 
     def __init__(
         self,
