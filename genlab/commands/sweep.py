@@ -1,16 +1,18 @@
 """The end of a sweep: one table over all its jobs, failures with their reasons, and the columns of TensorBoard's table."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, flag_override
 from rich.table import Table
 
 from genlab.commands.job import discard_if_empty
+from genlab.commands.list import GROUPS
 from genlab.tracking.run_folder import RunFolder
 
 MOST_COLUMNS = 4
@@ -25,12 +27,28 @@ class Summary(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
         if config.hydra.job.name == "train":
-            _refuse_mistakes(list(config.hydra.overrides.task))
+            words = settle_experiment(config)
+            _refuse_mistakes(words)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder, Summary.under_way = Summary.under_way, None
         if folder is not None and summarise(folder):
             raise SystemExit(1)
+
+
+def settle_experiment(config: DictConfig) -> list[str]:
+    """The overrides of the jobs: what an experiment sweeps over (hydra.sweeper.params), and the command line, which wins.
+
+    An experiment may sweep over other experiments. Then its own name is no override of its jobs.
+    """
+    task = list(config.hydra.overrides.task)
+    params = dict(config.hydra.sweeper.get("params") or {})
+    if "experiment" in params:
+        task = [word for word in task if word.partition("=")[0] != "experiment"]
+        with flag_override(config, ["struct", "readonly"], False):
+            config.hydra.overrides.task = task
+    typed = {word.lstrip("+").partition("=")[0] for word in task}
+    return [f"{key}={value}" for key, value in params.items() if key not in typed] + task
 
 
 def _refuse_mistakes(overrides: list[str]) -> None:
@@ -104,10 +122,40 @@ def summarise(folder: Path) -> int:
     failures = [(job, info) for job, info in zip(jobs, infos, strict=True) if info.get("state") != "finished"]
     for job, info in failures:
         console.print(f"job {_number(job.path)} {info.get('state')}: {info.get('error')}", style="red", markup=False)
+    if picture := draw_sweep(folder, jobs, [_label(chosen, varied) for chosen in overrides]):
+        console.print(f"  curves       {picture}", markup=False)
     console.print(f"  folder       {folder}\n  next         genlab dashboard {folder}", markup=False)
     if configs:
         _write_columns(folder, configs, varied, measures)
     return len(failures)
+
+
+def _label(chosen: Mapping[str, str], varied: Sequence[str]) -> str:
+    """'adam', or 'k=5, seed=1': what is particular to a job. The choice in a group needs no key."""
+    return ", ".join(
+        chosen[key] if key in GROUPS else f"{key.rpartition('.')[2]}={chosen[key]}" for key in varied if key in chosen
+    )
+
+
+def draw_sweep(folder: Path, jobs: Sequence[RunFolder], labels: Sequence[str]) -> Path | None:
+    """sweep_curves.png: the learning curves of all jobs of a sweep of trainings, and its caption."""
+    from genlab.config.targets import locate
+    from genlab.experiment.opening import read_config
+    from genlab.plots.captions import write_captions
+    from genlab.plots.images import save_png
+    from genlab.report.sweep_curves import Job, read_records, sweep_curves
+
+    found = []
+    for job, label in zip(jobs, labels, strict=True):
+        if records := read_records(job.metrics):
+            family = locate(read_config(job)["model"]["_target_"], "model")
+            found.append(Job(label, records, getattr(family, "charts", {})))
+    picture = sweep_curves(found)
+    if picture is None:
+        return None
+    save_png(folder / "sweep_curves.png", picture)
+    write_captions(folder)
+    return folder / "sweep_curves.png"
 
 
 def _write_columns(folder: Path, configs: list[dict[str, Any]], first: list[str], measures: list[str]) -> None:

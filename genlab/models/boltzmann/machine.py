@@ -20,6 +20,7 @@ sampling in gibbs.py.
 
 import math
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Unpack
 
@@ -30,18 +31,19 @@ from genlab.config.schema import family_of
 from genlab.config.types import Count
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.models.base import GenerativeModel, Metrics, Quantity
+from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.boltzmann import gibbs
 from genlab.models.boltzmann.averages import ParameterAverages
 from genlab.models.boltzmann.class_units import class_free_energies, hidden_means
 from genlab.models.boltzmann.gradients import Centring, Phases, Sparsity, Statistics, write_gradients
 from genlab.models.boltzmann.machine_arguments import MachineArguments
-from genlab.models.boltzmann.negative_phase import negative_phase_of
+from genlab.models.boltzmann.negative_phase import ContrastiveDivergence, negative_phase_of
 from genlab.models.boltzmann.workspace import Workspace
 from genlab.models.conditioning import num_classes_of
 from genlab.networks.trunk import Trunk, affine
 from genlab.numerics.softplus import softplus
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 
 class BoltzmannMachine(GenerativeModel):
@@ -51,6 +53,25 @@ class BoltzmannMachine(GenerativeModel):
         "free_energy": Quantity("nats"),
         "pseudo_log_likelihood": Quantity("nats", "higher"),
         "accuracy": Quantity("share", "higher"),
+    }
+    charts: ClassVar[Charts] = {
+        "quality without Z": Chart(
+            ["monitor/pseudo_log_likelihood", "monitor/score_matching"],
+            "Held-out examples: pseudo-likelihood of binary units (rises), or score-matching loss of Gaussian ones (falls).",
+        ),
+        "free energy": Chart(
+            ["monitor/free_energy"], "Mean F(x) of training examples, in nats. Its level means nothing, as Z moves."
+        ),
+        "overfitting": Chart(
+            ["monitor/free_energy_gap"],
+            "F of training minus F of held-out examples. Below 0 the machine prefers what it has seen.",
+            {"0": 0.0},
+        ),
+        "positive against negative phase": Chart(
+            ["train/visible_gap", "train/hidden_gap"],
+            "Root mean square difference of the mean units between data and chains. Near 0 the two phases agree.",
+            {"0": 0.0},
+        ),
     }
     sees_units: ClassVar[bool]
     """Whether u(v) = v."""
@@ -259,6 +280,14 @@ class BoltzmannMachine(GenerativeModel):
         """E[x|h] of the persistent chains, (chains, *shape); None where there are none."""
         h = self.negative.fantasies()
         return None if h is None else self.decode(h)
+
+    @torch.no_grad()
+    def negative_states(self, x: Tensor) -> Tensor | None:
+        """Where the k Gibbs sweeps of an update end that start at examples x, (n, *shape); None for persistent chains."""
+        if not isinstance(self.negative, ContrastiveDivergence):
+            return None
+        (state,) = deque(self.walk(x, self.negative.k), maxlen=1)
+        return state
 
     # Sampling (gibbs.py).
 
