@@ -39,7 +39,8 @@ class Summary(Callback):
 def settle_experiment(config: DictConfig) -> list[str]:
     """The overrides of the jobs: what an experiment sweeps over (hydra.sweeper.params), and the command line, which wins.
 
-    An experiment may sweep over other experiments. Then its own name is no override of its jobs.
+    An experiment may sweep over other experiments. Then its own name is no override of its jobs, and they are told that they
+    are jobs of a sweep.
     """
     task = list(config.hydra.overrides.task)
     params = dict(config.hydra.sweeper.get("params") or {})
@@ -47,6 +48,7 @@ def settle_experiment(config: DictConfig) -> list[str]:
         task = [word for word in task if word.partition("=")[0] != "experiment"]
         with flag_override(config, ["struct", "readonly"], False):
             config.hydra.overrides.task = task
+            config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, "hydra.mode=MULTIRUN"]
     typed = {word.lstrip("+").partition("=")[0] for word in task}
     return [f"{key}={value}" for key, value in params.items() if key not in typed] + task
 

@@ -61,7 +61,8 @@ def learning_curves(records: Records, charts: Mapping[str, Chart]) -> Picture | 
 
     shown = {name for chart in charts.values() for name in chart.names}
     loss = [name for name in ("train/loss", "eval/loss") if name not in shown]
-    first = {"loss": Chart(loss, "What the training descends.")} if loss == ["train/loss", "eval/loss"] else {}
+    descends = "train/loss" in loss and any("train/loss" in record for record in records)
+    first = {"loss": Chart(loss, "What the training descends.")} if descends else {}
     panels = []
     for title, chart in {**first, **charts}.items():
         colours = cycle(COLOURS)
@@ -131,7 +132,8 @@ def _draw(axes: Any, panel: CurvePanel) -> None:
     axes.set_xlabel(panel.axis + "\n" + fill(panel.caption, 68), fontsize=7)
     labelled = [curve for curve in panel.curves if not curve.faint]
     if len(labelled) <= MOST_NAMES:
-        axes.legend(fontsize=6.5, loc="best")
+        if labelled or panel.lines:
+            axes.legend(fontsize=6.5, loc="best")
         return
     for curve in labelled:  # a legend would cover the curves
         axes.annotate(

@@ -9,7 +9,8 @@ from genlab.plots.images import Picture
 from genlab.plots.learning_curves import Chart, Curve, CurvePanel, Records, draw_panels, series, words
 from genlab.plots.style import colour
 
-MOST_PANELS = 12
+MOST_PANELS = 9
+AXES = {"examples": "examples seen", "seconds": "seconds of training"}
 MOST_JOBS = 24  # beyond, no curve could be told from the others
 
 
@@ -36,25 +37,19 @@ def sweep_curves(jobs: Sequence[Job]) -> Picture | None:
     jobs = [job for job in jobs if job.records]
     if not 2 <= len(jobs) <= MOST_JOBS:
         return None
-    charts = {"": Chart(["train/loss", "eval/loss"], "Thick: validation; thin: training.")}
-    for job in jobs:
-        charts = {**charts, **job.charts}
+    loss = Chart(["train/loss", "eval/loss"], "Thick: validation; thin: training.")
     terms: dict[str, tuple[Chart, list[str]]] = {}
-    for chart in charts.values():
+    for chart in [loss, *(chart for job in jobs for chart in job.charts.values())]:
         for name in chart.names:
             split, _, term = name.partition("/")
-            key = term if split in ("train", "eval", "test") else name
+            key = term if split in ("train", "eval") else name
             terms.setdefault(key, (chart, []))[1].append(name)
     panels = []
     for key, (chart, names) in terms.items():
-        axes = (
-            {"examples": "examples seen", "seconds": "seconds of training"}
-            if key == "loss"
-            else {"examples": "examples seen"}
-        )
-        panels += [
-            panel for axis, what in axes.items() if (panel := _panel(key, chart, names, jobs, axis, what)) is not None
-        ]
+        for axis, what in AXES.items() if key == "loss" else [("examples", AXES["examples"])]:
+            if (panel := _panel(key, chart, names, jobs, axis, what)) is not None:
+                panels.append(panel)
+    panels.sort(key=lambda panel: -len({curve.label for curve in panel.curves}))  # those that compare most jobs first
     return draw_panels(panels[:MOST_PANELS]) if panels else None
 
 
@@ -71,9 +66,5 @@ def _panel(
             curves.append(Curve(job.label, x, y, colour(k), faint=name != list(found)[-1]))
     if not curves or all(float(curve.y.std()) == 0 for curve in curves):
         return None
-    title = (
-        words(f"x/{key}").partition(",")[0]
-        if "/" not in key
-        else words(key) + ("" if "optimizer/" not in key else ": gradient norm")
-    )
+    title = words(key if "/" in key else f"monitor/{key}") + (": gradient norm" if "gradient_norm" in key else "")
     return CurvePanel(title, chart.caption, curves, chart.lines, chart.logarithmic, what)
