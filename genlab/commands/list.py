@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
 def _print_contents(of_lecture: dict[str, Topic]) -> None:
     """The lecture's table of contents: each experiment with its line and its times."""
     texts = names("experiment")
-    print(f"the lecture, in its order; with {FAST} in seconds (times on MNIST and on the digits, two cores)\n")
+    print(f"the lecture in its order, with times on MNIST and with {FAST}\n")
     for chapter in dict.fromkeys(topic.chapter for topic in of_lecture.values()):
         members = {name: topic for name, topic in of_lecture.items() if topic.chapter == chapter}
         print(f" {chapter}  {next(iter(members.values())).title}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genlab.plots.images import Picture
-from genlab.plots.learning_curves import Chart, Curve, CurvePanel, Records, draw_panels, series, words
+from genlab.plots.learning_curves import MOST_NAMES, Chart, Curve, CurvePanel, Records, draw_panels, series, words
 from genlab.plots.style import colour
 
 MOST_PANELS = 9
@@ -40,7 +40,7 @@ def sweep_curves(jobs: Sequence[Job]) -> Picture | None:
     loss = Chart(["train/loss", "eval/loss"], "Thick: validation; thin: training.")
     terms: dict[str, tuple[Chart, list[str]]] = {}
     for chart in [loss, *(chart for job in jobs for chart in job.charts.values())]:
-        for name in chart.names:
+        for name in chart.names if len(chart.names) <= MOST_NAMES else ():  # not a panel for each level of noise
             split, _, term = name.partition("/")
             key = term if split in ("train", "eval") else name
             terms.setdefault(key, (chart, []))[1].append(name)
