@@ -1,10 +1,10 @@
-"""Interpolations that the files in conf/ use: readable names for folders."""
+"""Interpolations that the files in conf/ use: readable names for folders, values that suit the data set."""
 
 import hashlib
 import re
 from collections.abc import Iterable
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 LONGEST = 40  # characters: beside the date, a folder still fits a line of a terminal
 
@@ -39,6 +39,13 @@ def run_name(run: object) -> str:
     )
 
 
+def on_dataset(name: str, value: object, otherwise: object, *, _root_: DictConfig) -> object:
+    """`value` with dataset=name, `otherwise` with any other: ${on:digits,20000,600000} is shorter on small data."""
+    target = OmegaConf.select(_root_, "dataset._target_") or ""
+    return value if str(target).rpartition(".")[2] == name else otherwise
+
+
 def register() -> None:
+    OmegaConf.register_new_resolver("on", on_dataset, replace=True)
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)

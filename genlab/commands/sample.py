@@ -42,6 +42,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     from genlab.inference.chain_pictures import animation
     from genlab.inference.portfolio import portfolio
     from genlab.inference.sampling import check_options
+    from genlab.plots.captions import write_captions
     from genlab.plots.images import save_animation, save_png
     from genlab.tracking.console import console
     from genlab.tracking.which_run import find_run
@@ -67,6 +68,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     (folder / "sample.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     for name, picture in pictures.items():
         save_png(folder / f"{name}.png", picture)
+    write_captions(folder)
     if moving:
         save_animation(folder / "chain.gif", moving)
     np.savez_compressed(folder / "samples.npz", **arrays)  # type: ignore[arg-type]

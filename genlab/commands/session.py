@@ -1,6 +1,7 @@
 """One session of a training, as `genlab train` and `genlab resume` share it: train to the end, then report."""
 
 import contextlib
+import json
 import platform
 import sys
 
@@ -13,6 +14,9 @@ from genlab.experiment.experiment import Experiment
 from genlab.inference.shown_examples import COLUMNS
 from genlab.models.abilities import HasRemarks, Reconstructs
 from genlab.models.base import GenerativeModel
+from genlab.plots.captions import caption, write_captions
+from genlab.plots.images import save_png
+from genlab.plots.learning_curves import learning_curves
 from genlab.tracking.console import console, preview, summary
 from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.run_folder import RunFolder, State
@@ -34,6 +38,7 @@ def train_to_the_end(experiment: Experiment, run: RunFolder) -> float:
             run.begin()
             _announce(trainer)
             results = trainer.fit()
+            draw_learning_curves(trainer)
         except BaseException as error:
             failure = _describe_write_error(error, run)
             state: State = "interrupted" if isinstance(error, InterruptedRun | KeyboardInterrupt) else "failed"
@@ -49,6 +54,17 @@ def train_to_the_end(experiment: Experiment, run: RunFolder) -> float:
         )
     _report(trainer, results)
     return trainer.best if trainer.best < float("inf") else results.get("test/loss", (float("nan"), 0.0))[0]
+
+
+def draw_learning_curves(trainer: Trainer) -> None:
+    """samples/learning_curves.png from all records of the run, and the captions of its pictures."""
+    run, charts = trainer.run, trainer.model.layout()
+    records = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    picture = learning_curves(records, charts)
+    if picture is not None:
+        save_png(run.samples / "learning_curves.png", picture)
+    said = "\n".join(f"- {title}: {chart.caption}" for title, chart in charts.items())
+    write_captions(run.samples, {"learning_curves": f"{caption('learning_curves')}\n\n{said}"})
 
 
 def _announce(trainer: Trainer) -> None:

@@ -1,15 +1,17 @@
 """The end of a sweep: one table over all its jobs, and failures with their reasons."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, flag_override
 from rich.table import Table
 
 from genlab.commands.job import discard_if_empty, with_typed_length
+from genlab.commands.list import GROUPS
 from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.run_folder import RunFolder
 
@@ -25,12 +27,30 @@ class Summary(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
         if config.hydra.job.name == "train":
-            _refuse_mistakes(list(config.hydra.overrides.task))
+            words = settle_experiment(config)
+            _refuse_mistakes(words)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder, Summary.under_way = Summary.under_way, None
         if folder is not None and summarise(folder, config.hydra.job.name):
             raise SystemExit(1)
+
+
+def settle_experiment(config: DictConfig) -> list[str]:
+    """The overrides of the jobs: what an experiment sweeps over (hydra.sweeper.params), and the command line, which wins.
+
+    An experiment may sweep over other experiments. Then its own name is no override of its jobs, and they are told that they
+    are jobs of a sweep.
+    """
+    task = list(config.hydra.overrides.task)
+    params = dict(config.hydra.sweeper.get("params") or {})
+    if "experiment" in params:
+        task = [word for word in task if word.partition("=")[0] != "experiment"]
+        with flag_override(config, ["struct", "readonly"], False):
+            config.hydra.overrides.task = task
+            config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, "hydra.mode=MULTIRUN"]
+    typed = {word.lstrip("+").partition("=")[0] for word in task}
+    return [f"{key}={value}" for key, value in params.items() if key not in typed] + task
 
 
 def _refuse_mistakes(overrides: list[str]) -> None:
@@ -104,6 +124,8 @@ def summarise(folder: Path, command: str) -> int:
     failures = [(job, state) for job, state in zip(jobs, states, strict=True) if state != "finished"]
     for job, state in failures:
         console.print(f"job {_number(job.path)} {state}: {job.error}", style="red", markup=False)
+    if picture := draw_sweep(folder, jobs, [_label(chosen, varied) for chosen in overrides]):
+        console.print(f"  curves       {picture}", markup=False)
     console.print(f"  folder       {folder}", markup=False)
     finished = [chosen for chosen, state in zip(overrides, states, strict=True) if state == "finished"]
     if steps := next_steps(command, folder, [chosen.get("run", "latest") for chosen in finished]):
@@ -118,6 +140,34 @@ def next_steps(command: str, folder: Path, runs: list[str]) -> list[str]:
     if command == "train":
         return [to_type("compare", folder), to_type("dashboard", folder)]
     return [to_type("compare", *dict.fromkeys(runs))] if command == "evaluate" else []
+
+
+def _label(chosen: Mapping[str, str], varied: Sequence[str]) -> str:
+    """'adam', or 'k=5, seed=1': what is particular to a job. The choice in a group needs no key."""
+    return ", ".join(
+        chosen[key] if key in GROUPS else f"{key.rpartition('.')[2]}={chosen[key]}" for key in varied if key in chosen
+    )
+
+
+def draw_sweep(folder: Path, jobs: Sequence[RunFolder], labels: Sequence[str]) -> Path | None:
+    """sweep_curves.png: the learning curves of all jobs of a sweep of trainings, and its caption."""
+    from genlab.config.targets import locate
+    from genlab.experiment.opening import read_config
+    from genlab.plots.captions import write_captions
+    from genlab.plots.images import save_png
+    from genlab.report.sweep_curves import Job, read_records, sweep_curves
+
+    found = []
+    for job, label in zip(jobs, labels, strict=True):
+        if records := read_records(job.metrics):
+            family = locate(read_config(job)["model"]["_target_"], "model")
+            found.append(Job(label, records, getattr(family, "charts", {})))
+    picture = sweep_curves(found)
+    if picture is None:
+        return None
+    save_png(folder / "sweep_curves.png", picture)
+    write_captions(folder)
+    return folder / "sweep_curves.png"
 
 
 def _overrides(info: dict[str, Any]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from genlab.evaluation.entries import GROUPS, Entry
 from genlab.evaluation.findings import Findings
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.rounding import plain, rounded
+from genlab.plots.captions import caption, write_captions
 from genlab.plots.images import png, save_png
 from genlab.tracking.console import console
 from genlab.tracking.events import EventWriter
@@ -36,6 +37,7 @@ def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None)
     details.mkdir(parents=True)
     for name, picture in findings.pictures.items():
         save_png(details / f"{name}.png", picture)
+    write_captions(details)
     if findings.samples is not None:
         np.savez_compressed(details / "samples.npz", samples=findings.samples[:MOST_SAMPLES].numpy())
     _dump(details / "evaluation.json", facts)
@@ -50,7 +52,8 @@ def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None)
         }
         writer.scalars(values | errors, seen)
         for name, picture in findings.pictures.items():
-            writer.image(f"evaluation/{name}", png(picture), (picture.shape[0], picture.shape[1]), seen)
+            size = picture.shape[0], picture.shape[1]
+            writer.image(f"evaluation/{name}", png(picture), size, seen, caption(name))
         for diagnosis in findings.diagnoses:
             remedy = f"\n\n**Remedy:** {diagnosis.remedy}" if diagnosis.remedy else ""
             writer.text(f"diagnosis/{diagnosis.name}", diagnosis.evidence + remedy)

@@ -13,16 +13,20 @@ from genlab.metrics.classes import calibration_error, confusion_matrix, reliabil
 from genlab.models.abilities import (
     Classifies,
     Discriminates,
+    EstimatesBound,
     HasActivations,
     HasFantasies,
     HasFilters,
+    HasNegativeStates,
     HasSpectrum,
     Reconstructs,
 )
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
-from genlab.plots.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum
+from genlab.plots.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum, spreads
 from genlab.plots.images import Picture, filters, grid, matrix, pairs, scatter
+
+EXAMPLES_OF_BOUND, ESTIMATES_OF_BOUND = 50, 10
 
 
 @torch.no_grad()
@@ -43,7 +47,35 @@ def internals(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
             found["activations"] = matrix(model.activations(held_out(dataset, COLUMNS**2, seed, model.device).x))
         if isinstance(model, HasSpectrum):
             found |= principal_axes(model, dataset, seed)
+        if isinstance(model, HasNegativeStates) and data.is_image:
+            found |= negative_phase(model, dataset, seed)
+        if isinstance(model, EstimatesBound):
+            found |= bound_estimates(model, dataset, seed)
     return found
+
+
+@torch.no_grad()
+def negative_phase(model: HasNegativeStates, dataset: Dataset, seed: int) -> dict[str, Picture]:
+    """Held-out images as a machine sees them, and where the chains of an update end that start there."""
+    assert isinstance(model, Model)
+    x = held_out(dataset, 4 * COLUMNS, seed, model.device).x
+    with rng.seeded(seed, "negative states", device=model.device):
+        states = model.negative_states(x)
+    if states is None:
+        return {}
+    return {"real": grid(x, COLUMNS, dataset.spec), "generate": grid(states, COLUMNS, dataset.spec)}
+
+
+@torch.no_grad()
+def bound_estimates(model: EstimatesBound, dataset: Dataset, seed: int) -> dict[str, Picture]:
+    """How estimates of the bound spread about the mean of their example, for each way to estimate it."""
+    assert isinstance(model, Model)
+    x = held_out(dataset, EXAMPLES_OF_BOUND, seed, model.device).x
+    with rng.seeded(seed, "bound estimates", device=model.device):
+        found = model.bound_estimates(x.repeat(ESTIMATES_OF_BOUND, *[1] * (x.ndim - 1)))
+    if not found:
+        return {}
+    return {"bound_estimates": spreads({n: v.view(ESTIMATES_OF_BOUND, -1).cpu() for n, v in found.items()})}
 
 
 @torch.no_grad()

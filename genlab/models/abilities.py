@@ -293,6 +293,22 @@ class HasFantasies(Protocol):
 
 
 @runtime_checkable
+class HasNegativeStates(Protocol):
+    def negative_states(self, x: Tensor) -> Tensor | None:
+        """Where the chains of an update end that start at examples x, (n, *shape); None where they start elsewhere."""
+        ...
+
+
+@runtime_checkable
+class EstimatesBound(Protocol):
+    """The same bound on log p(x) can be estimated in several ways, which differ in their variance."""
+
+    def bound_estimates(self, x: Tensor) -> dict[str, Tensor]:
+        """One unbiased estimate for each example by each way, in nats: name -> (n,). Empty where there is one way only."""
+        ...
+
+
+@runtime_checkable
 class HasActivations(Protocol):
     def activations(self, x: Tensor) -> Tensor:
         """Probabilities p(h = 1|x) of binary hidden units, (n, hidden)."""

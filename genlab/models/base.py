@@ -18,6 +18,7 @@ from genlab.errors import GenlabError
 from genlab.models.candidates import Candidate
 from genlab.models.ema import FrozenCopy
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 Metrics = dict[str, Tensor]
 Better = Literal["lower", "higher"] | None
@@ -34,8 +35,8 @@ class Quantity:
     """Whether it is a lower bound on a log-likelihood."""
 
 
-Charts = dict[str, list[str]]
-"""Title of a chart -> names of the scalars that it shows."""
+Charts = dict[str, Chart]
+"""Title -> scalars that it shows, with a caption."""
 
 
 class Model(nn.Module, ABC):
@@ -61,7 +62,7 @@ class Model(nn.Module, ABC):
     quantities: ClassVar[Mapping[str, Quantity]] = {}
     """Unit and kind of what `evaluate` returns; a name without number stands for all levels, as kl for kl_1, kl_2, ..."""
     charts: ClassVar[Charts] = {}
-    """Scalars that are usually compared in one chart, for the layout of the log."""
+    """What the family looks at: scalars in one chart each, in TensorBoard and in samples/learning_curves.png."""
     labelled_beside: ClassVar[bool] = False
     """Whether every batch comes with another batch of labelled examples."""
 

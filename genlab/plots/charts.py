@@ -1,6 +1,6 @@
 """Charts: classification, classes of samples, spectra, quality against cost. Arrays in, pictures out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from genlab.metrics.estimate import Estimate
+from genlab.metrics.rounding import plain, rounded
 from genlab.plots.images import Picture
 
 
@@ -172,6 +173,33 @@ def quality_against_cost(points: Sequence["Costed"], floor: Estimate) -> Picture
         axes.legend()
 
     return drawn(paint, (6.4, 4.4))
+
+
+def spreads(estimates: Mapping[str, Tensor]) -> Picture:
+    """Histograms of estimates (draws, examples) about the mean over draws of their example, for each way of estimating."""
+    import matplotlib as mpl
+
+    from genlab.plots.style import COLOURS, SETTINGS
+
+    about = {name: (values - values.mean(0)).double().flatten().numpy() for name, values in estimates.items()}
+    draws = len(next(iter(estimates.values())))
+    sizes = {name: float(values.std()) * (draws / (draws - 1)) ** 0.5 for name, values in about.items()}
+    means = {name: values.double().mean(0) for name, values in estimates.items()}
+
+    def paint(figure: Any) -> None:
+        panels = figure.subplots(len(about), 1, sharex=True)
+        reach = 3.5 * max(sizes.values()) or 1.0
+        for axes, (name, values), hue in zip(np.atleast_1d(panels), about.items(), COLOURS, strict=False):
+            axes.hist(values.clip(-reach, reach), bins=np.linspace(-reach, reach, 71), density=True, color=hue)
+            mean = means[name]
+            error = float(mean.std()) / len(mean) ** 0.5
+            size, middle, wide = (plain(rounded(value)) for value in (sizes[name], float(mean.mean()), error))
+            axes.set_title(f"{name}: standard deviation {size} nats, mean {middle} ± {wide}", fontsize=9, loc="left")
+            axes.set_yticks([])
+        axes.set_xlabel("estimate minus the mean of its example (nats)")
+
+    with mpl.rc_context(SETTINGS):
+        return drawn(paint, (5, 3.6), dpi=130)
 
 
 class Costed(Protocol):

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
+from genlab.plots.captions import caption
 
 Picture = npt.NDArray[np.uint8]
 
@@ -142,10 +144,13 @@ def latent_scatter(
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def png(picture: Picture) -> bytes:
-    buffer = io.BytesIO()
+def png(picture: Picture, description: str = "") -> bytes:
+    """A PNG whose text field Description holds `description`."""
+    buffer, text = io.BytesIO(), PngInfo()
+    if description:
+        text.add_itxt("Description", description)
     grey = bool((picture[..., :1] == picture).all())  # a third of the work
-    Image.fromarray(picture[..., 0] if grey else picture).save(buffer, format="PNG", compress_level=3)
+    Image.fromarray(picture[..., 0] if grey else picture).save(buffer, format="PNG", compress_level=3, pnginfo=text)
     return buffer.getvalue()
 
 
@@ -170,5 +175,6 @@ def _save_frames(path: Path, frames: Sequence[Image.Image], milliseconds: int) -
 
 
 def save_png(path: Path, picture: Picture) -> None:
+    """Write a picture, with the caption that belongs to its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(picture))
+    path.write_bytes(png(picture, caption(path.stem)))

@@ -51,10 +51,11 @@ class EventWriter:
         if values:
             self._summary(Summary(value=[Summary.Value(tag=k, simple_value=v) for k, v in values.items()]), step)
 
-    def image(self, tag: str, encoded: bytes, size: tuple[int, int], step: int) -> None:
-        """Show a PNG of `size` (height, width)."""
+    def image(self, tag: str, encoded: bytes, size: tuple[int, int], step: int, caption: str = "") -> None:
+        """Show a PNG of `size` (height, width), with a caption behind the picture's sign for information."""
         image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=encoded)
-        self._summary(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+        metadata = SummaryMetadata(summary_description=caption)
+        self._summary(Summary(value=[Summary.Value(tag=tag, image=image, metadata=metadata)]), step)
 
     def histogram(self, tag: str, values: Tensor, step: int, bins: int = 60, most: int = 100_000) -> None:
         """Distribution of finite `values`, of evenly spaced ones where there are more than `most`."""

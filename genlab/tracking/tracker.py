@@ -1,6 +1,6 @@
 """The log of a run: metrics.jsonl and TensorBoard with the same names, and pictures in samples/ and TensorBoard."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -8,7 +8,9 @@ import yaml
 from torch import Tensor
 
 from genlab.config.schema import family_of
+from genlab.plots.captions import caption
 from genlab.plots.images import Picture, png, save_gif
+from genlab.plots.learning_curves import Chart
 from genlab.tracking.events import EventWriter
 from genlab.tracking.run_folder import RunFolder
 
@@ -16,7 +18,7 @@ from genlab.tracking.run_folder import RunFolder
 class Tracker:
     """Open for one session of a run; `resumed_at` is the number of examples at which a resumed run goes on.
 
-    `charts` are what the model's family looks at: title -> names of scalars shown together.
+    `charts` are what the model's family looks at, by title.
     """
 
     def __init__(
@@ -24,7 +26,7 @@ class Tracker:
         run: RunFolder,
         config: Mapping[str, Any],
         resumed_at: int | None,
-        charts: Mapping[str, Sequence[str]] | None = None,
+        charts: Mapping[str, Chart] | None = None,
     ) -> None:
         self.run, self.charts = run, charts or {}
         self.events = EventWriter(run.tensorboard, resumed_at)
@@ -44,8 +46,8 @@ class Tracker:
 
     def picture(self, name: str, picture: Picture, seen: int) -> None:
         """Show in TensorBoard, and keep as samples/<name>.png (the newest) and samples/<name>_<examples>.png."""
-        encoded = png(picture)
-        self.events.image(name, encoded, (picture.shape[0], picture.shape[1]), seen)
+        encoded = png(picture, caption(name))
+        self.events.image(name, encoded, (picture.shape[0], picture.shape[1]), seen, caption(name))
         self.run.samples.mkdir(exist_ok=True)
         for file in (f"{name}_{seen:010d}.png", f"{name}.png"):
             (self.run.samples / file).write_bytes(encoded)
@@ -104,7 +106,7 @@ def _trial(run: RunFolder, config: Mapping[str, Any]) -> str:
     return " ".join(part for part in (name if name not in folder else "", folder, "of", above) if part)
 
 
-def _layout(values: Mapping[str, float], charts: Mapping[str, Sequence[str]]) -> dict[str, dict[str, list[str]]]:
+def _layout(values: Mapping[str, float], charts: Mapping[str, Chart]) -> dict[str, dict[str, list[str]]]:
     """The family's own charts; each training term beside the same one on held-out data; the model's state; optimizers."""
     terms = [name.removeprefix("train/") for name in values if name.startswith("train/")]
     optimizer = [name for name in values if name.startswith("optimizer/")]
@@ -112,7 +114,7 @@ def _layout(values: Mapping[str, float], charts: Mapping[str, Sequence[str]]) ->
     if monitored:
         monitored += ["r_hat", "autocorrelation_time"]  # which are not in the first record
     layout = {
-        "What this family looks at": {title: [f"{name}$" for name in names] for title, names in charts.items()},
+        "What this family looks at": {title: [f"{name}$" for name in chart.names] for title, chart in charts.items()},
         "Terms: training and validation": {
             term: [f"train/{term}$", f"eval/{term}$", f"test/{term}$"] for term in terms
         },

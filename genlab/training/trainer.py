@@ -6,11 +6,12 @@ stream.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from genlab.config.schema import differing_keys
 from genlab.data.batches import Batches
@@ -19,8 +20,7 @@ from genlab.data.examples import Examples
 from genlab.data.places import without_places
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
-from genlab.evaluation.diagnoses import Diagnosis
-from genlab.evaluation.remedies import KINDS, Training, remedy, verdict
+from genlab.evaluation.remedies import Training, remedy
 from genlab.evaluation.represented import evenly
 from genlab.inference import portfolio
 from genlab.inference.mixing import mixing
@@ -29,7 +29,6 @@ from genlab.models.base import Metrics, Model
 from genlab.numerics import rng
 from genlab.numerics.work import count_work
 from genlab.optimizers.recipe import set_rate
-from genlab.tracking.console import console
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.progress import step
 from genlab.tracking.run_folder import RunFolder
@@ -39,6 +38,7 @@ from genlab.training.cadence import thinned
 from genlab.training.cuda_graphs import portable_state, updates_of
 from genlab.training.devices import Device
 from genlab.training.divergence import nonfinite_parameter, refuse_nonfinite
+from genlab.training.run_warnings import RunWarnings
 from genlab.training.sections import TrainSection
 from genlab.training.signals import StopRequest
 from genlab.training.validation import evaluate_split, monitor_state
@@ -88,9 +88,7 @@ class Trainer:
         self.began = time.perf_counter()
         self.stop = StopRequest()
         self.preferred = preferred or examples
-        self.warnings = {w["name"]: w for w in run.info().get("warnings", [])}
-        self.shown_since: dict[str, int] = {}
-        """Diagnosis that the scalars show without a break -> examples seen when they began to."""
+        self.warnings = RunWarnings(run, model)
         resumed_at = None
         if run.last.exists():
             resumed_at = self._restore()
@@ -172,7 +170,7 @@ class Trainer:
             values: dict[str, float] = {}
             if "log" in due:
                 values |= self.training_scalars()
-                self._warn_of_scalars(values)
+                self.warnings.of_scalars(values, self.training)
             if "eval" in due and self.dataset.validation is not None:
                 values |= self.validate(evenly(self.dataset.validation, self.allowed.validation))
             if "sample" in due:
@@ -222,32 +220,13 @@ class Trainer:
         for name, picture in portfolio.training_pictures(self.model, self.dataset, self.seed, samples).items():
             self.tracker.picture(name, picture, self.batches.seen)
         self.tracker.histograms(self.model.named_parameters(), self.batches.seen)
-        self._warn_of_scalars(values)
-        self._warn(diagnoses.of_pictures(self.model, self.dataset, self.seed, samples))
+        self.warnings.of_scalars(values, self.training)
+        self.warnings.of(diagnoses.of_pictures(self.model, self.dataset, self.seed, samples), self.training)
 
     @property
     def training(self) -> Training:
         """What the model has behind it, for remedies that fit."""
         return Training(self.config, self.batches.seen, self.batches.examples, self.preferred)
-
-    def _warn_of_scalars(self, values: Mapping[str, float]) -> None:
-        """Warn of what the `values` of a record show, once they have shown it for as long as each diagnosis asks."""
-        found = diagnoses.from_scalars(values)
-        if any(name.startswith("train/") for name in values):  # others hold too little to say that a fault is over
-            names = {diagnosis.name for diagnosis in found}
-            self.shown_since = {name: seen for name, seen in self.shown_since.items() if name in names}
-        for diagnosis in found:
-            self.shown_since.setdefault(diagnosis.name, self.batches.seen)
-        lasted = {name: (self.batches.seen - since) / self.preferred for name, since in self.shown_since.items()}
-        self._warn([d for d in found if lasted[d.name] >= KINDS[d.name].lasting])
-
-    def _warn(self, found: Iterable[Diagnosis]) -> None:
-        """Print each diagnosis when it is made for the first time, and note it in run.json."""
-        new = [diagnosis for diagnosis in found if diagnosis.name not in self.warnings]
-        for diagnosis in verdict(new, self.model, self.training):
-            self.warnings[diagnosis.name] = {**diagnosis.as_dict(), "examples": self.batches.seen}
-            self.run.note(warnings=list(self.warnings.values()))
-            console.print(f"warning at {self.batches.seen:,} examples: {diagnosis}", style="yellow", markup=False)
 
     def elapsed(self) -> float:
         """Seconds spent on this run, over all its sessions."""

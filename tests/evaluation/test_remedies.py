@@ -199,8 +199,8 @@ def test_a_discriminator_that_is_ahead_for_a_while_has_not_won(tmp_path: Path) -
         (1600, ahead),
     ):
         trainer.batches.seen = seen
-        trainer._warn_of_scalars(values)
-    assert trainer.warnings == {}
+        trainer.warnings.of_scalars(values, trainer.training)
+    assert trainer.warnings.noted == {}
     trainer.batches.seen = 2100
-    trainer._warn_of_scalars(ahead)
-    assert list(trainer.warnings) == ["the discriminator has won"]
+    trainer.warnings.of_scalars(ahead, trainer.training)
+    assert list(trainer.warnings.noted) == ["the discriminator has won"]

@@ -18,6 +18,7 @@ from genlab.models.base import GenerativeModel, Metrics, Model
 from genlab.networks.discriminators import GaussianNoise
 from genlab.numerics import rng
 from genlab.numerics.work import count_work
+from genlab.plots.captions import caption
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device, has_bf16_products
 from genlab.training.trainer import Trainer
@@ -188,7 +189,9 @@ def test_sample_i_does_not_depend_on_how_many_are_drawn(name: str) -> None:
 def test_looking_at_a_model_leaves_its_training_stream_alone(name: str, tmp_path: Path) -> None:
     loop = start(tmp_path, configure(f"model={name}", "train.examples=1000"))
     before = rng.get_state(loop.where)["cpu"]
-    training_pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
+    shown = training_pictures(loop.model, loop.dataset, 3, fixed_samples(loop.model, 3))
+    assert shown
+    assert [picture for picture in shown if not caption(picture)] == []
     loop.evaluate(loop.dataset.test)
     assert torch.equal(before, rng.get_state(loop.where)["cpu"])
     assert loop.model.training

@@ -39,6 +39,7 @@ from genlab.models.candidates import Candidate, choose, family, higher, lower
 from genlab.networks.discriminators import Conditioning, discriminator
 from genlab.numerics.softplus import logsigmoid, softplus
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 EQUILIBRIUM = -2 * math.log(2)
 
@@ -53,16 +54,31 @@ class GAN(ImplicitModel):
         "d_fake": Quantity("probability"),
     }
     charts: ClassVar[Charts] = {
-        "L(D, G) and its equilibrium": ["train/value", "eval/value", "train/equilibrium"],
-        "D on data and on samples": [
-            "train/d_real",
-            "train/d_fake",
-            "eval/d_real",
-            "monitor/d_train",
-            "monitor/d_held_out",
-        ],
-        "Jensen-Shannon estimate": ["train/js", "eval/js"],
-        "gradient norms": ["optimizer/discriminator/gradient_norm", "optimizer/generator/gradient_norm"],
+        "L(D, G) and its equilibrium": Chart(
+            ["train/value", "eval/value", "train/equilibrium"],
+            "The value of the game. Where p_g = p_r it is -2 log 2 (dashed); where D is always right it is 0.",
+            {"-2 log 2": EQUILIBRIUM},
+        ),
+        "D on data and on samples": Chart(
+            ["train/d_real", "train/d_fake", "eval/d_real", "eval/d_fake"],
+            "Mean of D(x) over data (real) and over samples (fake). At the equilibrium both are 1/2; 1 and 0: D has won.",
+            {"1/2": 0.5},
+        ),
+        "D on training and on held-out data": Chart(
+            ["monitor/d_train", "monitor/d_held_out"],
+            "They part where D knows the training examples by heart.",
+            {"1/2": 0.5},
+        ),
+        "Jensen-Shannon estimate": Chart(
+            ["train/js", "eval/js"],
+            "(log 4 + L)/2, the divergence of p_g from p_r as D sees it: from 0 to log 2 (dashed), where they do not overlap.",
+            {"log 2": math.log(2)},
+        ),
+        "gradient norms": Chart(
+            ["optimizer/discriminator/gradient_norm", "optimizer/generator/gradient_norm"],
+            "Norm of the gradient of each player. In the minimax game that of the generator vanishes where D has won.",
+            logarithmic=True,
+        ),
     }
 
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = {

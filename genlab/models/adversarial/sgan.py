@@ -46,6 +46,7 @@ from genlab.models.ema import EMA
 from genlab.networks.discriminators import architecture, discriminator
 from genlab.numerics.softplus import softplus
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 
 class SGAN(ImplicitModel):
@@ -61,9 +62,20 @@ class SGAN(ImplicitModel):
         "accuracy": Quantity("share", "higher"),
     }
     charts: ClassVar[Charts] = {
-        "D on data and on samples": ["train/d_real", "train/d_fake", "eval/d_real"],
-        "accuracy": ["train/accuracy_labelled", "eval/accuracy"],
-        "gradient norms": ["optimizer/discriminator/gradient_norm", "optimizer/generator/gradient_norm"],
+        "accuracy": Chart(
+            ["train/accuracy_labelled", "eval/accuracy"],
+            "Share of right classes among the labelled training examples, and among all validation examples.",
+        ),
+        "D on data and on samples": Chart(
+            ["train/d_real", "train/d_fake", "eval/d_real", "eval/d_fake"],
+            "Probability of being data, mean over data (real) and over samples (fake). At the equilibrium both are 1/2.",
+            {"1/2": 0.5},
+        ),
+        "gradient norms": Chart(
+            ["optimizer/discriminator/gradient_norm", "optimizer/generator/gradient_norm"],
+            "Norm of the gradient of each player. Without unlabelled examples there is no generator to train.",
+            logarithmic=True,
+        ),
     }
     uses_unlabelled = True
     labelled_beside = True

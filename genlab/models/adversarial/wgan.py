@@ -29,6 +29,7 @@ from genlab.models.base import Charts, Metrics, Quantity
 from genlab.models.candidates import Candidate, choose, higher
 from genlab.networks.discriminators import Conditioning, discriminator
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 
 class WGAN(ImplicitModel):
@@ -38,9 +39,20 @@ class WGAN(ImplicitModel):
         "wasserstein": Quantity("distance"),
     }
     charts: ClassVar[Charts] = {
-        "Wasserstein estimate": ["train/wasserstein", "eval/wasserstein", "monitor/wasserstein_train"],
-        "slope of the critic": ["train/slope"],
-        "gradient norms": ["optimizer/critic/gradient_norm", "optimizer/generator/gradient_norm"],
+        "Wasserstein estimate": Chart(
+            ["train/wasserstein", "eval/wasserstein", "monitor/wasserstein_train"],
+            "Mean of f over data minus that over samples: the critic's estimate of the distance. It falls as samples improve.",
+        ),
+        "slope of the critic": Chart(
+            ["train/slope"],
+            "Mean of |grad f| between data and samples. A critic with Lipschitz constant 1 is at the dashed line.",
+            {"1": 1.0},
+        ),
+        "gradient norms": Chart(
+            ["optimizer/critic/gradient_norm", "optimizer/generator/gradient_norm"],
+            "Norm of the gradient of each player. That of the generator stays of one size, however good the critic is.",
+            logarithmic=True,
+        ),
     }
 
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(

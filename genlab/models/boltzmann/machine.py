@@ -20,6 +20,7 @@ sampling in gibbs.py.
 
 import math
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Unpack
 
@@ -30,13 +31,14 @@ from genlab.config.schema import family_of
 from genlab.config.types import Count
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.models.base import GenerativeModel, Metrics, Quantity
+from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.boltzmann import gibbs
 from genlab.models.boltzmann.averages import ParameterAverages
 from genlab.models.boltzmann.class_units import class_free_energies, hidden_means
 from genlab.models.boltzmann.gradients import Centring, Phases, Sparsity, Statistics, write_gradients
 from genlab.models.boltzmann.machine_arguments import MachineArguments
-from genlab.models.boltzmann.negative_phase import negative_phase_of
+from genlab.models.boltzmann.machine_charts import CHARTS
+from genlab.models.boltzmann.negative_phase import ContrastiveDivergence, negative_phase_of
 from genlab.models.boltzmann.workspace import Workspace
 from genlab.models.candidates import Candidate, choose, higher
 from genlab.models.conditioning import num_classes_of
@@ -53,6 +55,7 @@ class BoltzmannMachine(GenerativeModel):
         "pseudo_log_likelihood": Quantity("nats", "higher"),
         "accuracy": Quantity("share", "higher"),
     }
+    charts: ClassVar[Charts] = CHARTS
     sees_units: ClassVar[bool]
     """Whether u(v) = v."""
 
@@ -268,6 +271,14 @@ class BoltzmannMachine(GenerativeModel):
         """E[x|h] of the persistent chains, (chains, *shape); None where there are none."""
         h = self.negative.fantasies()
         return None if h is None else self.decode(h)
+
+    @torch.no_grad()
+    def negative_states(self, x: Tensor) -> Tensor | None:
+        """Where the k Gibbs sweeps of an update end that start at examples x, (n, *shape); None for persistent chains."""
+        if not isinstance(self.negative, ContrastiveDivergence):
+            return None
+        (state,) = deque(self.walk(x, self.negative.k), maxlen=1)
+        return state
 
     # Sampling (gibbs.py).
 

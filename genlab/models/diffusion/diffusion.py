@@ -40,7 +40,8 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot
-from genlab.models.diffusion.consistency import consistency
+from genlab.models.diffusion.bound_charts import BINS, CHARTS, SCHEDULE_CHART
+from genlab.models.diffusion.consistency import consistency, consistency_terms
 from genlab.models.diffusion.forward_process import ForwardProcess
 from genlab.models.diffusion.guidance import (
     EMA_REACH,
@@ -68,9 +69,7 @@ from genlab.models.scaling import Scaling
 from genlab.optimizers.recipe import Recipe
 
 MIN_SNR = 5.0
-BINS = 10  # of noise levels, for the log
 BOUND_DRAWS = 8  # levels for one example's bound
-SCHEDULE_CHART = "ends of the schedule"
 SCORE_SIGMA = 0.1  # sigma/alpha at which the score is shown: it is well estimated there and near to that of the data
 
 
@@ -87,11 +86,7 @@ class Diffusion(GenerativeModel):
         "denoising": Quantity("nats"),
         "noise_mse": Quantity("squared error/component"),
     }
-    charts: ClassVar[Charts] = {
-        "the bound and its terms": ["eval/bound", "eval/reconstruction", "eval/prior", "eval/denoising"],
-        "squared error of the noise by level": [rf"monitor/noise_mse_{k}$" for k in range(1, BINS + 1)],
-        SCHEDULE_CHART: ["train/gamma_0", "train/gamma_1"],
-    }
+    charts: ClassVar[Charts] = CHARTS
 
     def __init__(
         self,
@@ -254,6 +249,15 @@ class Diffusion(GenerativeModel):
     def log_bound(self, x: Tensor) -> Tensor:
         """The variational bound on log p(x): (n,), in nats."""
         return self.bound_terms(x, None, BOUND_DRAWS)["bound"]
+
+    @torch.no_grad()
+    def bound_estimates(self, x: Tensor) -> dict[str, Tensor]:
+        """The bound by its denoising terms and by the lecture's consistency terms, from one level for each example."""
+        if self.steps is None:
+            return {}
+        inner = self.scaling.inner(x)
+        by_neighbours = consistency_terms(self.process, inner, self.denoise, self.reconstruction(inner, x))
+        return {"noise form": self.bound_terms(x, None)["bound"], "consistency form": by_neighbours["bound"]}
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:

@@ -51,6 +51,7 @@ from genlab.models.diffusion.ode import (
 from genlab.models.ema import EMA, FrozenCopy
 from genlab.models.scaling import Scaling
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 SAMPLE_EVALUATIONS = 20  # of the velocity for a sample, where the user sets no steps
 ODE_STEPS = 20  # back to the noise, for the likelihood
@@ -71,8 +72,13 @@ class FlowMatching(GenerativeModel):
     }
     samplers = tuple(EVALUATIONS)
     charts: ClassVar[Charts] = {
-        "squared error of the velocity by time": [rf"monitor/velocity_mse_{k}$" for k in range(1, BINS + 1)],
-        "distance of the flow from straight lines": ["monitor/curvature"],
+        "squared error of the velocity by time": Chart(
+            [f"monitor/velocity_mse_{k}" for k in range(1, BINS + 1)],
+            "From noise (1) to data: at which times the velocity is hard to predict.",
+        ),
+        "distance of the flow from straight lines": Chart(
+            ["monitor/curvature"], "0: each sample moves along a straight line, and one step would do."
+        ),
     }
 
     def __init__(

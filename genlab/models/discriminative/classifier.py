@@ -25,12 +25,13 @@ from genlab.config.types import Count, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import Metrics, Model, Quantity
+from genlab.models.base import Charts, Metrics, Model, Quantity
 from genlab.models.scaling import Scaling
 from genlab.networks.classifiers import CNN, FFNN, RNN, ClassifierNetwork, classifier_network
 from genlab.networks.mlp import Activation
 from genlab.networks.trunk import Trunk, rebuild
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 
 class Classifier(Model):
@@ -40,6 +41,16 @@ class Classifier(Model):
         "nll": Quantity("nats", "lower"),
         "accuracy": Quantity("share", "higher"),
         "brier": Quantity("squared error", "lower"),
+    }
+    charts: ClassVar[Charts] = {
+        "cross-entropy": Chart(
+            ["train/loss", "eval/loss"],
+            "-log p(y|x), mean over examples, in nats. Where validation rises while training falls, the network overfits.",
+        ),
+        "accuracy": Chart(
+            ["train/accuracy", "eval/accuracy"],
+            "Share of right classes. Training examples are seen with dropout, validation examples without.",
+        ),
     }
     supports = frozenset({"binary", "unit", "real"})
     needs_labels = True

@@ -37,6 +37,7 @@ from genlab.models.ema import EMA
 from genlab.models.energy import ebm_defaults, score_matching
 from genlab.models.energy.chains import Energy, State, run
 from genlab.models.energy.ebm_defaults import Objective, TransitionOptions
+from genlab.models.energy.energy_charts import CHARTS
 from genlab.models.energy.reference import UniformReference, reference_for
 from genlab.models.energy.replay_buffer import ReplayBuffer
 from genlab.models.energy.transitions import MALA, Langevin
@@ -53,11 +54,7 @@ STEPS = 500  # transitions of chains from noise, unless the user sets others
 
 class EBM(GenerativeModel):
     supports = frozenset({"binary", "unit", "real"})
-    charts: ClassVar[Charts] = {
-        "energies": ["train/energy_data", "train/energy_samples", "eval/energy_data", "eval/energy_samples"],
-        "gap": ["train/energy_gap", "eval/energy_gap", "monitor/free_energy_gap"],
-        "chains": ["train/slope", "train/acceptance", "train/step", "train/buffer_age"],
-    }
+    charts: ClassVar[Charts] = CHARTS
 
     remedies = ebm_defaults.REMEDIES
 

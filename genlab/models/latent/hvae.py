@@ -29,7 +29,7 @@ from genlab.config.types import Count, Share, Widths
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import GenerativeModel, Metrics, Quantity
+from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.candidates import Candidate, choose
 from genlab.models.latent.normal import Normal, draw, log_normal, product
 from genlab.models.latent.observation import Likelihood, observation_model
@@ -38,6 +38,7 @@ from genlab.networks.autoencoders import VectorDecoder, set_output_bias
 from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 from genlab.networks.trunk import Trunk
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 Inference = tuple[list[Tensor], list[Normal], list[Normal]]
 """h_1..T of k draws, each (k * n, width), with their q(h_t|.) and p(h_t|h_{t+1})."""
@@ -51,6 +52,14 @@ class HVAE(GenerativeModel):
         "reconstruction": Quantity("nats"),
         "kl": Quantity("nats"),
         "iw_bound": Quantity("nats", "higher", lower_bound=True),
+    }
+    charts: ClassVar[Charts] = {
+        "the bound and its two terms": Chart(
+            ["eval/elbo", "eval/reconstruction", "eval/kl"],
+            "Validation examples, in nats. ELBO = reconstruction term - KL (prior matching term): the first rises while the code "
+            "says more of x, and the second is what that costs.",
+            {"0": 0.0},
+        ),
     }
     supports = frozenset({"binary", "unit", "real"})
 
@@ -97,6 +106,11 @@ class HVAE(GenerativeModel):
         set_output_bias(self.decoder, self.observation.marginal(data))  # the best model that ignores h
         self.scaling = Scaling.standard(data)
         self.optimizers["hvae"] = optimizer(self.parameters())
+
+    def layout(self) -> Charts:
+        levels = range(1, len(self.levels) + 1)
+        says = "Level 1 is next to the data. A level at 0 is not used: its q(h|x) is the prior."
+        return self.charts | {"KL by level": Chart([f"eval/kl_{t}" for t in levels], says, {"0": 0.0})}
 
     @property
     def replayable(self) -> bool:

@@ -27,7 +27,7 @@ from genlab.config.types import Count, NonNegative, Positive, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.models.base import GenerativeModel, Metrics, Quantity
+from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.candidates import Candidate, choose, higher, lower
 from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot
 from genlab.models.latent.normal import gaussian_kl, gaussian_kls, log_normal
@@ -37,6 +37,7 @@ from genlab.models.scaling import Scaling
 from genlab.networks.autoencoders import Network, encoder_and_decoder, set_output_bias, with_classes
 from genlab.networks.mlp import Activation
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 
 class VAE(GenerativeModel):
@@ -48,6 +49,14 @@ class VAE(GenerativeModel):
         "reconstruction": Quantity("nats"),
         "kl": Quantity("nats"),
         "iw_bound": Quantity("nats", "higher", lower_bound=True),
+    }
+    charts: ClassVar[Charts] = {
+        "the bound and its two terms": Chart(
+            ["eval/elbo", "eval/reconstruction", "eval/kl"],
+            "Validation examples, in nats. ELBO = reconstruction term - KL (prior matching term): the first rises while the code "
+            "says more of x, and the second is what that costs.",
+            {"0": 0.0},
+        ),
     }
     supports = frozenset({"binary", "unit", "real"})
 

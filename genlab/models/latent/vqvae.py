@@ -32,7 +32,7 @@ from torch import Tensor
 from genlab.config.types import Count, NonNegative, Share
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
-from genlab.models.base import GenerativeModel, Metrics, Quantity
+from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.candidates import Candidate, higher
 from genlab.models.latent.codebook import Codebook, perplexity, straight_through
 from genlab.models.latent.observation import Likelihood, observation_model
@@ -41,6 +41,7 @@ from genlab.networks.causal_transformer import CausalTransformer
 from genlab.networks.code_grids import code_networks
 from genlab.networks.mlp import Activation
 from genlab.optimizers.recipe import Recipe
+from genlab.plots.learning_curves import Chart
 
 NOISE_RATE = (
     10  # for log sigma of p(x|z), in units of the networks' learning rate: with fine codes sigma changes by much
@@ -55,6 +56,16 @@ class VQVAE(GenerativeModel):
         "bound": Quantity("nats", "higher", lower_bound=True),
         "reconstruction": Quantity("nats"),
         "prior": Quantity("nats"),
+    }
+    charts: ClassVar[Charts] = {
+        "the bound and its two terms": Chart(
+            ["eval/bound", "eval/reconstruction", "eval/prior"],
+            "Validation examples, in nats. Bound = reconstruction term - length of the code under the prior.",
+        ),
+        "codes in use": Chart(
+            ["monitor/perplexity_train", "monitor/perplexity_held_out"],
+            "Perplexity of the symbols: the number of vectors of the codebook that are used as if equally often.",
+        ),
     }
     supports = frozenset({"binary", "unit", "real"})
 
