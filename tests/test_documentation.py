@@ -7,18 +7,15 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from genlab.cli import COMMANDS
 from genlab.commands.list import GROUPS, names
-from tests.helpers.pages import PAGES
+from tests.helpers.pages import PAGES, configurations, make_targets
 from tests.helpers.processes import REPOSITORY
 
 MODULES = sorted(path for top in ("genlab", "tests") for path in (REPOSITORY / top).rglob("*.py"))
-CONFIGURATIONS = sorted((REPOSITORY / "conf").rglob("*.yaml"))
 ROOMS = {path.name for path in (REPOSITORY / "genlab").iterdir() if path.is_dir()} - {"__pycache__"}
 
 NOT_OURS = {"config.yaml", "overrides.yaml", "hydra.yaml"}
@@ -42,17 +39,6 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 # What is there
-
-
-@functools.cache
-def configurations() -> dict[Path, dict[str, Any]]:
-    """Content of every file in conf/."""
-    return {path: yaml.safe_load(path.read_text()) or {} for path in CONFIGURATIONS}
-
-
-@functools.cache
-def make_targets() -> frozenset[str]:
-    return frozenset(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
 
 
 @functools.cache
@@ -240,7 +226,7 @@ def test_messages_name_keys_and_choices_that_are_there() -> None:
 
 def test_configuration_files_name_what_is_there() -> None:
     missing = []
-    for path in CONFIGURATIONS:
+    for path in configurations():
         for line in path.read_text().splitlines():
             text = line.partition("#")[2]
             found = missing_files(text, REPOSITORY, REPOSITORY / "genlab", REPOSITORY / "conf", path.parent)

@@ -1,10 +1,14 @@
-"""The pages of the repository as text: their code blocks, code spans, commands, settings, links and headings."""
+"""The pages of the repository as text (code, commands, settings, links, headings, tables), and what they may speak of."""
 
+import functools
 import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tests.helpers.processes import REPOSITORY
 
@@ -53,10 +57,10 @@ class Page:
         spans = [span for span in self.spans() if " " in span]
         return found + [line for line in indented + spans if line.split()[0] in PROGRAMS]
 
-    def settings(self) -> list[list[str]]:
+    def settings(self) -> list[str]:
         """Spans of nothing but key=value: what one would add to a command."""
-        found = [_words(span) for span in self.spans() if "=" in span]
-        return [words for words in found if words and all(SETTING.fullmatch(word) for word in words)]
+        found = [(span, _words(span)) for span in self.spans() if "=" in span]
+        return [span for span, words in found if words and all(SETTING.fullmatch(word) for word in words)]
 
     def links(self) -> Iterator[str]:
         """Where links, pictures and references lead."""
@@ -90,3 +94,14 @@ def _words(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError:  # an apostrophe
         return []
+
+
+@functools.cache
+def configurations() -> dict[Path, dict[str, Any]]:
+    """Content of every file in conf/."""
+    return {path: yaml.safe_load(path.read_text()) or {} for path in sorted((REPOSITORY / "conf").rglob("*.yaml"))}
+
+
+@functools.cache
+def make_targets() -> frozenset[str]:
+    return frozenset(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
