@@ -47,9 +47,9 @@ def jobs(words: Sequence[str]) -> list[tuple[str, ...]]:
 @functools.cache
 def untrained() -> tuple[Model, ...]:
     """Every family for digits, and those that can be conditional once more with classes."""
-    chosen = [(f"model={name}",) for name in MODELS]
+    chosen = [[f"model={name}"] for name in MODELS]
     chosen += [
-        (f"model={name}", "model.conditional=true") for name in MODELS if "conditional" in _section("model", name)
+        [f"model={name}", "model.conditional=true"] for name in MODELS if "conditional" in _section("model", name)
     ]
     return tuple(Experiment(configure(*words), CPU).model for words in chosen)
 
