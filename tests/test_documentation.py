@@ -1,4 +1,4 @@
-"""Files, keys, choices and commands that a text names do exist: in README, .github, docstrings, comments, conf and messages."""
+"""Files, keys, choices and commands that a text names do exist: in pages, docstrings, comments, conf and messages."""
 
 import ast
 import functools
@@ -7,18 +7,15 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from genlab.cli import COMMANDS
 from genlab.commands.list import GROUPS, names
+from tests.helpers.pages import PAGES, configurations, make_targets
 from tests.helpers.processes import REPOSITORY
 
-DOCUMENTS = sorted([REPOSITORY / "README.md", *(REPOSITORY / ".github").glob("*.md")])
 MODULES = sorted(path for top in ("genlab", "tests") for path in (REPOSITORY / top).rglob("*.py"))
-CONFIGURATIONS = sorted((REPOSITORY / "conf").rglob("*.yaml"))
 ROOMS = {path.name for path in (REPOSITORY / "genlab").iterdir() if path.is_dir()} - {"__pycache__"}
 
 NOT_OURS = {"config.yaml", "overrides.yaml", "hydra.yaml"}
@@ -26,7 +23,7 @@ NOT_OURS = {"config.yaml", "overrides.yaml", "hydra.yaml"}
 PLACEHOLDER = re.compile(r"(?:^|[./_])(?:mine|NAME|FAMILY|X)(?:[._/]|$)")
 """In the place of a name that a reader chooses."""
 MISTYPED = {"model.latent_dm"}
-"""What README mistypes to show what genlab answers."""
+"""What a page mistypes to show what genlab answers."""
 HISTORY = {"tests/config/test_older_runs.py", "genlab/config/targets.py", ".github/CHANGELOG.md"}
 """Files that must name what has moved since."""
 
@@ -42,17 +39,6 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
 # What is there
-
-
-@functools.cache
-def configurations() -> dict[Path, dict[str, Any]]:
-    """Content of every file in conf/."""
-    return {path: yaml.safe_load(path.read_text()) or {} for path in CONFIGURATIONS}
-
-
-@functools.cache
-def make_targets() -> frozenset[str]:
-    return frozenset(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
 
 
 @functools.cache
@@ -206,7 +192,7 @@ def said_by(path: Path, found: Iterable[str]) -> list[str]:
     return [f"{path.relative_to(REPOSITORY)}: {word}" for word in found]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_documents_name_what_is_there(path: Path) -> None:
     missing = []
     if str(path.relative_to(REPOSITORY)) in HISTORY:
@@ -240,7 +226,7 @@ def test_messages_name_keys_and_choices_that_are_there() -> None:
 
 def test_configuration_files_name_what_is_there() -> None:
     missing = []
-    for path in CONFIGURATIONS:
+    for path in configurations():
         for line in path.read_text().splitlines():
             text = line.partition("#")[2]
             found = missing_files(text, REPOSITORY, REPOSITORY / "genlab", REPOSITORY / "conf", path.parent)

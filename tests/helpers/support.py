@@ -38,17 +38,17 @@ BRISK = dict.fromkeys(("diffusion", "flow_matching"), ("model.network=mlp", "mod
 """What makes a family fast enough to be trained several times in a test, where its own network for digits is not."""
 
 
-def configure(*overrides: str) -> dict[str, Any]:
-    """The configuration that `genlab train` would compose."""
-    return copy.deepcopy(_composed(overrides))
+def configure(*overrides: str, command: str = "train") -> dict[str, Any]:
+    """The configuration that `genlab train` would compose, or another command that Hydra starts."""
+    return copy.deepcopy(_composed(command, overrides))
 
 
 @cache
-def _composed(overrides: tuple[str, ...]) -> dict[str, Any]:
+def _composed(command: str, overrides: tuple[str, ...]) -> dict[str, Any]:
     """Hydra takes a fifth of a second to compose one, and tests ask for the same ones many times."""
     GlobalHydra.instance().clear()
     with initialize_config_module("genlab.conf", version_base="1.3"):
-        return plain(compose("train", list(overrides)))
+        return plain(compose(command, list(overrides)))
 
 
 def adam_recipe(lr: float = 1e-3) -> Recipe:
