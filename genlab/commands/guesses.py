@@ -36,9 +36,9 @@ def no_such_key(full: str, command: str, overrides: Sequence[str]) -> str:
     place = f"{section}={choices[section]}" if section in choices else "the configuration"
     owners = owners_of(section or "model", name, command)
     right = same_keys(full, keys, command) or ([] if owners else similar_keys(full, keys))
-    others = [word for word, known in zip(overrides, mend_keys(overrides, command), strict=True) if word != known]
-    if len(others) > 1 and right:
-        hint = f"write: {to_type(command, *mend_keys(overrides, command))}"
+    whole = mend_keys(overrides, keys, command)
+    if right and sum(word != mended for word, mended in zip(overrides, whole, strict=True)) > 1:
+        hint = f"write: {to_type(command, *whole)}"
     elif right:
         hint = "did you mean " + " or ".join(f"'{_with_value(key, value)}'" for key in right) + "?"
     elif owners and not section:
@@ -188,12 +188,14 @@ def mend(arguments: Sequence[str], command: str, flags: Mapping[str, Any]) -> li
             return None
         found.append(_with_value(known, value))
     sweeps = any(re.fullmatch(r"[\w.]+=[\w.,]*,[\w.,]*", word) for word in found)
-    return (["-m"] if sweeps and not {"-m", "--multirun"} & set(found) else []) + mend_keys(found, command)
+    return (["-m"] if sweeps and not {"-m", "--multirun"} & set(found) else []) + mend_keys(
+        found, keys_of_command(command, found)[0], command
+    )
 
 
-def mend_keys(words: Sequence[str], command: str) -> list[str]:
-    """`words` with the right key in the place of each that does not exist, where that can be told."""
-    (keys, _), found = keys_of_command(command, words), []
+def mend_keys(words: Sequence[str], keys: set[str], command: str) -> list[str]:
+    """`words` with one of `keys` in the place of each key that does not exist, where that can be told."""
+    found = []
     for word in words:
         name, equals, value = word.partition("=")
         known = _known(name, keys, command) if equals and re.fullmatch(r"[a-z_]\w*(\.\w+)*", name) else None

@@ -42,7 +42,7 @@ def read_arrays(key: str, path: str) -> dict[str, Array]:
         foreign = any(word in str(error).lower() for word in ("pickle", "object", "weights"))
         reason = "it holds objects, or is no such file" if foreign else " ".join(str(error).split())[:200]
         raise GenlabError(
-            f"{key}={path}: not an array of numbers ({reason}); name {FORMATS}, written by np.save, np.savez or torch.save"
+            f"{key}={path}: cannot be read as it is not an array of numbers ({reason}); name {FORMATS}"
         ) from error
 
 

@@ -24,7 +24,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save({"x": torch.tensor(points)}, folder / "points.pt")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        words = ["dataset=array", "dataset.path=points.npy", "train.examples=1000", "train.checkpoint_every=300"]
+        words = ["dataset=array", "dataset.path=points.npy", "train.examples=300"]
         assert main(["train", *words, "model.hidden=[8]", "hydra.run.dir=run"]) == 0
     return folder
 

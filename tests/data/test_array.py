@@ -106,7 +106,7 @@ def test_array_mistakes_are_named(tmp_path: Path, arrays: dict[str, Any], messag
 
 
 def test_array_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(GenlabError, match=r"dataset.path=null: set dataset.path to a .npy or .npz file"):
+    with pytest.raises(GenlabError, match=r"dataset.path=null: set dataset.path to a .npy, .npz or .pt file"):
         array(path=None, labels=None)
     with pytest.raises(GenlabError, match="No such file or directory"):
         array(path=str(tmp_path / "missing.npy"), labels=None)
