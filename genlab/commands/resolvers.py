@@ -14,7 +14,7 @@ def slug(overrides: Iterable[str], *leave_out: str) -> str:
 
     The name that a run was given comes first.
     """
-    parts = []
+    parts: list[str] = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         if key == "name":

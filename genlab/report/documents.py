@@ -14,9 +14,9 @@ def markdown(tables: Sequence[MetricTable], title: str) -> str:
     """All tables under headings."""
     parts = [f"# {escape_markdown(title)}", MARKS.replace("Bold", "**Bold**")]
     for group in dict.fromkeys(table.group for table in tables):
-        members = [table for table in tables if table.group == group]
-        parts += [f"## {group}", *(text for text in (members[0].about, why_apart(members)) if text)]
-        for table in members:
+        same = [table for table in tables if table.group == group]
+        parts += [f"## {group}", *(text for text in (same[0].about, why_apart(same)) if text)]
+        for table in same:
             parts.append(f"*{escape_markdown(table.caption)}*")
             heads = ["row", "seeds", *(_head(table, j) for j in range(len(table.columns)))]
             lines = [_markdown_line(heads), "|---|" + "---:|" * (len(heads) - 1)]
@@ -119,7 +119,7 @@ def _one_line(text: str) -> str:
 
 def _head(table: MetricTable, j: int) -> str:
     column = table.columns[j]
-    details = ", ".join(escape_markdown(text) for text in (column.kind, column.unit) if text)
+    details = escape_markdown(", ".join(column.details))
     return (
         f"{escape_markdown(column.label)} {ARROWS.get(column.better, '')} {f'({details})' if details else ''}".strip()
     )
@@ -128,7 +128,7 @@ def _head(table: MetricTable, j: int) -> str:
 def _tex_head(table: MetricTable, j: int) -> tuple[str, str]:
     column = table.columns[j]
     arrow = {"lower": r" $\downarrow$", "higher": r" $\uparrow$"}.get(column.better, "")
-    return escape_latex(column.label) + arrow, escape_latex(", ".join(t for t in (column.kind, column.unit) if t))
+    return escape_latex(column.label) + arrow, escape_latex(", ".join(column.details))
 
 
 def _markdown_line(texts: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from genlab.report.curves import MOST_NAMES, CurvePair
 from genlab.report.documents import ARROWS
 from genlab.report.galleries import Gallery
 from genlab.report.labels import NOTHING, short
-from genlab.report.measures import BY_CLASS, GROUPS, TRAINING, short_unit
+from genlab.report.measures import BY_CLASS, GROUPS, TRAINING
 from genlab.report.rows import Cell, Row
 from genlab.report.runs import Failure, Run, section
 from genlab.report.tables import MARKS, MetricTable, why_apart
@@ -85,7 +85,6 @@ def render(comparison: Comparison) -> str:
     environment.filters |= {
         "number": html_number,
         "svg": Markup,
-        "unit": short_unit,
         "hue": lambda number: (number - 1) % len(COLOURS),
     }
     template = environment.from_string((resources.files("genlab.report") / "page.html").read_text(encoding="utf-8"))

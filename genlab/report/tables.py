@@ -30,6 +30,7 @@ from genlab.report.measures import (
     TRAINING,
     Measure,
     definition,
+    short_unit,
 )
 from genlab.report.rows import Cell, Row, aggregate, cells
 from genlab.report.runs import Run
@@ -40,7 +41,8 @@ BASELINES = {DENOISING: "noisy examples (baseline)", CODES: "principal component
 STANDARD_ERRORS = 2.0
 OBSERVED = ("energy", "specific_heat", "magnetisation", "susceptibility")
 HEADLINE = (BEST, "fid", "coverage", "reconstruction_mse", "accuracy", "calibration_error", "training_seconds")
-LEAST_FILLED = {OVERVIEW: 1 / 3}  # share of the rows of a table that have a measure in it; elsewhere a half
+LEAST_FILLED = {OVERVIEW: 1 / 3}  # share of the rows of a table that have a measure in it ...
+MOSTLY = 0.6  # ... in all other groups
 MARKS = (
     "± is the sample standard deviation over seeds in a row of several seeds, and the standard error in a row of one. "
     "Bold: the best of its column; ≈: not distinguishable from it, because the values ± 2 standard errors overlap."
@@ -55,6 +57,12 @@ class Column:
     kind: str
     better: str
     group: str
+
+    @property
+    def details(self) -> list[str]:
+        """What a head says below the name: a kind of likelihood, and a unit where it is one."""
+        kind = self.kind if self.kind not in ("statistic", "cost") else ""
+        return [text for text in (kind, short_unit(self.unit)) if text]
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,7 @@ def _tables(group: str, rows: Sequence[Row], names: Sequence[str]) -> list[Metri
     tables = []
     for where in dict.fromkeys(context(run, group) for run in runs):
         having = {name: _having(name, rows, where, group) for name in names}
-        for block, members in _blocks(having, LEAST_FILLED.get(group, 1 / 2)):
+        for block, members in _blocks(having, LEAST_FILLED.get(group, MOSTLY)):
             tables.append(_table(group, where, [row for row in rows if row.number in members], block))
     return tables
 

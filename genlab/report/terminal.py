@@ -8,7 +8,6 @@ from rich.table import Table
 
 from genlab.metrics.rounding import plain, rounded
 from genlab.report.documents import ARROWS
-from genlab.report.measures import short_unit
 from genlab.report.rows import Cell
 from genlab.report.tables import MARKS, MetricTable, why_apart
 
@@ -54,8 +53,7 @@ def _table(metrics: MetricTable, first: int, last: int, width: int) -> Table:
     noted = {j for j in shown if any(cell and cell.note for line in metrics.lines if (cell := line.cells[j]))}
     for j in shown:
         column = metrics.columns[j]
-        kind = column.kind if column.kind not in ("statistic", "cost") else ""
-        below = "\n".join(text for text in (kind, short_unit(column.unit)) if text)
+        below = "\n".join(column.details)
         head = f"{column.label} {ARROWS.get(column.better, '')}".strip()
         table.add_column(escape(f"{head}\n{below}" if below else head), justify="right", no_wrap=True)
         if j in noted:

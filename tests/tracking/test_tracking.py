@@ -176,7 +176,7 @@ def columns(folder: Path) -> dict[str, bool]:
 
 @pytest.mark.parametrize("clip", [[0.5, 1], ["null", 1.0], ["null", True], ["[20]", 3], [True, False]])
 def test_the_hparams_table_has_the_keys_of_all_sweeps(tmp_path: Path, clip: list[Any]) -> None:
-    jobs = [{"model": "vae", "model.beta": 1}, {"model": "vae", "model.beta": 4}]
+    jobs: list[dict[str, Any]] = [{"model": "vae", "model.beta": 1}, {"model": "vae", "model.beta": 4}]
     jobs += [{"model": "ae", "optimizer.clip": value} for value in clip]
     for k, job in enumerate(jobs):
         writer = EventWriter(tmp_path / f"sweep_{k // 2}" / f"{k % 2}_job" / "tensorboard")
