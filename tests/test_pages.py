@@ -196,7 +196,7 @@ def test_the_model_on_the_page_works_as_it_stands(
     (tmp_path / "conf" / "model" / "mine.yaml").write_text(configuration)
     monkeypatch.setattr(genlab.models.latent, "__path__", [*genlab.models.latent.__path__, str(tmp_path)])
     monkeypatch.chdir(tmp_path)
-    outcome = call(["train", "model=mine", "train.examples=10000", "--config-dir", str(tmp_path / "conf")], capsys)
+    outcome = call(["train", "model=mine", "--config-dir", str(tmp_path / "conf")], capsys)
     assert outcome.code == 0, outcome.err
     run_short("genlab evaluate", capsys)
     (run,) = trained(tmp_path)
