@@ -171,7 +171,9 @@ def missing_keys(text: str) -> list[str]:
 
 def missing_choices(text: str) -> list[str]:
     found = ((group, name) for group, chosen in CHOICE.findall(text) for name in chosen.split(","))
-    return sorted({f"{group}={name}" for group, name in found if name not in names(group)})
+    return sorted(
+        {f"{group}={name}" for group, name in found if name not in names(group) and not PLACEHOLDER.search(name)}
+    )
 
 
 def missing_commands(text: str) -> list[str]:

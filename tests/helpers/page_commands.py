@@ -151,7 +151,7 @@ def check_setting(text: str) -> None:
     if len(words) == 1 and words[0].startswith("model."):
         return check_model_key(words[0])
     if len(words) == 1 and words[0].partition("=")[0] in GROUPS:
-        return None  # test_documentation.py knows the choices, and tests/config/test_config.py composes them all
+        return None  # tests/config/test_config.py composes every choice
     if any(word.partition("=")[0] in GROUPS for word in words):
         return check_composed("train", tuple(arrange(list(words))))
     keys = [word.partition("=")[0] for word in words]
