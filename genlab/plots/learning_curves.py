@@ -110,7 +110,7 @@ def draw_panels(panels: Sequence[CurvePanel]) -> Picture:
 
 
 def _draw(axes: Any, panel: CurvePanel) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     from genlab.plots.style import FAINT
 
@@ -122,6 +122,11 @@ def _draw(axes: Any, panel: CurvePanel) -> None:
         axes.axhline(value, color=FAINT, linestyle="--", linewidth=1, label=label, zorder=0)
     if _logarithmic(panel):
         axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        if high < 100 * low:  # two decades: powers of ten alone would be too few ticks
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(*_limits(panel))
     axes.margins(x=0.02)

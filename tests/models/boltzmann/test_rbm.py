@@ -307,3 +307,26 @@ def test_a_machine_of_another_name_trains_too() -> None:
         pass
     assert list(own.optimizers) == ["own_machine"]
     assert not torch.equal(own.W, before)
+
+
+def test_the_states_of_an_update_start_at_the_examples_with_cd_only() -> None:
+    x = states(6)[[5, 40]].repeat(4000, 1)
+    stays = rbm(6, 3, strength=0.0, negative="cd", k=2)
+    with torch.no_grad():
+        stays.a.copy_(torch.tensor([9.0, -9.0, 9.0, -9.0, 9.0, -9.0]))
+        found = stays.negative_states(x)
+        assert found is not None
+        assert (
+            float((found == torch.tensor([1.0, 0, 1, 0, 1, 0])).double().mean()) > 0.999
+        )  # W = 0: x is forgotten at once
+        machine = rbm(6, 3, strength=2.0, negative="cd", k=1)
+        torch.manual_seed(0)
+        once = machine.negative_states(x)
+        assert once is not None
+        h = torch.sigmoid(machine.hidden_input(x[:1]))
+        table = states(3).double()
+        p_h = torch.prod(torch.where(table == 1, h, 1 - h), 1)
+        expected = p_h @ torch.sigmoid(machine.visible_input(table))  # E over h of p(x' = 1|h)
+        error = (expected * (1 - expected) / 4000).sqrt()
+        assert float(((once[::2].mean(0) - expected) / error).abs().max()) < FAR
+    assert rbm(6, 3, negative="pcd").negative_states(x) is None

@@ -15,6 +15,7 @@ from genlab.models.diffusion.reconstruction import log_nearest_level
 from genlab.models.diffusion.schedules import LearnedSchedule, TabulatedSchedule, alphas_bar, level, schedule_of
 from genlab.networks.noise_embedding import fourier_features
 from genlab.numerics import rng
+from genlab.plots.charts import spreads
 from tests.helpers.gaussians import COVARIANCE, exact_diffusion, log_gaussian
 from tests.helpers.support import configure, make_model, small_data
 
@@ -191,6 +192,18 @@ def test_the_lectures_decomposition_has_the_same_mean_and_a_larger_variance() ->
     assert float(lecture["prior"].mean()) > 50 * float(usual["prior"].mean()), (
         "x_T is known from x_(T-1) but for the noise of one step"
     )
+
+
+def test_both_forms_of_the_bound_are_shown_side_by_side() -> None:
+    model = exact_diffusion(COVARIANCE, "model.steps=200", "model.schedule=linear")
+    found = model.bound_estimates(draws(20_000))
+    assert list(found) == ["noise form", "consistency form"]
+    (a, a_error), (b, b_error) = (mean_and_error(values) for values in found.values())
+    assert abs(a - b) < 4 * math.hypot(a_error, b_error)
+    assert float(found["consistency form"].std()) > 1.5 * float(found["noise form"].std())
+    assert exact_diffusion(COVARIANCE, "model.steps=null").bound_estimates(draws(10)) == {}
+    constant, varying = torch.zeros(10, 50), torch.randn(10, 50, generator=torch.Generator().manual_seed(0))
+    assert spreads({"one": constant, "other": varying}).std() > 5
 
 
 def test_the_mass_of_grey_levels_sums_to_one() -> None:
