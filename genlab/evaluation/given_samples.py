@@ -26,8 +26,8 @@ def read_samples(path: Path, data: DataSpec) -> Tensor:
         raise GenlabError(f"samples={path} holds {content.dtype} and not numbers; write an array of floats or uint8")
     shape = "x".join(map(str, data.shape))
     if content.ndim < 2 or content[0].size != data.dim or len(content) < FEWEST:
-        found = "x".join(map(str, content.shape))
-        raise GenlabError(f"samples={path} has the shape {found}; at least {FEWEST} examples of {shape} are needed")
+        actual = "x".join(map(str, content.shape))
+        raise GenlabError(f"samples={path} has the shape {actual}; at least {FEWEST} examples of {shape} are needed")
     scale = (
         (data.levels or 256) - 1 if content.dtype == np.uint8 and data.support != "real" and content.max() > 1 else 1
     )

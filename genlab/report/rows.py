@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from genlab.config.schema import family_of
-from genlab.report.labels import differences, make_labels
 from genlab.report.measures import Measure
+from genlab.report.row_labels import differences, make_labels
 from genlab.report.runs import Run, section, show
 
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from genlab.plots.style import Drawing, colour, figure, line, marker, save
-from genlab.report.labels import short
 from genlab.report.measures import TRAINING, definition, short_unit
+from genlab.report.row_labels import short
 from genlab.report.rows import Cell, Row
 from genlab.report.tables import RANKED, Column, MetricTable
 

@@ -9,8 +9,8 @@ that of the best are marked `tie`. Values without an error are not ranked, nor i
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from genlab.report.best_likelihood import with_best_likelihood
 from genlab.report.contexts import FROM_SAMPLES, OF_EXAMPLES, OVERVIEW, Context, context, differing
-from genlab.report.likelihood import with_best_likelihood
 from genlab.report.measures import (
     ABOUT,
     ANOMALY,

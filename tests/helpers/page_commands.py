@@ -33,7 +33,7 @@ EATEN = re.compile(r"[][{}()*?~#&;<>|!$`\\]")
 
 
 @functools.cache
-def composed(name: str, overrides: tuple[str, ...]) -> Mapping[str, Any]:
+def composed(name: str, overrides: tuple[str, ...]) -> dict[str, Any]:
     return configure(*overrides, command=name)
 
 
@@ -59,7 +59,8 @@ def check_sampling(options: Mapping[str, Any]) -> None:
     refusals: list[GenlabError] = []
     for model in untrained() if options else ():
         try:
-            return check_options(model, options)
+            check_options(model, options)
+            return
         except GenlabError as error:
             refusals.append(error)
     if refusals:
@@ -86,8 +87,8 @@ def check_genlab(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> No
     if command in ("-sc", "--version") or "--help" in rest or command == "list":
         assert call(words, capsys).code == 0
     elif command in HYDRA_COMMANDS:
-        flags = [word for word in arrange(rest) if "=" not in word]
-        overrides = [word for word in arrange(rest) if "=" in word]
+        flags = [word for word in arrange(rest, command) if "=" not in word]
+        overrides = [word for word in arrange(rest, command) if "=" in word]
         for job in jobs(overrides) if {"-m", "--multirun"} & set(flags) else [tuple(overrides)]:
             check_composed(command, job)
     elif command == "compare":
@@ -153,14 +154,15 @@ def check_setting(text: str) -> None:
     if len(words) == 1 and words[0].partition("=")[0] in GROUPS:
         return None  # tests/config/test_config.py composes every choice
     if any(word.partition("=")[0] in GROUPS for word in words):
-        return check_composed("train", tuple(arrange(list(words))))
+        return check_composed("train", tuple(arrange(list(words), "train")))
     keys = [word.partition("=")[0] for word in words]
     if all(re.match(r"(train|dataset|optimizer|device|model)\.|seed$", key) for key in keys):
         family = [] if not any(key.startswith("model.") for key in keys) else [f"model={_family_with(keys)}"]
-        return check_composed("train", (*family, *_data_with(keys), *arrange(list(words))))
+        return check_composed("train", (*family, *_data_with(keys), *arrange(list(words), "train")))
     if any("/" in key for key in keys):
         return None
-    check_composed("evaluate" if set(keys) & EVALUATED else "sample", tuple(arrange(list(words))))
+    command = "evaluate" if set(keys) & EVALUATED else "sample"
+    check_composed(command, tuple(arrange(list(words), command)))
 
 
 EVALUATED = {"k", "anomaly", "noise", "samples", "fid_steps", "latent", "ais.chains", "ais.temperatures"}
