@@ -18,7 +18,7 @@ from tests.helpers.processes import REPOSITORY
 MODULES = sorted(path for top in ("genlab", "tests") for path in (REPOSITORY / top).rglob("*.py"))
 ROOMS = {path.name for path in (REPOSITORY / "genlab").iterdir() if path.is_dir()} - {"__pycache__"}
 
-NOT_OURS = {"config.yaml", "overrides.yaml", "hydra.yaml"}
+NOT_OURS = {"captions.md", "config.yaml", "overrides.yaml", "hydra.yaml"}
 """Files of a run folder."""
 PLACEHOLDER = re.compile(r"(?:^|[./_])(?:mine|NAME|FAMILY|X)(?:[._/]|$)")
 """In the place of a name that a reader chooses."""
