@@ -7,6 +7,7 @@ from genlab.benchmark.hardware import synchronize
 from genlab.benchmark.profiling import Place, Profiler
 from genlab.data.batches import Batch, Batches
 from genlab.errors import NonFiniteError
+from genlab.evaluation.remedies import Training, remedy
 from genlab.experiment.experiment import Experiment
 from genlab.models.base import Metrics
 from genlab.numerics.work import count_work
@@ -145,6 +146,9 @@ class TrainingSteps:
         """Raises NonFiniteError where the training diverged: the speed of arithmetic with NaN means nothing."""
         for name, value in self.metrics.items():
             if not bool(value.isfinite().all()):
+                experiment = self.experiment
+                training = Training(experiment.config, self.seen, experiment.examples, experiment.preferred_examples)
                 raise NonFiniteError(
-                    f"train/{name} became {float(value)} while its speed was measured; lower optimizer.lr or set optimizer.clip=1"
+                    f"train/{name} became {float(value)} while its speed was measured; "
+                    f"{remedy('non-finite values', self.model, training)}"
                 )
