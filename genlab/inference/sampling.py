@@ -12,6 +12,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -46,13 +47,14 @@ def draw(
     """n samples, shape (n, *shape), on the CPU; `after_block` is called after each block."""
     last = []
     blocks = -(-n // block_size(model))
-    with step(f"drawing {n:,} samples", unit="states") as doing:
+    length = known_length(model, options)
+    with step(f"drawing {n:,} samples", None if length is None else blocks * length, "states") as doing:
         for block in range(blocks):
             for state in _chain(model, block, seed, options):
                 sample = state
                 doing.advance()
             last.append(sample.cpu())
-            doing.total = doing.done / (block + 1) * blocks  # a chain is as long as the one before
+            doing.total = doing.done / (block + 1) * blocks
             if after_block is not None:
                 after_block()
     return torch.cat(last)[:n]
@@ -60,7 +62,8 @@ def draw(
 
 def draw_fewer(model: GenerativeModel, n: int, seed: int, **options: Any) -> Tensor:
     """n samples in a block of n, where a whole block costs too much: other samples than those of `draw`."""
-    for state in tracked(_chain(model, 0, seed, options, n), f"drawing {n:,} samples", unit="states"):
+    chain = _chain(model, 0, seed, options, n)
+    for state in tracked(chain, f"drawing {n:,} samples", known_length(model, options), "states"):
         sample = state
     return sample.cpu()
 
@@ -96,7 +99,7 @@ def rate_of(size: int, seconds: list[float]) -> Estimate:
 
 def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any) -> Tensor:
     """At most `frames` evenly spaced states of the chains of the first n <= BLOCK samples, shape (frames, n, *shape)."""
-    chain = tracked(_chain(model, 0, seed, options), "the states of chains", unit="states")
+    chain = tracked(_chain(model, 0, seed, options), "the states of chains", known_length(model, options), "states")
     states = [state[:n].clone() for state in chain]  # of the block only what is shown
     index = torch.linspace(0, len(states) - 1, min(frames, len(states))).round().long()
     return torch.stack([states[i] for i in index.tolist()]).cpu()
@@ -109,10 +112,21 @@ def _chain(
 
     To be drained: the training's random stream is put back at the end.
     """
+    given, states = options, 0
     options = options | labels_of_block(model, block, options.get("labels"))
     with evaluation_mode(model), rng.seeded(seed, "sample", block, device=model.device):
         for state in model.sample_loop(size or block_size(model), **options):
+            states += 1
             yield state.detach().float()  # of whatever precision the networks are
+    _lengths.setdefault(model, {})[str(given)] = states
+
+
+_lengths: WeakKeyDictionary[GenerativeModel, dict[str, int]] = WeakKeyDictionary()
+
+
+def known_length(model: GenerativeModel, options: Mapping[str, Any]) -> int | None:
+    """States of a chain with these options, where one was drawn before: for those who wait for the next."""
+    return _lengths.get(model, {}).get(str(options))
 
 
 # Classes of samples: a conditional model takes the classes `labels` in turns, by default all of them.

@@ -1,0 +1,156 @@
+"""What pictures and measures of a run cost, counted and not timed; and when pictures are due."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from genlab.numerics.work import count_work
+from genlab.training import budget
+from genlab.training.budget import LEAST_MEASURED, budget_of
+from genlab.training.cadence import SETS, Cadence, early_and_late, thinned
+from tests.helpers.processes import CLOCK, call, files, info, records
+from tests.helpers.support import configure, experiment_of, make_dataset, make_model
+
+DIFFUSION = ["model=diffusion", "model.network=mlp", "model.hidden=[32]"]
+
+
+def test_work_counts_what_is_done_and_the_operations_it_takes() -> None:
+    a, b = torch.ones(3, 4), torch.ones(4, 5)
+    once, twice = count_work(lambda: a @ b), count_work(lambda: [a @ b, a @ b])
+    assert (once.flops, once.operations) == (2 * 3 * 4 * 5, 1)
+    assert (twice.flops, twice.operations) == (2 * once.flops, 2)
+    assert twice.nominal_seconds == pytest.approx(2 * once.nominal_seconds)
+
+
+def test_counting_leaves_the_random_stream_as_it_is() -> None:
+    def draw() -> torch.Tensor:
+        torch.manual_seed(0)
+        return torch.randn(5) @ torch.randn(5, 2)
+
+    found: list[torch.Tensor] = []
+    count_work(lambda: found.append(draw()))
+    assert torch.equal(found[0], draw())
+
+
+@pytest.mark.parametrize("length", [1, 7, 60_000, 600_000])
+def test_pictures_come_early_and_then_less_often(length: int) -> None:
+    moments = early_and_late(length)
+    assert all(0 < moment < length for moment in moments)
+    if length > 1000:
+        gaps = [b - a for a, b in zip(moments, [*moments[1:], length], strict=True)]
+        assert len(moments) == SETS - 1  # and one at the end
+        assert gaps == sorted(gaps)
+        assert moments[0] == length // 100
+
+
+def test_a_moment_is_met_once_whatever_the_size_of_an_update() -> None:
+    cadence = Cadence(log=10**9, eval=10**9, checkpoint=10**9, sample=early_and_late(60_000))
+    for size in (1, 64, 100, 128, 10_000):
+        met = sum("sample" in cadence.due(seen, seen + size) for seen in range(0, 60_000, size))
+        assert met == min(SETS - 1, -(-60_000 // size)) or size == 10_000
+    regular = Cadence(log=10**9, eval=10**9, checkpoint=10**9, sample=range(500, 60_000, 500))
+    assert sum("sample" in regular.due(seen, seen + 100) for seen in range(0, 60_000, 100)) == 120
+
+
+@pytest.mark.parametrize("most", [-1, 0, 1, 3, 8, 9, 20])
+def test_fewer_moments_are_spread_over_all(most: int) -> None:
+    moments = list(range(1, 10))
+    kept = thinned(moments, most)
+    assert len(set(kept)) == len(kept) == max(0, min(most, 9))
+    assert set(kept) <= set(moments)
+    if most == 3:
+        assert kept == [2, 5, 8]
+
+
+def budgets(training: float, share: float = 0.5, *overrides: str) -> budget.Budget:
+    config = configure(*DIFFUSION, *overrides)
+    dataset = make_dataset(config)
+    return budget_of(make_model(config, dataset.spec), dataset, 0, share, training, 10, False)
+
+
+def test_the_shorter_the_training_the_less_is_shown_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "FREE", 0.0)
+    found = [budgets(seconds) for seconds in (0.0, 0.3, 1.0, 10.0, 1e4)]
+    for name in ("samples", "sets", "test", "validation"):
+        values = [getattr(one, name) for one in found]
+        assert values == sorted(values)
+    first, last = found[0], found[-1]
+    assert (first.samples, first.sets, first.test) == (10, 1, LEAST_MEASURED)
+    assert (last.samples, last.sets, last.test, last.validation) == (100, SETS, 359, 144)
+
+
+def test_what_a_set_turns_out_to_cost_decides_how_many_there_will_be() -> None:
+    one = budgets(100.0)
+    assert one.seconds == 25.0
+    assert one.after_first_set(1e-3) == SETS
+    assert one.after_first_set(5.0) == 5
+    assert one.after_first_set(1e3) == 1
+
+
+def test_a_probe_leaves_the_training_as_it_is() -> None:
+    config = configure(*DIFFUSION, "train.examples=600")
+    trainer_like = experiment_of(config)
+    model, dataset = trainer_like.model, trainer_like.dataset
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    budget_of(model, dataset, 0, 0.5, 1.0, 1, False)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+# Whole runs
+
+
+def trained(folder: Path, capsys: pytest.CaptureFixture[str], *overrides: str) -> tuple[Path, str]:
+    outcome = call(["train", *DIFFUSION, "train.examples=640", f"hydra.run.dir={folder}", *overrides], capsys)
+    assert outcome.code == 0, outcome.err
+    return folder, outcome.out
+
+
+def steps(run: Path) -> list[int]:
+    return sorted(int(name[8:18]) for name in files(run / "samples") if re.fullmatch(r"samples_\d{10}\.png", name))
+
+
+def test_a_short_run_says_what_it_left_out_and_repeats_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FREE", 0.0)
+    run, out = trained(tmp_path / "a", capsys, "train.evaluation_budget=0.1")
+    (line,) = [line for line in out.splitlines() if "short run" in line]
+    assert "test split, 100 of 359 examples" in out
+    assert "100 of 359 test examples are measured" in line
+    assert "pictures are of 10 samples of 100 in 1 of 10 sets" in line
+    assert steps(run) == [640]
+    assert f"genlab evaluate run={run}" in line
+    assert f"genlab sample run={run}" in line
+    again, _ = trained(tmp_path / "b", capsys, "train.evaluation_budget=0.1")
+    assert records(run, CLOCK) == records(again, CLOCK)
+    assert files(run / "samples") == files(again / "samples")
+
+
+def test_what_the_user_asks_for_is_done_in_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FREE", 0.0)
+    unlimited, out = trained(tmp_path / "a", capsys, "train.evaluation_budget=null")
+    assert "short run" not in out
+    assert "test split, 359 examples" in out
+    assert steps(unlimited) == [128, 256, 384, 512, 640]
+    asked, out = trained(tmp_path / "b", capsys, "train.sample_every=256")
+    assert steps(asked) == [256, 512, 640]
+    assert "pictures are of" not in out
+    assert (asked / "samples" / "samples.png").read_bytes() == (unlimited / "samples" / "samples.png").read_bytes()
+    assert info(asked)["state"] == "finished"
+
+
+@pytest.mark.parametrize("overrides", [["model=pca"], ["model=vae", "model.hidden=[8]", "train.examples=200"]])
+def test_every_run_of_a_generative_model_has_a_film(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], overrides: list[Any]
+) -> None:
+    assert call(["train", *overrides, f"hydra.run.dir={tmp_path / 'run'}"], capsys).code == 0
+    assert (tmp_path / "run" / "samples" / "samples.gif").exists()
