@@ -84,7 +84,7 @@ def _affordable(cost: float, budget: float, times: int, of: int) -> int:
     n = int(budget / (times * cost)) if cost > 0 else of
     if n >= of:
         return of
-    rounding = 10 ** max(0, len(str(n)) - 2)
+    rounding = int(10 ** max(0, len(str(n)) - 2))
     return min(of, max(LEAST_MEASURED, n // rounding * rounding))
 
 

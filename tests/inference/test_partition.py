@@ -193,8 +193,7 @@ def test_likelihoods_by_enumeration_and_by_annealing_agree(kind: str, monkeypatc
     monkeypatch.setattr(partition, "MOST_UNITS", 3)
     assert exact_log_z(machine) is None
     torch.manual_seed(0)
-    shares: list[float] = []
-    both = log_likelihoods(machine, batches, 1, EVEN, train, shares.append)
+    both = log_likelihoods(machine, batches, 1, EVEN, train)
     assert [(one.name, one.kind) for one in both] == [("ais", "estimate"), ("reverse_ais", "estimate")]
     for one in both:
         stderr = one.facts["log_z_stderr"]
@@ -208,6 +207,3 @@ def test_likelihoods_by_enumeration_and_by_annealing_agree(kind: str, monkeypatc
         )
         own = float(one.values.std()) / 60**0.5
         assert one.mean.stderr == pytest.approx(math.hypot(own, stderr))
-    assert shares == sorted(shares)
-    assert 0 <= shares[0] < 0.1
-    assert 0.9 < shares[-1] <= 1

@@ -22,7 +22,7 @@ from tests.helpers.processes import environment
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """A clock that stands still unless a test moves it."""
     now = [1000.0]
-    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("genlab.tracking.progress.time.perf_counter", lambda: now[0])
     return now
 
 

@@ -10,7 +10,6 @@ import pytest
 from filelock import FileLock
 
 from genlab.errors import GenlabError
-from genlab.tracking import run_folder
 from genlab.tracking.run_folder import KILLED, RunFolder, find_run
 from tests.helpers.processes import REPOSITORY, environment, info
 
@@ -59,14 +58,14 @@ def test_a_run_of_another_machine_runs_as_far_as_anybody_here_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as there:
-        there.setattr(run_folder.platform, "node", lambda: "node017")
+        there.setattr("platform.node", lambda: "node017")
         elsewhere = made(tmp_path / "run", "running")
     assert elsewhere.state == "running"
     assert elsewhere.elsewhere == "node017"
     here = made(tmp_path / "mine", "running")
     assert here.state == "interrupted"
     assert here.elsewhere is None
-    monkeypatch.setattr(run_folder.platform, "node", lambda: "node018")
+    monkeypatch.setattr("platform.node", lambda: "node018")
     assert here.state == "running"
 
 
