@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genlab.commands.folders import own_folder
 from genlab.errors import GenlabError, did_you_mean
+from genlab.tracking.own_folder import own_folder
 
 if TYPE_CHECKING:
     from genlab.report.page import Comparison

@@ -1,6 +1,5 @@
-"""A folder of its own for every command: two that start in the same second get two names."""
+"""A folder of its own for every command that Hydra starts (tracking/own_folder.py)."""
 
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
-
-def own_folder(wanted: Path) -> Path:
-    """Make the folder `wanted`, or where it is there already `wanted_2`, `wanted_3`, ...; returns the one that was made.
-
-    Of two processes that ask for the same, each gets one.
-    """
-    for number in count(1):
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}_{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise AssertionError("numbers do not end")
+from genlab.tracking.own_folder import own_folder
 
 
 class OwnFolder(Callback):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from genlab.commands.folders import own_folder
+from genlab.tracking.own_folder import own_folder
 from tests.helpers.processes import call, info, trained
 
 TINY = ["train.examples=200", "train.batch_size=100", "model.hidden=[4]"]
