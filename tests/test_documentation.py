@@ -21,7 +21,7 @@ MODULES = sorted(path for top in ("genlab", "tests") for path in (REPOSITORY / t
 CONFIGURATIONS = sorted((REPOSITORY / "conf").rglob("*.yaml"))
 ROOMS = {path.name for path in (REPOSITORY / "genlab").iterdir() if path.is_dir()} - {"__pycache__"}
 
-NOT_OURS = {"config.yaml", "overrides.yaml", "hydra.yaml"}
+NOT_OURS = {"config.yaml", "overrides.yaml", "hydra.yaml", "captions.md"}
 """Files of a run folder."""
 PLACEHOLDER = re.compile(r"(?:^|[./_])(?:mine|NAME|FAMILY|X)(?:[._/]|$)")
 """In the place of a name that a reader chooses."""

@@ -35,7 +35,7 @@ def run_name(run: object) -> str:
 
 
 def on_dataset(name: str, value: object, otherwise: object, *, _root_: DictConfig) -> object:
-    """`value` with dataset=name, `otherwise` with any other: ${on:digits,20000,600000} is shorter on small data."""
+    """`value` for the data set `name`, `otherwise` with any other: ${on:digits,20000,600000} is shorter on small data."""
     target = OmegaConf.select(_root_, "dataset._target_") or ""
     return value if str(target).rpartition(".")[2] == name else otherwise
 
