@@ -26,6 +26,7 @@ from genlab.report.contexts import context
 from genlab.report.curves import make_panels
 from genlab.report.documents import escape_latex, markdown, tex
 from genlab.report.find import find_runs
+from genlab.report.galleries import read_png
 from genlab.report.measures import BEST, BY_CLASS, LIKELIHOOD, OTHER, QUALITY, Measure
 from genlab.report.page import settings_table
 from genlab.report.rows import Rows, aggregate, make_rows
@@ -530,6 +531,10 @@ def test_the_page_of_fourteen_runs_is_small_and_begins_with_their_samples(capsys
     compare(capsys, "r*")
     text = Path("out/index.html").read_text()
     assert len(text) < 2e6  # beside a megabyte for figures
+    first = Path("r00/evaluation/samples.png")
+    picture = read_png(first)
+    assert picture is not None
+    assert len(picture.uri) < first.stat().st_size
     assert text.index('<h2 id="samples">') < text.index('<h2 id="overview">')
     assert Page(text).images == len(names) * 14
 
