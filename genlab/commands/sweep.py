@@ -92,7 +92,7 @@ def _refuse_mistakes(overrides: list[str]) -> None:
 def discard_unbegun() -> None:
     """Remove the folder of a sweep that failed before its first job, where it holds nothing but Hydra's own note."""
     folder, Summary.under_way = Summary.under_way, None
-    if folder is not None and [path.name for path in folder.glob("*")] in ([], ["multirun.yaml"]):
+    if folder is not None and folder.is_dir() and [path.name for path in folder.glob("*")] in ([], ["multirun.yaml"]):
         (folder / "multirun.yaml").unlink(missing_ok=True)
         discard_if_empty(folder)
 

@@ -213,6 +213,7 @@ class Trainer:
 
     def _show(self, values: dict[str, float]) -> None:
         """Pictures, histograms of the parameters, mixing of the chains (added to `values`), and warnings."""
+        self._refuse_nonfinite_parameters()
         if isinstance(self.model, HasMarkovChain):
             found = mixing(self.model, self.dataset, self.seed)
             values |= {f"monitor/{name}": measure.value for name, measure in found.items()}
@@ -265,6 +266,13 @@ class Trainer:
             f"{remedy('non-finite values', self.model, self.training)}; {kept}",
         )
 
+    def _refuse_nonfinite_parameters(self) -> None:
+        if name := nonfinite_parameter(self.model):
+            raise NonFiniteError(
+                f"parameter {name} is not finite at example {self.batches.seen:,}; "
+                f"{remedy('non-finite values', self.model, self.training)}; checkpoints were left as they are"
+            )
+
     def validate(self, split: Examples) -> dict[str, float]:
         """Means over the validation split. The model is saved to best.pt where its loss is the lowest so far."""
         values = {f"eval/{name}": mean for name, (mean, _) in self.evaluate(split, "validation split").items()}
@@ -290,11 +298,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write last.pt: the whole state of the training between two updates. Raises NonFiniteError where it diverged."""
-        if name := nonfinite_parameter(self.model):
-            raise NonFiniteError(
-                f"parameter {name} is not finite at example {self.batches.seen:,}; "
-                f"{remedy('non-finite values', self.model, self.training)}; checkpoints were left as they are"
-            )
+        self._refuse_nonfinite_parameters()
         self.tracker.flush()
         checkpoint.save(
             self.run.last,

@@ -108,8 +108,14 @@ TRAIN = {
     "model=rbm model.negative=pdc": ("model.negative=pdc", "did you mean 'pcd'?"),
     "model=rbm model.hidden=[500]": ("model.hidden", "integer"),
     "model=rbm model.k=0": ("model.k=0", "greater than 0"),
-    "model=rbm model.latent_dim=3": ("model.latent_dim is not a key of model=rbm; choose one of: average,",),
-    "model=sgan model.conditional=true": ("model.conditional is not a key of model=sgan; choose one of: ",),
+    "model=rbm model.latent_dim=3": (
+        "model.latent_dim is not a key of model=rbm, but of model=ae, ",
+        "choose one of: average,",
+    ),
+    "model=sgan model.conditional=true": (
+        "model.conditional is not a key of model=sgan, but of model=diffusion, ",
+        "choose one of: ",
+    ),
     "model=gan model.spectralnorm=true": ("is not a key of model=gan; did you mean 'model.spectral_norm=true'?",),
     "model=rbm optimizer=lbfgs": ("optimizer=lbfgs", "model=rbm"),
     # data that are not there
