@@ -11,12 +11,14 @@ import torch
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 from torch import Tensor
 
 from genlab.cli import main
 from genlab.data.spec import DataSpec, Support
+from genlab.plots.captions import caption
 from genlab.plots.images import BACKGROUND, GAP, TILE, Picture, grid, latent_scatter, pairs, png, save_png, scatter
 from genlab.tracking import console
 from genlab.tracking.events import EventWriter
@@ -60,6 +62,11 @@ def test_tensorboard_shows_every_scalar_of_metrics_jsonl(run: Path) -> None:
 def test_tensorboard_shows_the_pictures_of_samples(run: Path) -> None:
     events = accumulate(run / "tensorboard")
     assert set(events.Tags()["images"]) == {"samples", "reconstructions"}
+    read = [event for path in (run / "tensorboard").glob("events*") for event in EventFileLoader(str(path)).Load()]
+    values = [value for event in read for value in event.summary.value if value.tag in events.Tags()["images"]]
+    assert {(value.tag, value.metadata.summary_description) for value in values} == {
+        (tag, caption(tag)) for tag in ("samples", "reconstructions")
+    }
     for tag in ("samples", "reconstructions"):
         shown = events.Images(tag)
         assert len(shown) >= 2
