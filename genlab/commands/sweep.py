@@ -26,8 +26,8 @@ class Summary(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
+        words = settle_experiment(config)
         if config.hydra.job.name == "train":
-            words = settle_experiment(config)
             _refuse_mistakes(words)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:

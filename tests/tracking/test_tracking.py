@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from genlab.cli import main
 from genlab.data.spec import DataSpec, Support
+from genlab.plots.captions import caption
 from genlab.plots.images import (
     BACKGROUND,
     GAP,
@@ -77,6 +79,11 @@ def test_tensorboard_shows_every_scalar_of_metrics_jsonl(run: Path) -> None:
 def test_tensorboard_shows_the_pictures_of_samples(run: Path) -> None:
     events = accumulate(run / "tensorboard")
     assert set(events.Tags()["images"]) == {"samples", "reconstructions"}
+    read = [event for path in (run / "tensorboard").glob("events*") for event in EventFileLoader(str(path)).Load()]
+    values = [value for event in read for value in event.summary.value if value.tag in events.Tags()["images"]]
+    assert {(value.tag, value.metadata.summary_description) for value in values} == {
+        (tag, caption(tag)) for tag in ("samples", "reconstructions")
+    }
     for tag in ("samples", "reconstructions"):
         shown = events.Images(tag)
         assert len(shown) >= 2
