@@ -94,10 +94,8 @@ def keys_of_choice(group: str, name: str) -> dict[str, Any]:
     """Key -> default in conf/GROUP/NAME.yaml, where that is one of genlab's own."""
     import yaml
 
-    content: dict[str, Any] = (
-        yaml.safe_load((resources.files("genlab.conf") / group / f"{name}.yaml").read_text()) or {}
-    )
-    section = content.get(group, content)
+    content = yaml.safe_load((resources.files("genlab.conf") / group / f"{name}.yaml").read_text()) or {}
+    section: dict[str, Any] = content.get(group, content)
     return {key: value for key, value in section.items() if key not in ("_target_", "defaults")}
 
 
