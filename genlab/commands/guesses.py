@@ -95,7 +95,7 @@ def keys_of_choice(group: str, name: str) -> dict[str, Any]:
     import yaml
 
     content = yaml.safe_load((resources.files("genlab.conf") / group / f"{name}.yaml").read_text()) or {}
-    section: dict[str, Any] = content.get(group, content)
+    section: dict[str, Any] = content.get(group) or content
     return {key: value for key, value in section.items() if key not in ("_target_", "defaults")}
 
 
