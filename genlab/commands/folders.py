@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from genlab.tracking.own_folder import own_folder
 
@@ -26,7 +26,7 @@ def _reserve(config: DictConfig, mode: str) -> None:
     if any(str(override).lstrip("+").startswith(f"{key}=") for override in given):
         return
     current = HydraConfig.instance()
-    before = current.cfg
+    before, readonly = current.cfg, OmegaConf.is_readonly(config.hydra)
     try:
         current.set_config(config)  # the names of folders refer to it
         wanted = Path(config.hydra[mode].dir)
@@ -35,6 +35,7 @@ def _reserve(config: DictConfig, mode: str) -> None:
         return
     finally:
         current.cfg = before
+        OmegaConf.set_readonly(config.hydra, readonly)  # set_config has set it
     if folder != wanted:
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra[mode].dir = str(folder)

@@ -43,7 +43,8 @@ def resume(name: str, overrides: list[str]) -> None:
     config = read_config(run)
     refuse_other(config, [word for word in overrides if _place(word) is None], name)
     given = dict(pair for word in overrides if (pair := _place(word)) is not None)
-    config["dataset"] = moved(config["dataset"], given)
+    if given:
+        config["dataset"] = moved(config.get("dataset") or {}, given)
     if (host := run.elsewhere) is not None:
         console.print(
             f"warning: {run.path} was running on {host} when last seen from here; stop it there, if it still does",

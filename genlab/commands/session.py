@@ -145,7 +145,7 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
             f"validation loss was {trainer.best:.4g} at {trainer.best_at:,} examples and is {trainer.validation_loss:.4g} now: "
             "train for less long, or take that state with checkpoint=best"
         )
-    if shortened := remark(trainer.allowed, model, dataset, run.path, trainer.sets):
+    if shortened := remark(trainer.allowed, model, dataset, word, trainer.sets):
         facts["short run"] = shortened
     if isinstance(model, HasRemarks) and (remarks := model.remarks()):
         facts["remark"] = "; ".join(remarks)

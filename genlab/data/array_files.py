@@ -42,7 +42,7 @@ def read_arrays(key: str, path: str) -> dict[str, Array]:
         raise GenlabError(f"{key}={path}: cannot be read ({reason}); name {FORMATS}") from error
     except UNREADABLE as error:
         foreign = any(word in str(error).lower() for word in ("pickle", "object", "weights"))
-        reason = "it holds objects, or is no such file" if foreign else " ".join(str(error).split())[:200]
+        reason = "it holds Python objects, or is no file of arrays" if foreign else " ".join(str(error).split())[:200]
         raise GenlabError(
             f"{key}={path}: cannot be read as it is not an array of numbers ({reason}); name {FORMATS}"
         ) from error

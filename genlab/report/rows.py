@@ -110,8 +110,12 @@ def _settings(run: Run) -> dict[str, str]:
         train = {**train, length: preferred[length]}
     config = {**run.config, "train": train, "preferred": {}, "seed": None, "name": None}
     flat |= {key: value for key, value in _flatten(config, "") if not key.endswith(("_target_", "dataset.root"))}
-    for apart in ("seed", "name"):
-        flat.pop(apart)
+    for apart in (
+        "seed",
+        "name",
+        "train.evaluation_budget",
+    ):  # the last one says how much is shown, not what is learned
+        flat.pop(apart, None)
     return {key: value for key, value in flat.items() if not key.startswith("model.trunk")}  # model.start says it
 
 

@@ -18,6 +18,7 @@ from genlab.inference.shown_examples import COLUMNS, POINTS
 from genlab.models.base import GenerativeModel, Model, evaluation_mode
 from genlab.numerics import rng
 from genlab.numerics.work import Work, count_work
+from genlab.tracking.next_steps import to_type
 from genlab.training.cadence import SETS
 from genlab.training.validation import EVALUATION_BATCH
 
@@ -121,13 +122,13 @@ def remark(budget: Budget, model: Model, dataset: Dataset, run: object, sets: in
     parts, commands = [], []
     if budget.test < whole.test or budget.validation < whole.validation:
         parts.append(f"{budget.test:,} of {whole.test:,} test examples are measured")
-        commands.append(f"genlab evaluate run={run}")
+        commands.append(to_type("evaluate", f"run={run}"))
     if isinstance(model, GenerativeModel):
         shown = [f"{budget.samples:,} samples of {whole.samples:,}"] if budget.samples < whole.samples else []
         shown += [f"{sets} of {SETS} sets"] if budget.seconds is not None and 2 * sets <= SETS else []
         if shown:
             parts.append(f"pictures are of {' in '.join(shown)}")
-            commands.append(f"genlab sample run={run}")
+            commands.append(to_type("sample", f"run={run}"))
     if not parts:
         return None
     return f"{' and '.join(parts)}, so that they cost less than the training; for more: {' and '.join(commands)}"

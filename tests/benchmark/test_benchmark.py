@@ -92,11 +92,11 @@ def test_a_sweep_over_models_has_a_table(here: Path, capsys: pytest.CaptureFixtu
 
 MISTAKES = [
     (["benchmark.x=1"], "benchmark.x is not a key"),
-    (["benchmark.repeat=3"], "did you mean 'benchmark.repeats'?"),
+    (["benchmark.repeat=3"], "did you mean 'benchmark.repeats=3'?"),
     (["benchmark.repeats=0"], "benchmark.repeats=0"),
     (["benchmark.seconds=-1"], "benchmark.seconds=-1"),
     (["benchmark=null"], "benchmark=null"),
-    (["model.latent_dm=3"], "did you mean 'model.latent_dim'?"),
+    (["model.latent_dm=3"], "did you mean 'model.latent_dim=3'?"),
     (["train.batch_size=10000000"], "set a smaller batch"),
     (["+extra=1"], "extra is not a key"),
     (["dataset=array", "dataset.path=nowhere.npy"], "nowhere.npy"),

@@ -79,7 +79,7 @@ def test_jobs_that_diverge_are_all_reported(here: Path, capsys: pytest.CaptureFi
         (["train.batch_size=100,0"], "train.batch_size=0: should be greater than 0"),
         (["seed=range(0,2)", "optimizer.lr=1e-3,-1"], "optimizer.lr=-1: should be greater than 0"),
         (["model=gan,vae", "model.critic_steps=2"], "model.critic_steps is not a key of model=vae"),
-        (["model=gan,ganx"], "model=ganx: there is no such model; did you mean 'gan'?"),
+        (["model=gan,ganx"], "model=ganx: there is no such model; did you mean 'model=gan'?"),
     ],
 )
 def test_a_mistake_in_a_sweep_is_found_before_its_first_job(

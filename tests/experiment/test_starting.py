@@ -376,7 +376,7 @@ def test_a_sweep_over_labels_and_starts_becomes_curves(
     assert {run.config["model"]["start"] for run in found} == {"outputs/train/vae-digits/first"}
     grouped = make_rows(found)
     assert len(grouped.rows) == 6
-    assert grouped.rows[0].label == "classifier, labelled=10, reset=false"
+    assert grouped.rows[0].label == "labelled=10, reset=false"
     assert set(grouped.differences) == {"dataset.labelled", "model.reset"}
     assert call(["compare", str(sweep), "--out", "page"], capsys).code == 0
     assert (tmp_path / "page" / "figures" / "sweep_test_accuracy_dataset_labelled.pdf").stat().st_size > 1000

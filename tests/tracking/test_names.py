@@ -38,6 +38,7 @@ def test_a_name_that_several_runs_have_is_refused_with_their_folders() -> None:
         find_run("wide")
     assert str(first.path) in str(refused.value)
     assert str(second.path) in str(refused.value)
+    second.end("finished")
     assert shortest_name(first) == str(first.path)
     assert shortest_name(second) == "latest"
 
