@@ -2,6 +2,7 @@
 
 import errno
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -71,6 +72,10 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
     from genlab.commands.list import GROUPS
 
     text = str(error)
+    if match := re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text):
+        sweep, one = f"{match[1]}={match[2]}", f"{match[1]}=[{match[2]}]"
+        listed = "" if match[1] in GROUPS else f"; a list is written {shlex.quote(one)}"
+        return f"{sweep}: several values are a sweep; write: genlab {command} -m {sweep}{listed}"
     if isinstance(error, OverrideParseException):
         reason = re.sub(r"^\w+Exception: ", "", error.message.split("\n")[0])
         return f"{error.override}: this cannot be read ({reason}); quote special characters, as in 'key=\"a value\"'"

@@ -35,6 +35,10 @@ def read_arrays(key: str, path: str) -> dict[str, Array]:
     try:
         file = Path(path).expanduser()
         return _read_torch(file) if file.suffix.lower() in TORCH else _read_numpy(file)
+    except IsADirectoryError as error:
+        raise GenlabError(
+            f"{key}={path}: is a folder; name {FORMATS}, or take dataset=image_folder for pictures"
+        ) from error
     except FileNotFoundError as error:
         raise GenlabError(f"{key}={path}: there is no such file; name {FORMATS}") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a ~ that leads nowhere, or torch's own reader

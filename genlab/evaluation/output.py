@@ -21,6 +21,7 @@ from genlab.plots.images import png, save_png
 from genlab.tracking.console import console
 from genlab.tracking.events import EventWriter
 
+WIDE = 100  # columns of a terminal that has room for both comparisons of a measure
 MOST_SAMPLES = 1000  # that are kept as an array
 
 
@@ -124,10 +125,12 @@ def show(findings: Findings, folder: Path) -> None:
         for name, attribute in (("real against real", "real"), ("baseline", "baseline"))
         if any(getattr(entry, attribute) is not None for entry in findings.entries.values())
     ]
+    if console.width < WIDE:  # the second one stands in metrics.json
+        beside = beside[:1]
     table.add_column("measure", no_wrap=True)
     for column in ("value", *(name for name, _ in beside)):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("unit")
+    table.add_column("unit", overflow="fold")
     entries = sorted(findings.entries.items(), key=lambda item: GROUPS.index(item[1].group))
     observables = {name: entry for name, entry in entries if entry.group == "observables"}
     entries = [(name, entry) for name, entry in entries if name not in observables]

@@ -45,8 +45,8 @@ CAPTIONS = {
     "samples": "Samples of the model, from the same noise throughout the training. For vectors: as points, over test data.",
     "score": "Arrows of d log p/dx, the true ones and those of the model.",
     "spectrum": "Variance along each principal axis, and the share of the total that the first of them explain.",
-    "sweep_curves": "Learning curves of all jobs of the sweep, a panel for each scalar. Thick lines are validation, thin lines "
-    "training.",
+    "sweep_curves": "Learning curves of all jobs of the sweep, a panel for each scalar. Where a panel has both, "
+    "thick lines are validation and thin lines training.",
     "traversal": "Each row moves one latent axis from -3 to 3 standard deviations, with the others fixed.",
 }
 

@@ -37,7 +37,7 @@ def sweep_curves(jobs: Sequence[Job]) -> Picture | None:
     jobs = [job for job in jobs if job.records]
     if not 2 <= len(jobs) <= MOST_JOBS:
         return None
-    loss = Chart(["train/loss", "eval/loss"], "Thick: validation; thin: training.")
+    loss = Chart(["train/loss", "eval/loss"], "Thick: validation; thin, where both are there: training.")
     terms: dict[str, tuple[Chart, list[str]]] = {}
     for chart in [loss, *(chart for job in jobs for chart in job.charts.values())]:
         for name in chart.names if len(chart.names) <= MOST_NAMES else ():  # not a panel for each level of noise

@@ -52,6 +52,8 @@ GUESSES = {
     "train model.hidden=None": "'model.hidden=null'",
     "train model=rbm model.hidden=[500]": "'model.hidden=500'",
     "train model=vae, gan": "train -m model=vae,gan",
+    "train model=ae,vae": "train -m model=ae,vae",
+    "train model.hidden=400,200": "a list is written 'model.hidden=[400,200]'",
     "train model=VAE": "'model=vae'",
     "train model=ddpm": "'model=diffusion'",
     "train dataset=FashionMNIST": "'dataset=fashion_mnist'",

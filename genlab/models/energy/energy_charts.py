@@ -10,7 +10,8 @@ CHARTS: Charts = {
     ),
     "gap": Chart(
         ["train/energy_gap", "eval/energy_gap", "monitor/free_energy_gap"],
-        "Energy of samples minus that of data. Near 0: the chains sample what the network takes for data.",
+        "Energy of data minus that of samples; free energy gap: of training minus held-out data. Near 0: the chains sample what "
+        "the network takes for data, and it knows no training example by heart.",
         {"0": 0.0},
     ),
     "chains": Chart(
