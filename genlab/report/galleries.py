@@ -14,8 +14,8 @@ from genlab.report.runs import Run
 SIGNATURE, LAST = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 SMALL = 280  # pixels; a picture below is enlarged by a whole number
 FIRST_CARDS = 8  # rows shown at once; the others on request
-MOST_PIXELS = 440  # of the longer side of a picture that is shown on request only; the run folder has the whole one
-QUALITY = 70
+MOST_PIXELS = 280  # of the longer side of a picture that is shown on request only; the run folder has the whole one
+QUALITY = 50
 
 
 @dataclass(frozen=True)
