@@ -129,11 +129,12 @@ class Trainer:
         if self.budget is not None:
             return self.next_update(updates)
         before, found = self.batches.seen, list[Metrics | None]()
-        work = count_work(lambda: found.append(self.next_update(updates)))
         share, model, dataset = self.train.evaluation_budget, self.model, self.dataset
-        if share is None:
+        if share is None:  # nothing to decide, and counting may take kernels that round otherwise
+            found.append(self.next_update(updates))
             self.budget = budget.unlimited(model, dataset)
         else:
+            work = count_work(lambda: found.append(self.next_update(updates)))
             seen, asked = max(1, self.batches.seen - before), self.train.sample_every is not None
             training = work.nominal_seconds * self.batches.examples / seen
             evaluations = None if self.train.eval_every is not None else self.batches.examples // self.every.eval + 1
