@@ -203,6 +203,13 @@ def test_the_model_on_the_page_works_as_it_stands(
     likelihood = strict_json((run / "metrics.json").read_text())["log_likelihood_exact"]
     assert likelihood["value"] == pytest.approx(likelihood["baseline"]["value"], abs=0.5)
 
+    (tmp_path / "other.py").write_text(code.replace("log_odds", "start"))
+    (tmp_path / "conf" / "model" / "other.yaml").write_text(
+        configuration.replace("log_odds", "start").replace("mine.", "other.")
+    )
+    outcome = call(["train", "model=other", "train.epochs=1", "--config-dir", str(tmp_path / "conf")], capsys)
+    assert outcome.code == 0, f"a key called start is its own, no run to start from: {outcome.err}"
+
     (shown,) = [text for language, text in read(REPOSITORY / "README.md").blocks if language == "python"]
     _, *body = shown.splitlines()
     assert textwrap.indent("\n".join(body), "    ") in code

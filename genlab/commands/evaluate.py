@@ -61,7 +61,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
     from genlab.evaluation.output import show, write
     from genlab.experiment.opening import open_run
     from genlab.inference.sampling import check_options
-    from genlab.tracking.console import console
+    from genlab.tracking.console import console, fact
     from genlab.tracking.run_folder import RunFolder
     from genlab.tracking.which_run import find_run
     from genlab.training.devices import Device
@@ -115,7 +115,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> None:
         discard_if_empty(folder)
     show(findings, target)
     if kept is not None:
-        console.print(f"  earlier      the evaluation before, with other settings, is kept in {kept}/", markup=False)
+        fact("earlier", f"the evaluation before, with other settings, is kept in {kept}/")
 
 
 def training_of(opened: Any, config: dict[str, Any]) -> Any:

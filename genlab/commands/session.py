@@ -49,6 +49,7 @@ def train_to_the_end(experiment: Experiment, run: RunFolder) -> float:
             raise failure from None
         run.end(
             "finished",
+            test_examples=len(trainer.test),
             results={name: {"value": value, "stderr": stderr} for name, (value, stderr) in results.items()},
             cost=_cost(trainer),
         )
@@ -146,7 +147,7 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
             "train for less long, or take that state with checkpoint=best"
         )
     if shortened := remark(trainer.allowed, model, dataset, word, trainer.sets):
-        facts["short run"] = shortened
+        facts["shortened"] = shortened
     if isinstance(model, HasRemarks) and (remarks := model.remarks()):
         facts["remark"] = "; ".join(remarks)
     summary(

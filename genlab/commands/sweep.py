@@ -99,7 +99,7 @@ def discard_unbegun() -> None:
 
 def summarise(folder: Path, command: str) -> int:
     """Print the table of a sweep of `command` in `folder`, and return the number of failed jobs."""
-    from genlab.tracking.console import console
+    from genlab.tracking.console import console, fact
 
     jobs = sorted((RunFolder(p.parent) for p in folder.glob("*/run.json")), key=lambda job: _number(job.path))
     infos = [job.info() for job in jobs]
@@ -125,11 +125,11 @@ def summarise(folder: Path, command: str) -> int:
     for job, state in failures:
         console.print(f"job {_number(job.path)} {state}: {job.error}", style="red", markup=False)
     if picture := draw_sweep(folder, jobs, [_label(chosen, varied) for chosen in overrides]):
-        console.print(f"  curves       {picture}", markup=False)
-    console.print(f"  folder       {folder}", markup=False)
+        fact("curves", str(picture))
+    fact("folder", str(folder))
     finished = [chosen for chosen, state in zip(overrides, states, strict=True) if state == "finished"]
     if steps := next_steps(command, folder, [chosen.get("run", "latest") for chosen in finished]):
-        console.print(f"  next         {below_each_other(steps)}", markup=False)
+        fact("next", below_each_other(steps))
     return len(failures)
 
 

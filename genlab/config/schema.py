@@ -123,19 +123,30 @@ def _describe(error: ValidationError, key: str, model: type[BaseModel], values: 
 
 
 def _right_value(model: type[BaseModel], values: dict[str, Any], name: str, key: str) -> str:
-    """'; did you mean key=[256]?' where the value is right but for its brackets, or for null in the words of Python."""
+    """'; did you mean key=[256]?' where the value is right but for its brackets, or for null in the words of Python.
+
+    A list of values, each of them right, is told how a sweep is written.
+    """
     given = values[name]
     guesses: list[Any] = [[given]] if isinstance(given, int | float | str) else []
     guesses += given if isinstance(given, list) and len(given) == 1 else []
     guesses += [None] if isinstance(given, str) and given.lower() in ("none", "nil", "nan") else []
     for guess in guesses:
-        try:
-            _validate(model, {**values, name: guess})
-        except ValidationError:
+        if not _valid(model, {**values, name: guess}):
             continue
         shown = f"[{_show(guess[0])}]" if isinstance(guess, list) else _show(guess)
         return f"; did you mean '{_place(key, name)}={shown}'?"
+    if isinstance(given, list) and len(given) > 1 and all(_valid(model, {**values, name: one}) for one in given):
+        return f"; several values are a sweep: -m {_place(key, name)}={','.join(map(_show, given))}"
     return ""
+
+
+def _valid(model: type[BaseModel], values: dict[str, Any]) -> bool:
+    try:
+        _validate(model, values)
+    except ValidationError:
+        return False
+    return True
 
 
 def _place(key: str, name: object) -> str:

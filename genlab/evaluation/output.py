@@ -18,8 +18,9 @@ from genlab.metrics.estimate import Estimate
 from genlab.metrics.rounding import plain, rounded
 from genlab.plots.captions import caption, write_captions
 from genlab.plots.images import png, save_png
-from genlab.tracking.console import console
+from genlab.tracking.console import console, fact
 from genlab.tracking.events import EventWriter
+from genlab.tracking.next_steps import below_each_other
 
 WIDE = 100  # columns of a terminal that has room for both comparisons of a measure
 MOST_SAMPLES = 1000  # that are kept as an array
@@ -142,45 +143,43 @@ def show(findings: Findings, folder: Path) -> None:
     console.print(table)
     if observables:
         console.print(_of_observables(observables, facts))
-    console.print(f"  likelihood   {facts['representation']}", markup=False)
+    fact("likelihood", facts["representation"])
     for found in facts.get("likelihoods", []):
         if "log_z_outside_data" in found:
-            console.print(
-                f"  log Z        {found['log_z']:,.4f} on a lattice, to {found['log_z_error']:.1g}; "
+            fact(
+                "log Z",
+                f"{found['log_z']:,.4f} on a lattice, to {found['log_z_error']:.1g}; "
                 f"{100 * found['log_z_outside_data']:.2g} % of it where there are no data",
-                markup=False,
             )
         if "effective_chains" in found:
             low, high = found["log_z_interval"]
-            console.print(
-                f"  log Z        {found['log_z']:,.2f} by {found['name']}, within 3 standard errors {low:,.2f} to {high:,.2f}; "
+            fact(
+                "log Z",
+                f"{found['log_z']:,.2f} by {found['name']}, within 3 standard errors {low:,.2f} to {high:,.2f}; "
                 f"{found['effective_chains']:.0f} chains count",
-                markup=False,
             )
     if any(entry.baseline is not None for entry in findings.entries.values()):
         special = {"denoising": "of denoising the noisy examples", "codes": "of codes as many principal components"}
         present = {entry.group for entry in findings.entries.values()}
         of_others = "".join(f"; {text}" for group, text in special.items() if group in present)
-        console.print(f"  baseline     components independent of each other{of_others}", markup=False)
+        fact("baseline", f"components independent of each other{of_others}")
     if "denoising" in facts:
-        console.print(f"  denoising    {facts['denoising']['kind']}", markup=False)
+        fact("denoising", facts["denoising"]["kind"])
     if "anomaly" in facts:
         _show_anomalies(facts["anomaly"])
     if "ex_post" in facts:
-        console.print(f"  sampling     ex post, from a {facts['ex_post']}: no part of the model", markup=False)
+        fact("sampling", f"ex post, from a {facts['ex_post']}: no part of the model")
     for remark in facts.get("remarks", []):
-        console.print(f"  remark       {remark}", style="yellow", markup=False)
+        fact("remark", remark, style="yellow")
     for diagnosis in findings.diagnoses:
-        console.print(f"  diagnosis    {diagnosis}", style="yellow", markup=False)
+        fact("diagnosis", str(diagnosis), style="yellow")
     if "too_early" in facts:
-        console.print(f"  diagnosis    {facts['too_early']}", markup=False)
+        fact("diagnosis", facts["too_early"])
     elif not findings.diagnoses:
-        console.print("  diagnosis    nothing that the rules know", markup=False)
+        fact("diagnosis", "nothing that the rules know")
     seconds = facts["seconds"]
-    console.print(
-        f"  time         {seconds['total']:,.1f} s, of which sampling {seconds['sampling']:,.1f} s", markup=False
-    )
-    console.print(f"  written      {folder / 'metrics.json'}, {folder / 'evaluation'}/", markup=False)
+    fact("time", f"{seconds['total']:,.1f} s, of which sampling {seconds['sampling']:,.1f} s")
+    fact("written", below_each_other([str(folder / "metrics.json"), f"{folder / 'evaluation'}/"]))
 
 
 def _of_observables(entries: dict[str, Entry], facts: dict[str, Any]) -> Table:
@@ -201,15 +200,15 @@ def _of_observables(entries: dict[str, Entry], facts: dict[str, Any]) -> Table:
 
 def _show_anomalies(facts: dict[str, Any]) -> None:
     against, normal, anomalous = facts["against"], facts["normal"], facts["anomalous"]
-    console.print(f"  anomalies    {against}: {anomalous:,} against {normal:,} test examples", markup=False)
+    fact("anomalies", f"{against}: {anomalous:,} against {normal:,} test examples")
     if not facts["scores"]:
-        console.print("               the model has no score that would rank them", markup=False)
+        fact("", "the model has no score that would rank them")
     for name, found in facts["scores"].items():
         low, high = found["interval_95"]
-        console.print(
-            f"               {name}: AUROC {found['auroc']:.4f}, 95 % interval {low:.4f} to {high:.4f}; where 95 % are found, "
+        fact(
+            "",
+            f"{name}: AUROC {found['auroc']:.4f}, 95 % interval {low:.4f} to {high:.4f}; where 95 % are found, "
             f"{100 * found['false_positives_at_95']:.1f} % of the normal are taken for anomalous",
-            markup=False,
         )
 
 

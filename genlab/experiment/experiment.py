@@ -122,6 +122,11 @@ class Experiment:
             )
         return model
 
+    @property
+    def start(self) -> str | None:
+        """The run whose parameters a family that can start from another takes; a user's own model may have such a key, too."""
+        return self._model_keys.get("start") if hasattr(self._family, "start_from") else None
+
     def set_model_keys(self, **keys: Any) -> None:
         """Add keys to the model's section that follow from something outside of the configuration (starting.py)."""
         self.config = {**self.config, "model": {**self.config["model"], **keys}}

@@ -28,7 +28,7 @@ def describe_start(experiment: Experiment) -> None:
 
     Raises GenlabError where there is no such run, or none that has features to lend.
     """
-    name = experiment.config["model"].get("start")
+    name = experiment.start
     if name is not None:
         opened, _ = _open(_find(name))
         trunk = describe(opened.experiment.config["model"], opened.model.data)
@@ -37,7 +37,7 @@ def describe_start(experiment: Experiment) -> None:
 
 def copy_start(experiment: Experiment) -> None:
     """Copy what the run of model.start has learned into the untrained model; nothing where no run is named."""
-    name = experiment.config["model"].get("start")
+    name = experiment.start
     if name is not None:
         assert isinstance(experiment.model, Classifier), "only a classifier has model.start"
         _, trunk = _open(_find(name))

@@ -16,6 +16,8 @@ Array = npt.NDArray[np.float64]
 Records = Sequence[Mapping[str, float]]
 
 SPLITS = {"train": "training", "eval": "validation", "monitor": "", "optimizer": ""}
+FIXED = {"_train": "fixed training examples", "_held_out": "held-out examples"}
+"""Ends of the names of a monitor, which looks at the same examples each time."""
 COLUMNS = 3
 PANEL = (3.9, 3.3)  # inches
 WIDE = 5.0  # ratio of the largest value to the smallest from which an axis of positive values is logarithmic
@@ -89,6 +91,9 @@ def words(name: str) -> str:
     if split == "optimizer":
         return term.partition("/")[0]
     beside = SPLITS.get(split, split)
+    for end, examples in FIXED.items() if split == "monitor" else ():
+        if term.endswith(end):
+            term, beside = term.removesuffix(end), examples
     return term.replace("_", " ") + (f", {beside}" if beside else "")
 
 
@@ -134,7 +139,10 @@ def _draw(axes: Any, panel: CurvePanel) -> None:
     if panel.axis == "examples seen":
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _thousands(x)))
     axes.set_title(panel.title, fontsize=9, loc="left")
-    axes.set_xlabel(panel.axis + "\n" + fill(panel.caption, 68), fontsize=7)
+    low, high = axes.get_ylim()
+    cut = any(curve.y.min() < low or curve.y.max() > high for curve in panel.curves)
+    caption = panel.caption + " The steep start lies outside." * cut
+    axes.set_xlabel(panel.axis + "\n" + fill(caption, 68), fontsize=7)
     labelled = [curve for curve in panel.curves if not curve.faint]
     if len(labelled) <= MOST_NAMES:
         if labelled or panel.lines:

@@ -26,7 +26,13 @@ OVERVIEW = "Overview"
 FROM_SAMPLES = (QUALITY, DIVERSITY, MEMORISATION)
 OF_EXAMPLES = (CODES, ANOMALY)
 """Shares of examples put right: comparable whatever representation of these examples a model saw."""
-NAMES = {"samples": "number of samples", "features": "feature network", "dataset": "data set", "hardware": "device"}
+NAMES = {
+    "samples": "number of samples",
+    "examples": "number of test examples",
+    "features": "feature network",
+    "dataset": "data set",
+    "hardware": "device",
+}
 
 
 @dataclass(frozen=True)
@@ -41,9 +47,17 @@ class Context:
     hardware: str = ""
     task: str = ""
     """The noise to remove, or the anomalies to separate from the test split."""
+    examples: str = ""
+    """Number of test examples that a training has measured."""
 
     def __str__(self) -> str:
-        named = {"split": "{} split", "features": "features: {}", "samples": "{} samples", "hardware": "on {}"}
+        named = {
+            "split": "{} split",
+            "examples": "{} examples",
+            "features": "features: {}",
+            "samples": "{} samples",
+            "hardware": "on {}",
+        }
         parts = [(f.name, getattr(self, f.name)) for f in fields(self)]
         return "; ".join(named.get(name, "{}").format(value) for name, value in parts if value)
 
@@ -56,7 +70,9 @@ def context(run: Run, group: str) -> Context:
     if group == COST:
         return Context(run.dataset, hardware=run.hardware)
     if group == TRAINING or not evaluation:
-        return Context(run.dataset, "test", run.prepared)
+        measured = run.info.get("test_examples")  # fewer than there are where the training was short
+        examples = f"{measured:,}" if isinstance(measured, int) else ""
+        return Context(run.dataset, "test", run.prepared, examples=examples)
     split = str(evaluation.get("split") or "test")
     representation = str(evaluation.get("representation") or run.prepared)
     if group != LIKELIHOOD:  # the data that the model saw, whichever likelihood of them it has

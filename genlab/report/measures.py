@@ -107,7 +107,12 @@ DEVIATION = "deviation_"  # before the name of an observable: from the truth, in
 TERM_UNITS = dict.fromkeys(
     ("elbo", "bound", "log_likelihood", "log likelihood", "kl", "prior", "reconstruction"), "nats"
 )
-FROM_COST = {"seconds": "training_seconds", "parameters": "parameters", "peak_memory_mb": "peak_memory_mb"}
+FROM_COST = {
+    "seconds": "training_seconds",
+    "examples": "training_examples",
+    "parameters": "parameters",
+    "peak_memory_mb": "peak_memory_mb",
+}
 """What run.json calls a cost -> what metrics.json calls it."""
 
 

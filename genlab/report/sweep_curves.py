@@ -41,9 +41,7 @@ def sweep_curves(jobs: Sequence[Job]) -> Picture | None:
     terms: dict[str, tuple[Chart, list[str]]] = {}
     for chart in [loss, *(chart for job in jobs for chart in job.charts.values())]:
         for name in chart.names if len(chart.names) <= MOST_NAMES else ():  # not a panel for each level of noise
-            split, _, term = name.partition("/")
-            key = term if split in ("train", "eval") else name
-            terms.setdefault(key, (chart, []))[1].append(name)
+            terms.setdefault(_term(name), (chart, []))[1].append(name)
     panels = []
     for key, (chart, names) in terms.items():
         for axis, what in AXES.items() if key == "loss" else [("examples", AXES["examples"])]:
@@ -53,11 +51,21 @@ def sweep_curves(jobs: Sequence[Job]) -> Picture | None:
     return draw_panels(panels[:MOST_PANELS]) if panels else None
 
 
+def _term(name: str) -> str:
+    """One term for training and held-out examples: of train/loss and eval/loss, of d_train and d_held_out."""
+    split, _, term = name.partition("/")
+    return term if split in ("train", "eval") else name.removesuffix("_train").removesuffix("_held_out")
+
+
+def _of_training(name: str) -> bool:
+    return name.startswith("train/") or name.endswith("_train")
+
+
 def _panel(
     key: str, chart: Chart, names: Sequence[str], jobs: Sequence[Job], axis: str, what: str
 ) -> CurvePanel | None:
     """One term of all jobs: the held-out one in full, the training one thin behind it, where there are both."""
-    names = sorted(dict.fromkeys(names), key=lambda name: not name.startswith("train/"))
+    names = sorted(dict.fromkeys(names), key=lambda name: not _of_training(name))
     curves = []
     for k, job in enumerate(jobs, 1):
         found = {name: series(job.records, name, axis) for name in names}

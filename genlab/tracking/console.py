@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -27,8 +28,28 @@ class PatientConsole(Console):
 
 
 console = PatientConsole(soft_wrap=True, highlight=False)
-if not console.is_terminal:
+if not console.is_terminal and "COLUMNS" not in os.environ:
     console.width = 160  # in a file nothing needs to fit a screen
+
+
+BESIDE = 15  # columns before what stands beside a word
+
+
+def fact(word: str, text: str, style: str | None = None) -> None:
+    """Print `text` beside `word`. On a screen its lines end between words, and those after the first are indented.
+
+    A line of `text` that is a command (it is indented already) stays in one piece, so that it can be copied.
+    """
+    first, *others = text.split("\n")
+    if console.is_terminal:
+        room = max(20, console.width - BESIDE)
+        first = f"\n{BESIDE * ' '}".join(wrap(first, room, break_long_words=False, break_on_hyphens=False))
+    console.print("\n".join([f"  {word:<12} {first}", *others]), style=style, markup=False)
+
+
+def prose(text: str, style: str | None = None) -> None:
+    """Print `text`; on a screen its lines end between words."""
+    console.print(text, style=style, markup=False, soft_wrap=not console.is_terminal)
 
 
 class ConsoleHandler(logging.Handler):
@@ -82,5 +103,5 @@ def summary(title: str, results: Mapping[str, tuple[float, float]], facts: Mappi
     for name, (value, stderr) in results.items():
         table.add_row(name, plain(rounded(value, stderr)))
     console.print(table)
-    for name, fact in facts.items():
-        console.print(f"  {name:<12} {fact}", markup=False)
+    for word, text in facts.items():
+        fact(word, text)

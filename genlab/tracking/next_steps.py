@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from genlab.tracking.console import BESIDE
+
 
 def to_type(command: str, *words: object) -> str:
     """`genlab COMMAND WORDS` as it can be typed here, quoted where a shell would read a word in its own way."""
@@ -14,7 +16,7 @@ def to_type(command: str, *words: object) -> str:
 
 def below_each_other(steps: Sequence[str]) -> str:
     """Commands one a line, as they stand beside the word `next` on the console."""
-    return f"\n{15 * ' '}".join(steps)
+    return f"\n{BESIDE * ' '}".join(steps)
 
 
 def program() -> str:

@@ -18,6 +18,7 @@ from genlab.inference.shown_examples import COLUMNS, POINTS
 from genlab.models.base import GenerativeModel, Model, evaluation_mode
 from genlab.numerics import rng
 from genlab.numerics.work import Work, count_work
+from genlab.tracking.console import BESIDE
 from genlab.tracking.next_steps import to_type
 from genlab.training.cadence import SETS
 from genlab.training.validation import EVALUATION_BATCH
@@ -117,7 +118,7 @@ def cost_of_set(show: Callable[[], object]) -> float:
 
 
 def remark(budget: Budget, model: Model, dataset: Dataset, run: object, sets: int) -> str | None:
-    """One line that says what was left out, and how to have it; None where all is there. `sets` were drawn."""
+    """What was left out, and on further lines the commands that make it; None where all is there. `sets` were drawn."""
     whole = unlimited(model, dataset)
     parts, commands = [], []
     if budget.test < whole.test or budget.validation < whole.validation:
@@ -131,4 +132,6 @@ def remark(budget: Budget, model: Model, dataset: Dataset, run: object, sets: in
             commands.append(to_type("sample", f"run={run}"))
     if not parts:
         return None
-    return f"{' and '.join(parts)}, so that they cost less than the training; for more: {' and '.join(commands)}"
+    return f"{' and '.join(parts)}, so that they cost less than the training; for more:\n" + "\n".join(
+        f"{BESIDE * ' '}{command}" for command in commands
+    )

@@ -6,7 +6,7 @@ from genlab.evaluation import diagnoses
 from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.remedies import KINDS, Training, verdict
 from genlab.models.base import Model
-from genlab.tracking.console import console
+from genlab.tracking.console import prose
 from genlab.tracking.run_folder import RunFolder
 
 
@@ -34,4 +34,4 @@ class RunWarnings:
         for diagnosis in verdict(new, self.model, training):
             self.noted[diagnosis.name] = {**diagnosis.as_dict(), "examples": training.seen}
             self.run.note(warnings=list(self.noted.values()))
-            console.print(f"warning at {training.seen:,} examples: {diagnosis}", style="yellow", markup=False)
+            prose(f"warning at {training.seen:,} examples: {diagnosis}", style="yellow")

@@ -69,6 +69,7 @@ TRAIN = {
     "model=gan optimizer=lbfgs": ("optimizer=lbfgs", "set optimizer=adam"),
     # wrong types
     "model.latent_dim=many": ("model.latent_dim=many", "integer"),
+    "model.latent_dim=[2,5]": ("model.latent_dim=[2, 5]", "integer", "-m model.latent_dim=2,5"),
     "model.latent_dim=2.5": ("model.latent_dim=2.5", "integer"),
     "model.hidden=[a]": ("model.hidden[0]=a", "integer"),
     "optimizer.lr=fast": ("optimizer.lr=fast", "number"),

@@ -50,6 +50,20 @@ def test_a_run_shows_its_loss_and_the_charts_of_its_family(panels: list[CurvePan
     assert (d.title, d.caption, d.lines) == ("D", "says", {"1/2": 0.5})
 
 
+def test_a_monitor_of_the_same_examples_is_told_from_the_mean_over_a_training() -> None:
+    assert words("train/wasserstein") == "wasserstein, training"
+    assert words("monitor/wasserstein_train") == "wasserstein, fixed training examples"
+    assert words("monitor/d_held_out") == "d, held-out examples"
+
+
+def test_training_and_held_out_examples_of_a_monitor_share_a_panel(panels: list[CurvePanel]) -> None:
+    charts = {"D": Chart(["monitor/d_train", "monitor/d_held_out"], "says")}
+    seen = [{**record, "monitor/d_train": record["train/d"], "monitor/d_held_out": 0.3} for record in records()]
+    assert sweep_curves([Job("a", seen, charts), Job("b", seen, charts)]) is not None
+    (d,) = [panel for panel in panels if panel.title == "d"]
+    assert [(curve.label, curve.faint) for curve in d.curves] == [("a", True), ("a", False), ("b", True), ("b", False)]
+
+
 def test_there_is_no_picture_of_nothing() -> None:
     assert learning_curves([], {"D": Chart(["train/d"], "says")}) is None
     assert learning_curves(records()[:1], {"D": Chart(["train/d"], "says")}) is None
@@ -84,7 +98,7 @@ def test_a_panel_is_drawn_with_its_caption_and_all_its_curves() -> None:
     [
         ("eval/kl", "kl, validation"),
         ("train/d_real", "d real, training"),
-        ("monitor/d_held_out", "d held out"),
+        ("monitor/d_held_out", "d, held-out examples"),
         ("optimizer/generator/gradient_norm", "generator"),
     ],
 )

@@ -27,7 +27,7 @@ from genlab.report.curves import make_panels
 from genlab.report.documents import escape_latex, markdown, tex
 from genlab.report.find import find_runs
 from genlab.report.galleries import read_png
-from genlab.report.measures import BEST, BY_CLASS, LIKELIHOOD, OTHER, QUALITY, Measure
+from genlab.report.measures import BEST, BY_CLASS, COST, LIKELIHOOD, OTHER, QUALITY, TRAINING, Measure
 from genlab.report.page import settings_table
 from genlab.report.rows import Rows, aggregate, make_rows
 from genlab.report.runs import Failure, Run, read_run
@@ -343,6 +343,18 @@ def test_one_column_has_the_best_likelihood_of_each_row_with_its_kind() -> None:
     assert "(IW bound, k = 100)" in tex([table], "title")
     (alike,) = overview(rows_of("r0", "r0").rows + [row for row in rows.rows if row.label == "beta=0"])
     assert [line.marks[0] for line in alike.lines] == ["best", "tie"], "the same bound of two rows is ranked"
+
+
+def test_terms_of_a_part_of_the_test_split_say_so() -> None:
+    """A short training measures fewer test examples; its values stand apart from those of all."""
+    for k, examples in enumerate([100, 100, 359]):
+        note = make_run(f"r{k}", beta=k) / "run.json"
+        note.write_text(json.dumps(json.loads(note.read_text()) | {"test_examples": examples}))
+    tables = table_of(TRAINING, rows_of("r*"))
+    assert [(len(table.lines), "100 examples" in table.caption) for table in tables] == [(2, True), (1, False)]
+    assert "number of test examples" in why_apart(tables)
+    (costs,) = table_of(COST, rows_of("r*"))
+    assert "training_examples" in [column.name for column in costs.columns], "though no run is evaluated"
 
 
 def test_what_few_rows_have_stands_in_a_table_of_these_rows() -> None:
