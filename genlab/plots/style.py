@@ -6,6 +6,7 @@ another line and marker. On the page each colour is a CSS variable, so that a da
 
 import io
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5))
 INK, GRID, FAINT = "#1a1a1b", "#d9d9da", "#8a8a8b"
 WIDTH = 3.4  # inches, a single column
 GLYPH = "DejaVuSans"  # with which matplotlib starts the id of a letter in an SVG
+LETTER = "g"  # with which it starts on a page
 
 SETTINGS: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
@@ -102,8 +104,9 @@ def inline(svg: str, name: str, caption: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(rf'\b(id="|xlink:href="#|url\(#)(?!{GLYPH})', rf"\g<1>{name}-", svg).replace("xlink:href", "href")
     svg = re.sub(r"<g id=\"[^\"]*\"", "<g", re.sub(r"\s*\n\s*", "\n", svg))
+    svg = _short_ids(svg.replace("xlink:href", "href"), f"f{zlib.crc32(name.encode()):08x}"[:7])
+    svg = re.sub(r'<path d="[^"]*" style="fill: none"/>\n', "", svg)  # a background that nobody sees
     svg = re.sub(r"(?<!scale\()\b(\d+\.\d\d)\d+(?=[ \n\",)])", r"\1", svg)  # hundredths of a point
     svg = re.sub(r'(<use href="[^"]*") transform="translate\(([-\d.]+) 0\)"/>', r'\1 x="\2"/>', svg)  # a letter
     for k, hue in enumerate(COLOURS):
@@ -116,6 +119,19 @@ def inline(svg: str, name: str, caption: str) -> str:
     )
 
 
+def _short_ids(svg: str, start: str) -> str:
+    """Ids are `start` and a number, those of letters LETTER and theirs: half of a figure is references to them."""
+    numbers: dict[str, int] = {}
+
+    def short(found: re.Match[str]) -> str:
+        name = found[2]
+        if name.startswith(GLYPH):
+            return found[1] + LETTER + name.removeprefix(GLYPH)
+        return f"{found[1]}{start}-{numbers.setdefault(name, len(numbers))}"
+
+    return re.sub(r'\b(id="|href="#|url\(#)([^")]+)', short, svg)
+
+
 def share_glyphs(svgs: Sequence[str]) -> tuple[list[str], str]:
     """The figures of one page without the outlines of their letters, and an SVG of no size with each of these once."""
     outlines: dict[str, str] = {}
@@ -124,7 +140,7 @@ def share_glyphs(svgs: Sequence[str]) -> tuple[list[str], str]:
         outlines.setdefault(found[1], found[0])
         return ""
 
-    pattern = rf'<path id="({GLYPH}[^"]*)"[^>]*/>\s*'
+    pattern = rf'<path id="({LETTER}[^"]*)"[^>]*/>\s*'
     left = [re.sub(r"<defs>\s*</defs>\s*", "", re.sub(pattern, take, svg)) for svg in svgs]
     hidden = 'width="0" height="0" style="position:absolute" aria-hidden="true"'
     return left, f"<svg {hidden}><defs>{''.join(outlines.values())}</defs></svg>"

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 
 from genlab.metrics.rounding import latex, plain, rounded
 from genlab.report.rows import Cell
-from genlab.report.tables import MARKS, MetricTable, why_apart
+from genlab.report.tables import MARKS, MetricTable, marks_of, why_apart
 
+PACKAGES = ("booktabs", "amsmath", "adjustbox")  # that the LaTeX needs
+MOST_FLOATS = 12  # tables in a row that LaTeX can hold back
 ARROWS = {"lower": "↓", "higher": "↑"}
 
 
@@ -36,22 +38,24 @@ def markdown(tables: Sequence[MetricTable], title: str) -> str:
 
 
 def tex(tables: Sequence[MetricTable], title: str) -> str:
-    """One table environment a table, to be taken by \\input."""
-    parts = [f"% {_comment(title)}\n% Needs \\usepackage{{booktabs}} and \\usepackage{{amsmath}}."]
-    for table in tables:
+    """One table environment a table, to be taken by \\input. A table wider than the page is made smaller."""
+    needs = f"Needs \\usepackage{{{','.join(PACKAGES)}}}."
+    parts = [f"% {_comment(title)}\n% {needs}"]
+    for number, table in enumerate(tables, 1):
         apart = why_apart([other for other in tables if other.group == table.group])
         caption = " ".join(
             escape_latex(text)
-            for text in (f"{table.group}: {table.caption}.", table.about, apart, *table.remarks, MARKS)
+            for text in (f"{table.group}: {table.caption}.", table.about, apart, *table.remarks, marks_of(table))
             if text
         )
-        first = [("row", ""), ("seeds", "")]
+        first = [("row", ""), ("seeds", "")][: 1 + table.several_seeds]
         heads = [_tex_head(table, j) for j in range(len(table.columns))]
         lines = [
             "\\begin{table}",
             "  \\centering",
             f"  \\caption{{{caption}}}",
-            f"  \\begin{{tabular}}{{l{'r' * (len(table.columns) + 1)}}}",
+            "  \\begin{adjustbox}{max width=\\linewidth}",
+            f"  \\begin{{tabular}}{{l{'r' * (len(first) - 1 + len(table.columns))}}}",
             "    \\toprule",
             *(f"    {' & '.join(level)} \\\\" for level in zip(*first, *heads, strict=True)),
             "    \\midrule",
@@ -59,18 +63,20 @@ def tex(tables: Sequence[MetricTable], title: str) -> str:
         for heading, members in table.parts:
             if heading:
                 lines.append(
-                    f"    \\multicolumn{{{len(table.columns) + 2}}}{{l}}{{\\textit{{{escape_latex(heading)}}}}} \\\\"
+                    f"    \\multicolumn{{{len(first) + len(table.columns)}}}{{l}}{{\\textit{{{escape_latex(heading)}}}}} \\\\"
                 )
             for line in members:
                 texts = [_latex(cell, mark) for cell, mark in zip(line.cells, line.marks, strict=True)]
-                lines.append(f"    {' & '.join([escape_latex(line.label), str(line.seeds), *texts])} \\\\")
+                name = [escape_latex(line.label), str(line.seeds)][: len(first)]
+                lines.append(f"    {' & '.join([*name, *texts])} \\\\")
         if table.references:
             lines.append("    \\midrule")
         for reference in table.references:
             texts = [_latex(cell) for cell in reference.cells]
-            name = f"\\textit{{{reference.label}}}"
-            lines.append(f"    {' & '.join([name, '', *texts])} \\\\")
-        parts.append("\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}"]))
+            name = [f"\\textit{{{reference.label}}}", ""][: len(first)]
+            lines.append(f"    {' & '.join([*name, *texts])} \\\\")
+        lines += ["    \\bottomrule", "  \\end{tabular}", "  \\end{adjustbox}", "\\end{table}"]
+        parts.append("\n".join(lines) + "\n\\clearpage" * (number % MOST_FLOATS == 0))
     return "\n\n".join(parts) + "\n"
 
 

@@ -43,10 +43,18 @@ OBSERVED = ("energy", "specific_heat", "magnetisation", "susceptibility")
 HEADLINE = (BEST, "fid", "coverage", "reconstruction_mse", "accuracy", "calibration_error", "training_seconds")
 LEAST_FILLED = {OVERVIEW: 1 / 3}  # share of the rows of a table that have a measure in it ...
 MOSTLY = 0.6  # ... in all other groups
-MARKS = (
-    "± is the sample standard deviation over seeds in a row of several seeds, and the standard error in a row of one. "
-    "Bold: the best of its column; ≈: not distinguishable from it, because the values ± 2 standard errors overlap."
-)
+SPREAD = "the sample standard deviation over seeds in a row of several seeds, and the standard error in a row of one"
+TIE = "≈: not distinguishable from it, because the values ± 2 standard errors overlap."
+MARKS = f"± is {SPREAD}. Bold: the best of its column; {TIE}"
+
+
+def marks_of(table: "MetricTable") -> str:
+    """What MARKS says, as far as one table has it."""
+    marked = {mark for line in table.lines for mark in line.marks}
+    words = [f"± is {SPREAD if table.several_seeds else 'the standard error'}."]
+    words += ["Bold: the best of its column."] if "best" in marked else []
+    words += [TIE] if "tie" in marked else []
+    return " ".join(words)
 
 
 @dataclass(frozen=True)
@@ -212,7 +220,10 @@ def _table(group: str, where: Context, rows: Sequence[Row], names: Sequence[str]
             for m in cells(row, name, here):
                 if group in (OVERVIEW, m.group):
                     found.setdefault(m.kind, m)
-        columns += [Column(name, definition(name).label, m.unit, kind, m.better, m.group) for kind, m in found.items()]
+        columns += [
+            Column(name, definition(name).label, m.unit, kind, m.better if m.group != COST else "", m.group)
+            for kind, m in found.items()
+        ]
     table = [(row, [_cell(row, column, here) for column in columns]) for row in rows]
     table = [(row, values) for row, values in table if any(values)]
     apart = group in (OVERVIEW, *FROM_SAMPLES, *OF_EXAMPLES) and not where.representation
