@@ -19,6 +19,7 @@ from genlab.report.contexts import context
 from genlab.report.measures import BY_CLASS, COST, LIKELIHOOD, QUALITY, TRAINING, Measure, short_unit
 from genlab.report.rows import Cell, Row, aggregate, cells
 from genlab.report.tables import Column, MetricTable
+from genlab.tracking.progress import tracked
 
 MOST_LABELS = 12  # rows written beside their points; beyond that their numbers are
 LABEL_ROOM = 22  # characters of a label on one line
@@ -33,7 +34,7 @@ class MetricDrawing:
 def draw_measures(tables: Sequence[MetricTable], folder: Path) -> list[MetricDrawing]:
     """One figure a measure that at least two rows have: value and error bar a row, floor and baseline as lines."""
     drawings: list[MetricDrawing] = []
-    for table in tables:
+    for table in tracked(tables, "figures of the measures"):
         several = len({str(other.context) for other in tables if other.group == table.group}) > 1
         for j, column in enumerate(table.columns):
             points = [(row.row, cell) for row in table.lines if (cell := row.cells[j]) is not None]

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from genlab.plots.style import Drawing, colour, figure, line, save
 from genlab.report.rows import Row
 from genlab.report.runs import Run
+from genlab.tracking.progress import tracked
 
 Array = npt.NDArray[np.float64]
 
@@ -95,7 +96,7 @@ def draw_curves(panels: Sequence[Panel], folder: Path) -> list[CurvePair]:
     """Each panel against examples seen, and the main ones against seconds too, as files in `folder`."""
     pairs: list[CurvePair] = []
     taken: set[str] = set()
-    for panel in panels:
+    for panel in tracked(panels, "learning curves"):
         base = f"curve_{_slug(panel.title.partition(' (')[0].partition(', ')[0])}"
         name = next(n for n in (base, *(f"{base}_{k}" for k in range(2, len(panels) + 2))) if n not in taken)
         taken.add(name)
