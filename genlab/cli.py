@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 
+from genlab.errors import GenlabError, complain
+
 COMMANDS = {
     "train": "compose a configuration, train, log, checkpoint, show what was made",
     "resume": "go on with a run exactly where it stopped",
@@ -73,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         close = get_close_matches(command, COMMANDS, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"choose one of: {', '.join(COMMANDS)}"
-        print(f"genlab: error: there is no command '{command}'; {hint}", file=sys.stderr)
+        complain(f"there is no command '{command}'; {hint}")
         return 2
     if "--version" in rest:
         return main(["--version"])
@@ -84,12 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_help(command: str, rest: list[str]) -> int:
     from genlab.commands.help import show
-    from genlab.errors import GenlabError
 
     try:
         show(command, rest)
     except GenlabError as error:
-        print(f"genlab: error: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     return 0
 
@@ -131,7 +132,7 @@ def _run(command: str, rest: list[str]) -> int:
         line = explain(error, command)
         if line is None:
             raise
-        print(f"genlab: error: {line}", file=sys.stderr)
+        complain(line)
         return 2
     finally:
         sys.argv = before

@@ -1,7 +1,14 @@
 """What a user's mistake looks like: one line that names the key, the value and the remedy."""
 
+import re
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+LONGEST_LINE = 300
+"""Characters of a message."""
+LONGEST_WORD = 60
+"""Characters to which a long word is cut where the message would be longer."""
 
 
 class GenlabError(Exception):
@@ -28,3 +35,29 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     if close:
         return f"did you mean '{lower.get(close[0], close[0])}'?"
     return f"choose one of: {', '.join(allowed)}" if allowed else "nothing is allowed here"
+
+
+def complain(message: str) -> None:
+    """The one way in which a command says what went wrong: a line on standard error."""
+    print(in_one_line(f"genlab: error: {message}"), file=sys.stderr)
+
+
+def in_one_line(text: str) -> str:
+    """`text` as a line of LONGEST_LINE printable characters at most.
+
+    Where it is longer, long words (values and paths, as a rule) are cut in the middle first, and then the line itself: the key
+    stands at its beginning, the remedy at its end.
+    """
+    text = re.sub(r"\s*\n\s*", "; ", text.strip())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in text)
+    if len(line) > LONGEST_LINE:
+        line = " ".join(_cut(word, LONGEST_WORD) for word in line.split(" "))
+    return _cut(line, LONGEST_LINE)
+
+
+def _cut(text: str, most: int) -> str:
+    """`text` without its middle, where it is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    kept = most - 3
+    return f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from genlab.commands.guesses import OF_A_RUN, mend, of_one_word
 from genlab.commands.list import GROUPS, names
-from genlab.commands.words import readable
+from genlab.commands.words import exists, readable
 from genlab.errors import GenlabError, did_you_mean
 from genlab.tracking.next_steps import to_type
 
@@ -29,8 +29,10 @@ def arrange(arguments: list[str], command: str) -> list[str]:
             raise GenlabError(_mistyped(word, arguments, command, actions))
         flags.append(word)
         action = actions[name]
+        if action.nargs == 0 and has_value:
+            raise GenlabError(f"{word}: {name} takes no value; write {name} alone")
         if action.nargs != 0 and not has_value:
-            next_is_value = bool(rest) and not rest[0].startswith("-") and "=" not in rest[0]
+            next_is_value = bool(rest) and not rest[0].startswith("-") and ("=" not in rest[0] or exists(rest[0]))
             if next_is_value and (action.nargs is None or not action.choices or rest[0] in action.choices):
                 value = rest.pop(0)
                 flags.append(value)
@@ -95,6 +97,10 @@ def _refuse_bad_value(name: str, value: str, action: argparse.Action) -> None:
 def _override(word: str, sweeping: bool) -> str:
     """An override as Hydra reads it. Raises GenlabError where it takes away what a command cannot do without."""
     key, equals, value = word.partition("=")
+    if key.lstrip("+") == "hydra.output_subdir" and value != "null":
+        raise GenlabError(
+            f"{word}: Hydra would write there before anything is checked; genlab writes .hydra itself: leave it out"
+        )
     if equals and key in GROUPS and key != "experiment" and value in ("", "null"):
         raise GenlabError(f"{word}: there must be one; choose one of: {', '.join(names(key))}")
     return readable(word, sweeping)

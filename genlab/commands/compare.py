@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genlab.commands.words import exists
 from genlab.errors import GenlabError, did_you_mean
 from genlab.tracking.own_folder import own_folder
 
@@ -61,7 +62,10 @@ def parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     while rest:
         word = rest.pop(0)
         name, assigned, value = word.partition("=")
-        if word.startswith("-") and word != "-":
+        if word == "--":
+            words += rest
+            break
+        if word.startswith("-") and word != "-" and (name in FLAGS or not exists(word)):
             if name not in FLAGS:
                 raise GenlabError(f"{name} is not a flag of compare; {did_you_mean(name, FLAGS)}")
             if name in flags:

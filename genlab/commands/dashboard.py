@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from genlab.commands.words import exists
 from genlab.errors import GenlabError
 
 USAGE = "usage: genlab dashboard [FOLDER] [TensorBoard's own flags, such as --port 6007 or --bind_all]"
@@ -14,7 +15,7 @@ def main(arguments: list[str]) -> int:
         print(USAGE)
         return 0
     folder, flags = Path("outputs/train"), arguments
-    if arguments and not arguments[0].startswith("-"):
+    if arguments and (exists(arguments[0]) or not arguments[0].startswith("-")):
         folder, flags = Path(arguments[0]), arguments[1:]
     if arguments and arguments[0] == "latest":
         from genlab.tracking.which_run import find_run
@@ -24,7 +25,7 @@ def main(arguments: list[str]) -> int:
         raise GenlabError(
             f"dashboard {folder}: there is no such folder; train something first, or name the folder of a run"
         )
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={folder}"]
     # By default TensorBoard keeps ten images a tag, and a run shows more.
     command += ["--samples_per_plugin", "images=200,scalars=2000", "--reload_interval", "5"]
     sys.stdout.flush()

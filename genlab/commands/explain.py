@@ -1,4 +1,4 @@
-"""One line for an error that a user can correct."""
+"""Words for an error that a user can correct; errors.complain brings them into one line."""
 
 import errno
 import re
@@ -6,7 +6,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from genlab.errors import GenlabError
+from genlab.commands.words import pasteable
+from genlab.errors import GenlabError, did_you_mean
 
 WRITING = {
     getattr(errno, name)
@@ -32,21 +33,21 @@ LIBRARIES = ("hydra.", "omegaconf.", "antlr4.")
 
 
 def explain(error: BaseException, command: str, overrides: Sequence[str] | None = None) -> str | None:
-    """What went wrong and how to correct it, in one line; None for an error that is genlab's own fault.
+    """What went wrong and how to correct it; None for an error that is genlab's own fault.
 
     `overrides` are those of the command line by default.
     """
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, GenlabError):
-            return _one_line(str(cause))
+            return str(cause)
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, MemoryError) or re.search(
         r"out of memory|not enough memory|can't allocate memory", str(error)
     ):
         return "the memory of this device does not suffice; set a smaller train.batch_size, a smaller model, or n"
     if type(error).__module__.startswith(LIBRARIES) or _raised_in(error).startswith(LIBRARIES):
-        return _one_line(_explain_hydra(error, command, sys.argv[1:] if overrides is None else overrides))
+        return _explain_hydra(error, command, sys.argv[1:] if overrides is None else overrides)
     return explain_os_error(error) if isinstance(error, OSError) else None
 
 
@@ -59,9 +60,11 @@ def _raised_in(error: BaseException) -> str:
 
 
 def explain_os_error(error: OSError) -> str | None:
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename}: no file can have so long a name; name another"
     if error.errno in WRITING:
         place = f" {error.filename}" if error.filename else ""
-        return _one_line(f"cannot write{place} ({error.strerror}); make room or permit it, or set hydra.run.dir=FOLDER")
+        return f"cannot write{place} ({error.strerror}); make room or permit it, or set hydra.run.dir=FOLDER"
     return None
 
 
@@ -77,12 +80,16 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
         listed = "" if match[1] in GROUPS else f"; a list is written {shlex.quote(one)}"
         return f"{sweep}: several values are a sweep; write: genlab {command} -m {sweep}{listed}"
     if isinstance(error, OverrideParseException):
-        reason = re.sub(r"^\w+Exception: ", "", error.message.split("\n")[0])
-        return f"{error.override}: this cannot be read ({reason}); quote special characters, as in 'key=\"a value\"'"
-    if match := re.search(r"Could not find '(\w+)/([^']*)'", text):
+        return _unreadable(str(error.override))
+    if match := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]*)'", text):
         group, name = match.groups()
         if group in GROUPS:
             return no_such_choice(group, name)
+        found = re.findall(r"^\t(\S+)$", text.partition("Available options")[2], re.MULTILINE)
+        return f"{group}={name}: there is no such choice; {did_you_mean(name, found)}"
+    if match := re.search(r"Error merging override (.*)", text):
+        reason = _words_of_omegaconf(error.__cause__) if error.__cause__ else "it does not fit what stands there"
+        return f"{match[1]}: this value cannot be taken ({reason}); see genlab {command} --cfg all"
     if match := re.search(r"Could not override '(hydra\.[^']*)'", text):
         return f"{match[1]} is not a key of Hydra's own configuration; see genlab {command} --cfg hydra"
     if match := re.search(r"Could not override '([^']*)'", text):
@@ -96,8 +103,29 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
         return f"environment variable {match[1]} is not set; set it, or name the value on the command line"
     if isinstance(error.__cause__, OSError):
         return str(error.__cause__)
-    return text
+    return _words_of_omegaconf(error)
 
 
-def _one_line(text: str) -> str:
-    return re.sub(r"\s*\n\s*", "; ", text.strip())
+def _words_of_omegaconf(error: BaseException) -> str:
+    """Its first line with the key in front; the rest names types of its own."""
+    line, _, rest = str(error).partition("\n")
+    line = re.sub(r"^\w+ raised while resolving interpolation: ", "", line)
+    key = re.search(r"full_key: (\S+)", rest)
+    return f"{key[1]}: {line}" if key else line
+
+
+KEY = re.compile(r"(\+\+?|~)?[\w$/-]+(@[\w.:$/-]*)?(\.[\w$-]+)*")
+OUTSIDE = re.compile(r"""[^\w\s/\\+.$%*@?|:=,()\[\]{}'"-]|[^\x00-\x7f]""")
+"""Characters that Hydra's grammar reads in quotes only."""
+
+
+def _unreadable(word: str) -> str:
+    """The message for an override outside of Hydra's grammar: the word as it can be typed, and what is wrong with it."""
+    key, equals, value = word.partition("=")
+    if not KEY.fullmatch(key):
+        return f"{shlex.quote(word)}: {shlex.quote(key)} is no key; write key=value, as in seed=1"
+    if not equals:
+        return f"{shlex.quote(word)}: is not of the form key=value; write for example seed=1"
+    special = OUTSIDE.search(value)
+    reason = f"has a {special[0]} outside of quotes" if special else "has a bracket, a quote or an '=' too many"
+    return f"{shlex.quote(word)}: {reason}; a text is written {pasteable(word)}"

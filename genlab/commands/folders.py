@@ -7,6 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from genlab.commands.words import as_typed
 from genlab.tracking.own_folder import own_folder
 
 
@@ -23,7 +24,7 @@ class OwnFolder(Callback):
 def _reserve(config: DictConfig, mode: str) -> None:
     key = f"hydra.{mode}.dir"
     given = config.hydra.overrides.hydra
-    if any(str(override).lstrip("+").startswith(f"{key}=") for override in given):
+    if any(override.lstrip("+").startswith(f"{key}=") for override in as_typed(given)):
         return
     current = HydraConfig.instance()
     before, readonly = current.cfg, OmegaConf.is_readonly(config.hydra)

@@ -10,8 +10,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from genlab.commands.explain import explain
+from genlab.commands.words import as_typed
 from genlab.config.schema import plain
-from genlab.errors import InterruptedRun
+from genlab.errors import InterruptedRun, complain
 from genlab.tracking.run_folder import RunFolder
 
 Task = Callable[[dict[str, Any], Path], float | None]
@@ -27,11 +28,12 @@ def run_job(task: Task, config: DictConfig) -> float | None:
     folder, sweeping = shorten(Path(hydra.runtime.output_dir)), in_sweep()
     if Path.cwd() != Path(hydra.runtime.cwd):  # hydra.job.chdir=true
         folder = folder.absolute()
+    typed = as_typed(hydra.overrides.task)
     occupied = (folder / "run.json").exists()
     try:
-        result = task(with_typed_length(plain(config), list(hydra.overrides.task)), folder)
+        result = task(with_typed_length(plain(config), typed), folder)
         if sweeping:
-            RunFolder(folder).note(state="finished", overrides=list(hydra.overrides.task))
+            RunFolder(folder).note(state="finished", overrides=typed)
         return result
     except InterruptedRun as stop:
         print(f"genlab: {stop}", file=sys.stderr)
@@ -40,13 +42,13 @@ def run_job(task: Task, config: DictConfig) -> float | None:
         line = explain(error, hydra.job.name)
         if sweeping and not occupied:  # what lies there already is another job's
             reason = line or f"{type(error).__name__}: {error}"
-            RunFolder(folder).note(state="failed", error=reason, overrides=list(hydra.overrides.task))
-            print(f"genlab: error: job {hydra.job.num} failed: {reason}", file=sys.stderr)
+            RunFolder(folder).note(state="failed", error=reason, overrides=typed)
+            complain(f"job {hydra.job.num} failed: {reason}")
             return float("nan")
         discard_if_empty(folder)
         if line is None:
             raise
-        print(f"genlab: error: {line}", file=sys.stderr)
+        complain(line)
         raise SystemExit(2) from None
 
 

@@ -1,9 +1,11 @@
 """genlab resume RUN: go on exactly where a run stopped, with the configuration that it has."""
 
+import re
 import sys
 
 import yaml
 
+from genlab.commands.words import exists
 from genlab.data.places import PLACES, moved
 from genlab.errors import GenlabError, InterruptedRun
 
@@ -17,8 +19,9 @@ def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)
         return 0
-    runs = [a.removeprefix("run=") for a in arguments if "=" not in a or a.startswith("run=")]
-    overrides = [a for a in arguments if "=" in a and not a.startswith("run=")]
+    arguments = [word for word in arguments if word != "--"]
+    overrides = [word for word in arguments if is_override(word)]
+    runs = [word.removeprefix("run=") for word in arguments if word not in overrides] or overrides[:1]
     if len(runs) != 1:
         raise GenlabError(f"resume takes one run folder, or 'latest' (given: {', '.join(runs) or 'none'}); {USAGE}")
     try:
@@ -27,6 +30,12 @@ def main(arguments: list[str]) -> int:
         print(f"genlab: {stop}", file=sys.stderr)
         return 128 + stop.signal_number
     return 0
+
+
+def is_override(word: str) -> bool:
+    """Whether a word is key=value, and no run: a path may hold a '=' too."""
+    key, equals, _ = word.partition("=")
+    return bool(equals) and key != "run" and re.fullmatch(r"\+*[\w.]+", key) is not None and not exists(word)
 
 
 def resume(name: str, overrides: list[str]) -> None:

@@ -72,13 +72,10 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     if moving:
         save_animation(folder / "chain.gif", moving)
     np.savez_compressed(folder / "samples.npz", **arrays)  # type: ignore[arg-type]
-    console.print(f"{type(model).__name__} of {run.path}, {config['checkpoint']} checkpoint, seed {config['seed']}:")
-    for name in pictures:
-        console.print(f"  {folder / name}.png")
-    if moving:
-        console.print(f"  {folder / 'chain.gif'}")
     shapes = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in arrays.items())
-    console.print(f"  {folder / 'samples.npz'}   {shapes}")
+    lines = [f"{type(model).__name__} of {run.path}, {config['checkpoint']} checkpoint, seed {config['seed']}:"]
+    lines += [f"  {folder / name}.png" for name in pictures] + ([f"  {folder / 'chain.gif'}"] if moving else [])
+    console.print("\n".join([*lines, f"  {folder / 'samples.npz'}   {shapes}"]), markup=False)
 
 
 def options_beside(keys: Callable[..., None], config: dict[str, Any]) -> dict[str, Any]:

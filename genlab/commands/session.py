@@ -8,6 +8,7 @@ import sys
 import torch
 
 from genlab.commands.explain import explain_os_error
+from genlab.data.measure_spec import warnings_of
 from genlab.errors import GenlabError, InterruptedRun
 from genlab.evaluation.remedies import too_early
 from genlab.experiment.experiment import Experiment
@@ -78,8 +79,9 @@ def _announce(trainer: Trainer) -> None:
         f"{size}, {dataset.spec.support}; {trainer.batches.examples:,} examples to see on {where.type}"
         + (f", going on at {trainer.batches.seen:,}" if trainer.batches.seen else "")
     )
-    if warning := trainer.device.warning():
-        console.print(f"warning: {warning}", style="yellow", markup=False)
+    warning = trainer.device.warning()
+    for line in [*warnings_of(dataset.spec), *([warning] if warning else [])]:
+        console.print(f"warning: {line}", style="yellow", markup=False)
 
 
 def _describe_write_error(error: BaseException, run: RunFolder) -> BaseException:

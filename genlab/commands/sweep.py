@@ -1,21 +1,26 @@
 """The end of a sweep: one table over all its jobs, and failures with their reasons."""
 
-import sys
+import math
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, flag_override
+from rich.markup import escape
 from rich.table import Table
 
 from genlab.commands.job import discard_if_empty, with_typed_length
 from genlab.commands.list import GROUPS
+from genlab.commands.words import as_typed
+from genlab.errors import complain
 from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.run_folder import RunFolder
 
 MOST_COLUMNS = 4
+MOST_JOBS = 10_000
 
 
 class Summary(Callback):
@@ -27,6 +32,7 @@ class Summary(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
         words = settle_experiment(config)
+        _refuse_too_many(words, config.hydra.sweeper._target_)
         if config.hydra.job.name == "train":
             _refuse_mistakes(words)
 
@@ -42,15 +48,47 @@ def settle_experiment(config: DictConfig) -> list[str]:
     An experiment may sweep over other experiments. Then its own name is no override of its jobs, and they are told that they
     are jobs of a sweep.
     """
-    task = list(config.hydra.overrides.task)
+    task = as_typed(config.hydra.overrides.task)
     params = dict(config.hydra.sweeper.get("params") or {})
     if "experiment" in params:
         task = [word for word in task if word.partition("=")[0] != "experiment"]
         with flag_override(config, ["struct", "readonly"], False):
             config.hydra.overrides.task = task
-            config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, "hydra.mode=MULTIRUN"]
+            config.hydra.overrides.hydra = [*as_typed(config.hydra.overrides.hydra), "hydra.mode=MULTIRUN"]
     typed = {word.lstrip("+").partition("=")[0] for word in task}
     return [f"{key}={value}" for key, value in params.items() if key not in typed] + task
+
+
+def _refuse_too_many(overrides: list[str], sweeper: str) -> None:
+    """End a sweep of more than MOST_JOBS jobs, which Hydra would write down one by one before it starts the first.
+
+    Other sweepers than Hydra's own draw from the values, as many as they are told to.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if sweeper != "hydra._internal.core_plugins.basic_sweeper.BasicSweeper":
+        return
+    jobs, largest, most = 1, "", 0
+    for override in OverridesParser.create().parse_overrides(overrides):
+        values = number_of_values(override)
+        jobs *= values
+        if values > most:
+            largest, most = str(override.input_line), values
+    if jobs > MOST_JOBS:
+        complain(f"{largest}: a sweep of {jobs:,} jobs; genlab starts {MOST_JOBS:,} at most: name fewer values")
+        discard_unbegun()
+        raise SystemExit(2)
+
+
+def number_of_values(override: Override) -> int:
+    """How many values an override sweeps over; 1 where it does not, or where only Hydra can tell."""
+    value = override.value()
+    if isinstance(value, ChoiceSweep):
+        return len(value.list)
+    if not isinstance(value, RangeSweep) or value.start is None or value.stop is None:
+        return 1
+    values = (value.stop - value.start) / value.step if value.step else math.inf
+    return math.ceil(max(0.0, min(values, 1e18)))  # also of an endless one
 
 
 def _refuse_mistakes(overrides: list[str]) -> None:
@@ -84,7 +122,7 @@ def _refuse_mistakes(overrides: list[str]) -> None:
             except Exception as error:
                 line = explain(error, "train", chosen)
                 if line is not None:
-                    print(f"genlab: error: {line}", file=sys.stderr)
+                    complain(line)
                     discard_unbegun()
                     raise SystemExit(2) from None
 
@@ -119,7 +157,7 @@ def summarise(folder: Path, command: str) -> int:
         for measure in measures[:MOST_COLUMNS]:
             result = results.get(measure)
             cells.append(f"{result['value']:.5g} ± {result['stderr']:.2g}" if result else "")
-        table.add_row(*cells, f"{cost['seconds']:,.1f}" if cost else "")
+        table.add_row(*map(escape, cells), f"{cost['seconds']:,.1f}" if cost else "")
     console.print(table)
     failures = [(job, state) for job, state in zip(jobs, states, strict=True) if state != "finished"]
     for job, state in failures:

@@ -1,5 +1,6 @@
 """The specification of a data set, measured on its training split."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -10,6 +11,13 @@ from genlab.data.examples import Examples
 from genlab.data.representation import Representation
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
+
+LARGEST, SMALLEST = 1e15, 1e-15
+"""Of values, and of their standard deviation: squares of 1e15, added up over 1e8 components, are still finite."""
+UNLIKE = 1e3
+"""Ratio of standard deviations: a millionth of the variance is seen by nothing."""
+RESOLVED = 10
+"""Steps of single precision in a standard deviation."""
 
 
 def specify(raw: RawData, train: Examples, represent: Representation) -> DataSpec:
@@ -39,6 +47,7 @@ def specify(raw: RawData, train: Examples, represent: Representation) -> DataSpe
         )
     mean = first / n
     variance = (second / n - mean.square()).clamp_min(0)
+    _refuse_impossible(raw.name, max(abs(low), abs(high)), float(variance.max()) ** 0.5)
     if represent.dequantize and raw.levels is not None:  # x = (v + u)/L, where u has the mean 1/2 and the variance 1/12
         shrink, step = scale / raw.levels, 1 / raw.levels
         mean, variance = shrink * mean + step / 2, shrink**2 * variance + step**2 / 12
@@ -60,6 +69,49 @@ def specify(raw: RawData, train: Examples, represent: Representation) -> DataSpe
         mean=mean.float(),
         std=variance.sqrt().float(),
     )
+
+
+def _refuse_impossible(name: str, largest: float, spread: float) -> None:
+    """Raises GenlabError for data whose squares, added up, are beyond single precision (3e38), or vanish in it (1e-38)."""
+    if largest > LARGEST:
+        raise GenlabError(
+            f"dataset={name}: values reach {largest:.3g}, and sums of squares of values beyond {LARGEST:.0g} are infinite in "
+            f"single precision; store the data in a larger unit, divided by {_power_of_ten(largest):.0e}"
+        )
+    if 0 < spread < SMALLEST:
+        raise GenlabError(
+            f"dataset={name}: the data vary by {spread:.3g} only (largest standard deviation), and squares of numbers below "
+            f"{SMALLEST:.0g} vanish in single precision; store the data in a smaller unit, divided by {_power_of_ten(spread):.0e}"
+        )
+
+
+def _power_of_ten(value: float) -> float:
+    return 10.0 ** math.floor(math.log10(value))
+
+
+def warnings_of(data: DataSpec) -> list[str]:
+    """What is odd in columns of numbers, and harms a training without making it impossible: a line each."""
+    if data.is_image or data.support != "real":
+        return []
+    found, std = [], data.std.double()
+    varying = std[std > 0]
+    if len(varying) > 1 and float(varying.max() / varying.min()) > UNLIKE:
+        smallest, largest = int(torch.where(std > 0, std, torch.inf).argmin()), int(std.argmax())
+        found.append(
+            f"the columns of dataset={data.name} have unlike units: standard deviations from {float(std[smallest]):.2g} "
+            f"(column {smallest}) to {float(std[largest]):.2g} (column {largest}); whatever adds up squares, such as model=pca "
+            "or mse, sees the largest alone: divide each column by its standard deviation"
+        )
+    step = torch.finfo(torch.float32).eps * data.mean.double().abs()
+    coarse = (std > 0) & (step > std / RESOLVED)
+    if bool(coarse.any()):
+        column = int((step / std).where(coarse, torch.zeros(())).argmax())
+        found.append(
+            f"column {column} of dataset={data.name} varies by {float(std[column]):.2g} around "
+            f"{float(data.mean[column]):.2g}, where single precision has steps of {float(step[column]):.1g}; subtract a "
+            "constant from it"
+        )
+    return found
 
 
 def _chunks(examples: Examples) -> Iterator[Tensor]:

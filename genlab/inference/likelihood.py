@@ -20,7 +20,8 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.representation import Representation
 from genlab.data.spec import DataSpec
-from genlab.inference.partition import Annealing, LogZ, ais, exact_log_z, reverse_ais
+from genlab.inference.annealing_effort import anneal_both_ways
+from genlab.inference.partition import Annealing, LogZ, exact_log_z
 from genlab.inference.plane_grid import grid_log_z, is_plane
 from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import (
@@ -147,10 +148,10 @@ def _normalised(model: Model, energies: Tensor, annealing: Annealing, train: Ten
         return [LogLikelihood("grid", "estimate", method, -energies - found.value, found.error, facts)]
     if not isinstance(model, Anneals):
         return []
-    how = f"{annealing.chains} chains, {annealing.temperatures:,} temperatures ({annealing.schedule})"
-    forward = ais(model, annealing.betas, annealing.chains)
     few = train.repeat(-(-annealing.chains // len(train)), *[1] * (train.ndim - 1))[: annealing.chains]
-    reverse = reverse_ais(model, annealing.betas, model.settle(few, annealing.sweeps))
+    error = float(energies.std()) / len(energies) ** 0.5
+    annealing, forward, reverse = anneal_both_ways(model, annealing, few, error)
+    how = f"{annealing.chains} chains, {annealing.temperatures:,} temperatures ({annealing.schedule})"
     settled = f"from training examples after {annealing.sweeps:,} sweeps"
     return [
         _with_log_z("ais", f"annealed importance sampling, {how}; flatters on average", energies, forward),

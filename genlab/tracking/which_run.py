@@ -1,5 +1,6 @@
 """Which run a word of the command line means: a folder, a name that `name=` gave, or `latest`."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -27,7 +28,7 @@ def find_run(run: str, outputs: Path = Path("outputs"), wanted: Wanted = "finish
             )
         return newest_run(runs, wanted)
     path = Path(run)
-    if not path.is_dir():
+    if not os.path.isdir(run):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
         named = runs_named(run, outputs)
         if len(named) == 1:
             return RunFolder(named[0])

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 
 from genlab.config.schema import check
@@ -30,8 +31,8 @@ class Device:
     """fp32; tf32 (matrix products on CUDA with a 10-bit mantissa); bf16 (autocast; parameters and losses stay fp32)."""
     compile: bool
     """Compile the networks with torch.compile."""
-    threads: Count | None
-    """Threads of one operation on the CPU; null for one a core."""
+    threads: Annotated[int, Field(gt=0, le=1024)] | None
+    """Threads of one operation on the CPU; null for one a core. OpenMP ends the process where it has no memory for them."""
     processes: Count
     """Processes that share the training; one for now."""
     replay: bool = True

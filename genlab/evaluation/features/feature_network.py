@@ -23,8 +23,19 @@ from genlab.tracking.progress import step
 
 HIDDEN = [16, 32, 64]
 EXAMPLES, BATCH_SIZE, RATE, SEED = 600_000, 128, 0.002, 0
+MOST_PASSES = 1_000
 PRETEXT_CLASSES = 4
-RECIPE = f"cnn {HIDDEN}, {EXAMPLES} examples, batch {BATCH_SIZE}, adamw {RATE} cosine, shift 1, seed {SEED}, version 1"
+
+
+def length(size: int) -> int:
+    """Examples to train on where the training split has `size`: fewer for a small one, which is learned by heart long before."""
+    return min(EXAMPLES, MOST_PASSES * size)
+
+
+def recipe(size: int) -> str:
+    """What decides the weights beside the data."""
+    seen = length(size)
+    return f"cnn {HIDDEN}, {seen} examples, batch {BATCH_SIZE}, adamw {RATE} cosine, shift 1, seed {SEED}, version 1"
 
 
 def grey(dataset: Dataset) -> Representation:
@@ -54,15 +65,18 @@ def blank(data: DataSpec) -> Classifier:
 
 def fit(dataset: Dataset, device: torch.device) -> Classifier:
     """Train the network of `dataset`; takes a minute or two, and no number from the run's random stream."""
-    console.print(f"training the feature network of {dataset.spec.name}, once: {RECIPE}", markup=False)
+    console.print(
+        f"training the feature network of {dataset.spec.name}, once: {recipe(len(dataset.train))}", markup=False
+    )
+    examples = length(len(dataset.train))
     with seeded(derive(SEED, "feature network"), device=device):
         network = blank(dataset.spec).to(device)
         batches = Batches(
-            dataset.train, grey(dataset), batch_size=BATCH_SIZE, examples=EXAMPLES, seed=SEED, device=device
+            dataset.train, grey(dataset), batch_size=BATCH_SIZE, examples=examples, seed=SEED, device=device
         )
         stream = iter(batches) if dataset.spec.num_classes is not None else pretext(batches)
         (optimizer,) = network.optimizers.values()
-        with step(f"features of {dataset.spec.name}", EXAMPLES, "examples", main=True) as progress:
+        with step(f"features of {dataset.spec.name}", examples, "examples", main=True) as progress:
             for number, metrics in enumerate(network.train_loop(stream)):
                 set_rate(optimizer, batches.progress)
                 if number % 100 == 0:

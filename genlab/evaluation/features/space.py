@@ -23,7 +23,7 @@ from genlab.data.examples import Examples
 from genlab.data.spec import DataSpec
 from genlab.data.truth import HasObservables
 from genlab.errors import GenlabError
-from genlab.evaluation.features.feature_network import RECIPE, blank, fit, grey
+from genlab.evaluation.features.feature_network import blank, fit, grey, recipe
 from genlab.models.discriminative.classifier import Classifier
 from genlab.numerics.rng import seeded
 from genlab.tracking.progress import tracked
@@ -93,7 +93,7 @@ def feature_space(dataset: Dataset, device: torch.device) -> FeatureSpace:
     try:
         # Half precision is how they are kept, not how they are used.
         state = load(content)
-        feature_scale = float(state.pop(SCALE))
+        feature_scale = float(state.pop(SCALE)) or 1.0  # images that are all alike have features without a scale
         network.load_state_dict(state)
     except Exception as error:
         raise GenlabError(
@@ -111,7 +111,10 @@ def cache_folder() -> Path:
 
 def _cached(dataset: Dataset, device: torch.device) -> bytes:
     """Weights of the network of a data set that ships with none, trained at its first use."""
-    path = cache_folder() / f"{dataset.spec.name}-{_hash(_fingerprint(dataset.train) + RECIPE.encode())}.safetensors"
+    path = (
+        cache_folder()
+        / f"{dataset.spec.name}-{_hash(_fingerprint(dataset.train) + recipe(len(dataset.train)).encode())}.safetensors"
+    )
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
