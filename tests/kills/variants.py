@@ -11,8 +11,8 @@ SHORT = (
     "device.threads=1",
 )
 TINY = "model.hidden=[16]"
-PLANE = ("dataset=toy2d", "dataset.size=2000", "train.examples=700")
-SPINS = ("dataset=ising", "dataset.size=4", "dataset.examples=800")
+PLANE = ("dataset=toy2d", "dataset.size=2000", "dataset.test=300", "dataset.validation=100", "train.examples=700")
+SPINS = ("dataset=ising", "dataset.size=4", "dataset.examples=1000")
 VAE, AE, RBM, EBM = ("model=vae", TINY), ("model=ae", TINY), ("model=rbm", TINY), ("model=ebm", TINY, "model.k=3")
 GAN, WGAN = (("model=" + name, TINY, "model.critic_hidden=[16]", "model.latent_dim=4") for name in ("gan", "wgan"))
 SGAN = ("model=sgan", TINY, "model.critic_hidden=[16,16]", "model.latent_dim=4", "dataset.labelled=100")
