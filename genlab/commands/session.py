@@ -86,8 +86,7 @@ def _announce(trainer: Trainer) -> None:
     console.print(
         f"{type(model).__name__} with {model.size:,} parameters on {dataset.spec.name}: {len(dataset.train):,} examples of "
         f"{size}, {dataset.spec.support}; {trainer.batches.examples:,} examples to see on {where.type}, "
-        f"where reruns are {reruns}"
-        + (f", going on at {trainer.batches.seen:,}" if trainer.batches.seen else "")
+        f"where reruns are {reruns}" + (f", going on at {trainer.batches.seen:,}" if trainer.batches.seen else "")
     )
     if warning := trainer.device.warning():
         console.print(f"warning: {warning}", style="yellow", markup=False)

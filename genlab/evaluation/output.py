@@ -43,8 +43,8 @@ def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None)
             shutil.rmtree(left, ignore_errors=True)
         _write_details(findings, facts, new)
         kept = _move_earlier(folder, facts, old)
-        new.rename(folder / "evaluation")
-        _dump(folder / "metrics.json", findings.metrics())
+        details = new.rename(folder / "evaluation")
+        (details / "metrics.json").replace(folder / "metrics.json")
         shutil.rmtree(old, ignore_errors=True)
         if tensorboard is not None:
             _write_events(findings, tensorboard, seen)
@@ -80,7 +80,7 @@ def _move_earlier(folder: Path, facts: dict[str, Any], old: Path) -> Path | None
     if earlier is None or (alike and all(earlier.get(key) == facts[key] for key in ("settings", "examples"))):
         details.rename(old)
         return None
-    if not (details / "metrics.json").exists() and (folder / "metrics.json").exists():  # of an older version
+    if not (details / "metrics.json").exists() and (folder / "metrics.json").exists():
         shutil.copy2(folder / "metrics.json", details)
     name = f"evaluation_{made:%Y-%m-%d_%H-%M-%S}"
     free = (folder / (name if number == 1 else f"{name}_{number}") for number in count(1))

@@ -47,6 +47,11 @@ class Run:
         return RunFolder(self.path).state
 
     @property
+    def elsewhere(self) -> str | None:
+        """Which other machine trains it, and when that last wrote."""
+        return RunFolder(self.path).elsewhere
+
+    @property
     def error(self) -> str:
         """Why it did not finish; empty where nothing is known of an error."""
         return RunFolder(self.path).error or ""

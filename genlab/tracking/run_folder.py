@@ -132,11 +132,17 @@ class RunFolder:
 
     @property
     def elsewhere(self) -> str | None:
-        """The machine that trains it, where that is another one; None where it does not run, or runs here."""
+        """The machine that trains it and when it last wrote, where that is another machine; else None.
+
+        Nobody here can tell whether its process is alive: whoever reads the time can.
+        """
         process = self.info().get("process")
         if self.state != "running" or not isinstance(process, Mapping) or _is_here(process):
             return None
-        return str(process.get("host"))
+        written = max(
+            path.stat().st_mtime for path in (self.path / "run.json", self.metrics, self.last) if path.exists()
+        )
+        return f"{process.get('host')}, which last wrote at {datetime.fromtimestamp(written):%Y-%m-%d %H:%M}"
 
     def _is_abandoned(self, info: Mapping[str, Any]) -> bool:
         """Whether its process ran on this machine and holds the lock no longer; then run.json is put right, if it can be.

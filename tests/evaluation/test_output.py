@@ -19,8 +19,11 @@ def findings(n: int) -> Findings:
 
 def whole(folder: Path) -> int | None:
     """The n of an evaluation whose files belong together; None where one is missing."""
+    values = folder / "metrics.json"
+    if folder.name == "evaluation" and not values.exists():
+        values = folder.parent / "metrics.json"
     try:
-        facts, numbers = (json.loads((folder / name).read_text()) for name in ("evaluation.json", "metrics.json"))
+        facts, numbers = (json.loads(path.read_text()) for path in (folder / "evaluation.json", values))
     except FileNotFoundError:
         return None
     assert numbers["fid"]["value"] == facts["settings"]["n"]

@@ -57,7 +57,10 @@ def main() -> int:
             killed = sum(found.kills.values())
             kills, runs, faults = kills + killed, runs + found.runs, faults + len(found.faults)
             kinds = {kind: kinds.get(kind, 0) + found.kills.get(kind, 0) for kind in {**kinds, **found.kills}}
-            print(f"{name}: {killed} kills, {found.runs} runs, {len(found.faults)} differ ({found.seconds:.0f} s)", flush=True)
+            print(
+                f"{name}: {killed} kills, {found.runs} runs, {len(found.faults)} differ ({found.seconds:.0f} s)",
+                flush=True,
+            )
             for fault in found.faults:
                 print(f"    {fault}", flush=True)
     by_kind = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))

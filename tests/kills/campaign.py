@@ -61,7 +61,9 @@ def campaign(variant: str, kills: int, seed: int, folder: Path, overrides: Seque
             continue
         wrong = differences(place / "run", undisturbed / "run")
         if wrong:
-            found.faults.append(f"{history}: {'; '.join(wrong[:6])}" + (f" and {len(wrong) - 6} more" if len(wrong) > 6 else ""))
+            found.faults.append(
+                f"{history}: {'; '.join(wrong[:6])}" + (f" and {len(wrong) - 6} more" if len(wrong) > 6 else "")
+            )
         else:
             shutil.rmtree(place)
     found.seconds = time.perf_counter() - began

@@ -30,12 +30,18 @@ def differences(run: Path, other: Path) -> list[str]:
     for part in ("samples", ".hydra"):
         a_files, b_files = files(run / part), files(other / part)
         found += [
-            f"{part}/{name}" for name in sorted({*a_files, *b_files}) if a_files.get(name) != b_files.get(name)
+            f"{part}/{name}"
+            for name in sorted({*a_files, *b_files})
+            if a_files.get(name) != b_files.get(name)
             if name != "hydra.yaml"  # which names the folder
         ]
     found += [f"{path.relative_to(run)} is left" for path in run.rglob("*.partial")]
     facts, expected = info(run), info(other)
-    found += [f"run.json: {key}" for key in ("state", "results", "warnings", "error", "seed") if facts.get(key) != expected.get(key)]
+    found += [
+        f"run.json: {key}"
+        for key in ("state", "results", "warnings", "error", "seed")
+        if facts.get(key) != expected.get(key)
+    ]
     if (run / "config.yaml").read_text() != (other / "config.yaml").read_text():
         found.append("config.yaml")
     return found + _of_curves(_curves(run), _curves(other))
@@ -55,7 +61,9 @@ def _paths(a: Any, b: Any, path: str) -> list[str]:
 def _of_records(a: list[dict[str, Any]], b: list[dict[str, Any]]) -> list[str]:
     if [x["examples"] for x in a] != [x["examples"] for x in b]:
         return [f"records at {[x['examples'] for x in a]} instead of {[x['examples'] for x in b]}"]
-    return [f"metrics.jsonl at {x['examples']}: {where}" for x, y in zip(a, b, strict=True) for where in _paths(x, y, "")]
+    return [
+        f"metrics.jsonl at {x['examples']}: {where}" for x, y in zip(a, b, strict=True) for where in _paths(x, y, "")
+    ]
 
 
 def _curves(run: Path) -> dict[str, Any]:

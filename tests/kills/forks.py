@@ -31,7 +31,7 @@ class Moment:
 
 
 def fork(arguments: Sequence[str], folder: Path, moment: Moment | None = None) -> int | None:
-    """`genlab ARGUMENTS` in a process of its own in `folder`, killed at `moment`. Returns its exit code; None where it was killed.
+    """`genlab ARGUMENTS` in a process of its own in `folder`, killed at `moment`; its exit code, or None where it was killed.
 
     What it prints goes into folder/said.txt, the number of its file events into folder/events.txt.
     """
@@ -83,7 +83,7 @@ def _count_file_events(folder: Path, moment: Moment | None) -> list[int]:
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
         if not (writes or event in CHANGES) or not isinstance(arguments[0], str | os.PathLike):
             return
-        if not os.path.abspath(os.fspath(arguments[0])).startswith(top):
+        if not str(Path(arguments[0]).absolute()).startswith(top):
             return
         count[0] += 1
         if moment is not None and moment.kind == "event" and count[0] == moment.at:

@@ -5,6 +5,7 @@ import platform
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,9 @@ def test_a_run_of_another_machine_runs_as_far_as_anybody_here_knows(
         there.setattr(platform, "node", lambda: "node017")
         elsewhere = made(tmp_path / "run", "running")
     assert elsewhere.state == "running"
-    assert elsewhere.elsewhere == "node017"
+    os.utime(elsewhere.path / "run.json", (0, 1e9))
+    os.utime(elsewhere.last, (0, 1e9 + 3600))
+    assert elsewhere.elsewhere == f"node017, which last wrote at {datetime.fromtimestamp(1e9 + 3600):%Y-%m-%d %H:%M}"
     here = made(tmp_path / "mine", "running")
     assert here.state == "interrupted"
     assert here.elsewhere is None

@@ -181,8 +181,9 @@ def test_another_format_is_refused(saved: Path) -> None:
         assert "is not one of genlab; train again" in refusal(saved)
     for number in (0, checkpoint.FORMAT + 1):
         torch.save({"format": number, "model": {}}, saved)
-        assert f"has format {number}, and this version of genlab reads 1 to {checkpoint.FORMAT}; use the version" in refusal(
-            saved
+        assert (
+            f"has format {number}, and this version of genlab reads 1 to {checkpoint.FORMAT}; use the version"
+            in refusal(saved)
         )
 
 

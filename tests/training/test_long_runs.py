@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def test_at_most_a_hundred_sets_of_pictures_are_kept_evenly_spaced(sets: int, ba
     assert min(len(shown), MOST_KEPT) / 2 <= len(kept) <= MOST_KEPT
     if sets <= MOST_KEPT:
         assert kept == shown
-    assert len({b - a for a, b in zip(kept[:-1], kept[1:], strict=True)}) <= 2  # a batch does not end where a set is due
+    assert len({b - a for a, b in pairwise(kept)}) <= 2  # a batch does not end where a set is due
 
 
 def memory_of(process: "subprocess.Popen[str]") -> float:
@@ -40,7 +41,12 @@ def memory_of(process: "subprocess.Popen[str]") -> float:
 @pytest.mark.parametrize("model", ["vae", "rbm"])
 def test_ten_thousand_records_and_two_thousand_sets_of_pictures(model: str, tmp_path: Path) -> None:
     size = 32
-    words = ["train", f"model={model}", "model.hidden=[16]" if model == "vae" else "model.hidden=16", "device.threads=1"]
+    words = [
+        "train",
+        f"model={model}",
+        "model.hidden=[16]" if model == "vae" else "model.hidden=16",
+        "device.threads=1",
+    ]
     words += [f"train.batch_size={size}", f"train.log_every={size}", f"train.examples={size * RECORDS}"]
     words += [f"train.sample_every={size * RECORDS // SETS}", "hydra.run.dir=run"]
     process = start(words, tmp_path, env=environment())
