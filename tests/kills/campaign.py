@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.kills.comparison import differences
 from tests.kills.forks import Moment, fork
-from tests.kills.variants import SHORT, VARIANTS
+from tests.kills.variants import SHORT, STARTS, VARIANTS
 
 MOST_FAULTS = 3  # of a variant, which then are enough to find what is wrong
 IN_A_ROW = 10  # kills of one run, before it is left to end
@@ -33,6 +33,8 @@ def campaign(variant: str, kills: int, seed: int, folder: Path, overrides: Seque
     Without kills the undisturbed one is compared with another one.
     """
     found, arguments = Found(variant), ["train", *SHORT, *VARIANTS[variant], *overrides, "hydra.run.dir=run"]
+    if variant in STARTS:
+        fork(["train", *SHORT, *STARTS[variant], "hydra.run.dir=run"], folder / "start")
     undisturbed = folder / "undisturbed"
     began = time.perf_counter()
     if fork(arguments, undisturbed) != 0:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -93,6 +93,10 @@ def _count_file_events(folder: Path, moment: Moment | None) -> list[int]:
     return count
 
 
+def patch(owner: Any, name: str, function: Callable[..., None]) -> None:
+    setattr(owner, name, function)
+
+
 def _tear(moment: Moment) -> None:
     """Of write number `moment.at` of that kind only the first bytes reach the disk."""
     import torch
@@ -118,7 +122,7 @@ def _tear(moment: Moment) -> None:
                 die()
             whole(state, file)
 
-        torch.save = save
+        patch(torch, "save", save)
     elif moment.kind == "record":
         record = RunFolder.record
 
@@ -128,7 +132,7 @@ def _tear(moment: Moment) -> None:
                 os.truncate(run.metrics, run.metrics.stat().st_size - int(20 * moment.share) - 1)
                 die()
 
-        RunFolder.record = cut  # type: ignore[method-assign]
+        patch(RunFolder, "record", cut)
     elif moment.kind == "curve":
         write = EventWriter._write
 
@@ -140,4 +144,4 @@ def _tear(moment: Moment) -> None:
                 os.truncate(path, path.stat().st_size - int(20 * moment.share) - 1)
                 die()
 
-        EventWriter._write = half  # type: ignore[method-assign]
+        patch(EventWriter, "_write", half)
