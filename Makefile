@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TORCH ?=
 ARGS ?=
 
-.PHONY: help install train test test-slow test-gpu check format sweep dashboard benchmark clean
+.PHONY: help install train test test-slow kills test-gpu check format sweep dashboard benchmark clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -36,6 +36,9 @@ test: $(VENV)/.installed-test  ## set up .venv with the test extras and run the 
 
 test-slow: $(VENV)/.installed-test  ## run the longer studies
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+kills: $(VENV)/.installed-test  ## kill trainings of every family and resume them, ARGS="vae* --kills 50"
+	$(BIN)/python -m tests.kills $(ARGS)
 
 test-gpu: $(VENV)/.installed-test  ## run what needs an NVIDIA GPU
 	GENLAB_TEST_GPU=1 $(BIN)/python -m pytest -m gpu --dist load $(ARGS)

@@ -56,7 +56,7 @@ def resume(name: str, overrides: list[str]) -> None:
         config["dataset"] = moved(config.get("dataset") or {}, given)
     if (host := run.elsewhere) is not None:
         console.print(
-            f"warning: {run.path} was running on {host} when last seen from here; stop it there, if it still does",
+            f"warning: {run.path} runs on {host}; stop it there, if it still does",
             style="yellow",
             markup=False,
         )

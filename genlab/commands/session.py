@@ -70,14 +70,25 @@ def draw_learning_curves(trainer: Trainer) -> None:
 
 
 def _announce(trainer: Trainer) -> None:
-    """Say what is trained on what, and note the device in run.json."""
+    """Say what is trained on what, and note in run.json the device, and what a rerun would give."""
     model, dataset, where = trainer.model, trainer.dataset, trainer.where
     size = "x".join(map(str, dataset.spec.shape))
-    trainer.run.note(device={"name": where.type, "hardware": _hardware(where), "threads": torch.get_num_threads()})
+    device: dict[str, object] = {
+        "name": where.type,
+        "hardware": _hardware(where),
+        "threads": torch.get_num_threads(),
+        "precision": trainer.device.precision,
+        "compile": trainer.device.compile,
+    }
+    device["reruns"] = reruns = trainer.device.reruns()
+    earlier = trainer.run.info().get("device", device)  # that of the session before, where the run is resumed
+    if not isinstance(earlier, dict) or any(earlier.get(key, value) != value for key, value in device.items()):
+        device["reruns"] = reruns = "statistically equal"
+    trainer.run.note(device=device)
     console.print(
         f"{type(model).__name__} with {model.size:,} parameters on {dataset.spec.name}: {len(dataset.train):,} examples of "
-        f"{size}, {dataset.spec.support}; {trainer.batches.examples:,} examples to see on {where.type}"
-        + (f", going on at {trainer.batches.seen:,}" if trainer.batches.seen else "")
+        f"{size}, {dataset.spec.support}; {trainer.batches.examples:,} examples to see on {where.type}, "
+        f"where reruns are {reruns}" + (f", going on at {trainer.batches.seen:,}" if trainer.batches.seen else "")
     )
     warning = trainer.device.warning()
     for line in [*warnings_of(dataset.spec), *([warning] if warning else [])]:

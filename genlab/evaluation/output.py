@@ -4,11 +4,12 @@ import json
 import math
 import shutil
 from datetime import datetime
-from itertools import groupby
+from itertools import count, groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from rich.table import Table
 from rich.text import Text
 
@@ -31,56 +32,80 @@ def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None)
 
     They are kept unless the same was measured in the same way (facts "settings" and "examples"): then they are overwritten.
     Values and pictures also go into the folder `tensorboard`, at the step `seen`, the examples of the training.
+
+    Of several evaluations that end together one writes after the other. The new one is complete before the earlier one moves,
+    each with its metrics.json: a process that is killed here destroys neither.
     """
-    details = folder / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
     facts = findings.facts | {"examples": seen, "diagnoses": [d.as_dict() for d in findings.diagnoses]}
-    kept = _keep_earlier(folder, facts)
-    shutil.rmtree(details, ignore_errors=True)
-    details.mkdir(parents=True)
-    for name, picture in findings.pictures.items():
-        save_png(details / f"{name}.png", picture)
-    write_captions(details)
-    if findings.samples is not None:
-        np.savez_compressed(details / "samples.npz", samples=findings.samples[:MOST_SAMPLES].numpy())
-    _dump(details / "evaluation.json", facts)
-    _dump(folder / "metrics.json", findings.metrics())
-    if tensorboard is not None:
-        shutil.rmtree(tensorboard, ignore_errors=True)
-        writer = EventWriter(tensorboard)
-        entries = findings.entries.items()
-        values = {f"evaluation/{name}": entry.value for name, entry in entries if math.isfinite(entry.value)}
-        errors = {
-            f"evaluation/{n}_stderr": e.stderr for n, e in entries if e.stderr is not None and math.isfinite(e.stderr)
-        }
-        writer.scalars(values | errors, seen)
-        for name, picture in findings.pictures.items():
-            size = picture.shape[0], picture.shape[1]
-            writer.image(f"evaluation/{name}", png(picture), size, seen, caption(name))
-        for diagnosis in findings.diagnoses:
-            remedy = f"\n\n**Remedy:** {diagnosis.remedy}" if diagnosis.remedy else ""
-            writer.text(f"diagnosis/{diagnosis.name}", diagnosis.evidence + remedy)
-        writer.close()
-        write_projector(findings, tensorboard, seen)
+    with FileLock(folder / ".evaluation.lock"):
+        new, old = folder / ".evaluation.new", folder / ".evaluation.old"
+        for left in (new, old):  # by a process that was killed here
+            shutil.rmtree(left, ignore_errors=True)
+        _write_details(findings, facts, new)
+        kept = _move_earlier(folder, facts, old)
+        details = new.rename(folder / "evaluation")
+        (details / "metrics.json").replace(folder / "metrics.json")
+        shutil.rmtree(old, ignore_errors=True)
+        if tensorboard is not None:
+            _write_events(findings, tensorboard, seen)
     return kept
 
 
-def _keep_earlier(folder: Path, facts: dict[str, Any]) -> Path | None:
-    """Move an evaluation that was made in another way into a folder with its date; None where there is none to keep."""
+def _write_details(findings: Findings, facts: dict[str, Any], folder: Path) -> None:
+    """All that was found, as the new folder `folder`."""
+    folder.mkdir()
+    for name, picture in findings.pictures.items():
+        save_png(folder / f"{name}.png", picture)
+    write_captions(folder)
+    if findings.samples is not None:
+        np.savez_compressed(folder / "samples.npz", samples=findings.samples[:MOST_SAMPLES].numpy())
+    _dump(folder / "evaluation.json", facts)
+    _dump(folder / "metrics.json", findings.metrics())
+
+
+def _move_earlier(folder: Path, facts: dict[str, Any], old: Path) -> Path | None:
+    """Move an earlier evaluation out of the way: into a folder with its date, or to `old` where the same was measured alike.
+
+    Returns the folder in which it is kept; None where there is none to keep.
+    """
     details = folder / "evaluation"
+    if not details.exists():
+        return None
     try:
         earlier = json.loads((details / "evaluation.json").read_text())
         made = datetime.fromtimestamp((details / "evaluation.json").stat().st_mtime).astimezone()
     except (OSError, ValueError):
+        earlier = None
+    alike = "settings" in facts and isinstance(earlier, dict)
+    if earlier is None or (alike and all(earlier.get(key) == facts[key] for key in ("settings", "examples"))):
+        details.rename(old)
         return None
-    if "settings" in facts and all(earlier.get(key) == facts[key] for key in ("settings", "examples")):
-        return None
-    kept = folder / f"evaluation_{made:%Y-%m-%d_%H-%M-%S}"
-    if kept.exists():
-        return None
-    details.rename(kept)
-    if (folder / "metrics.json").exists():
-        (folder / "metrics.json").rename(kept / "metrics.json")
-    return kept
+    if not (details / "metrics.json").exists() and (folder / "metrics.json").exists():
+        shutil.copy2(folder / "metrics.json", details)
+    name = f"evaluation_{made:%Y-%m-%d_%H-%M-%S}"
+    free = (folder / (name if number == 1 else f"{name}_{number}") for number in count(1))
+    kept = next(place for place in free if not place.exists())
+    return details.rename(kept)
+
+
+def _write_events(findings: Findings, tensorboard: Path, seen: int) -> None:
+    shutil.rmtree(tensorboard, ignore_errors=True)
+    writer = EventWriter(tensorboard)
+    entries = findings.entries.items()
+    values = {f"evaluation/{name}": entry.value for name, entry in entries if math.isfinite(entry.value)}
+    errors = {
+        f"evaluation/{n}_stderr": e.stderr for n, e in entries if e.stderr is not None and math.isfinite(e.stderr)
+    }
+    writer.scalars(values | errors, seen)
+    for name, picture in findings.pictures.items():
+        size = picture.shape[0], picture.shape[1]
+        writer.image(f"evaluation/{name}", png(picture), size, seen, caption(name))
+    for diagnosis in findings.diagnoses:
+        remedy = f"\n\n**Remedy:** {diagnosis.remedy}" if diagnosis.remedy else ""
+        writer.text(f"diagnosis/{diagnosis.name}", diagnosis.evidence + remedy)
+    writer.close()
+    write_projector(findings, tensorboard, seen)
 
 
 def write_projector(findings: Findings, folder: Path, seen: int) -> None:

@@ -149,6 +149,8 @@ class Model(nn.Module, ABC):
         if clip is not None:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.gradient_norms[self._name_of(optimizer)] = nn.utils.clip_grad_norm_(parameters, clip)
+        elif self.gradient_norms:  # those of a checkpoint, from before this update
+            self.gradient_norms.pop(self._name_of(optimizer), None)
         if closure is None:
             optimizer.step()
             return torch.empty(0)

@@ -226,9 +226,9 @@ def _facts(run: Run) -> dict[str, Any]:
         "state": run.state,
         "started": str(run.info.get("started") or DASH)[:16].replace("T", " "),
         "seconds": f"{seconds:,.1f}" if isinstance(seconds, int | float) else DASH,
-        "device": run.hardware or DASH,
+        "device": "; ".join(filter(None, (run.hardware, run.reruns and f"reruns are {run.reruns}"))) or DASH,
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()) or DASH,
         "commit": (commit + (", with changes" if git.get("modified") else "")) if commit else DASH,
-        "error": str(run.info.get("error") or ""),
+        "error": run.error,
         "problems": "; ".join(run.problems),
     }

@@ -90,7 +90,8 @@ def _one_a_seed(group: list[Run], notices: list[str]) -> list[Run]:
         if finished and run not in finished:
             notices.append(f"{run.path} ({run.state}) is left out of its row, which has finished runs")
         elif not finished:
-            notices.append(f"{run.path} is {run.state}: what it shows is not final")
+            where = f" on {run.elsewhere}" if run.elsewhere else ""
+            notices.append(f"{run.path} is {run.state}{where}: what it shows is not final")
     newest: dict[int | None, Run] = {}
     for run in sorted(finished or group, key=lambda run: (run.evaluated, str(run.info.get("started", "")))):
         if run.seed in newest:

@@ -47,6 +47,16 @@ class Run:
         return RunFolder(self.path).state
 
     @property
+    def elsewhere(self) -> str | None:
+        """Which other machine trains it, and when that last wrote."""
+        return RunFolder(self.path).elsewhere
+
+    @property
+    def error(self) -> str:
+        """Why it did not finish; empty where nothing is known of an error."""
+        return RunFolder(self.path).error or ""
+
+    @property
     def evaluated(self) -> bool:
         return any(not name.startswith("test/") and name not in FROM_COST.values() for name in self.measures)
 
@@ -93,6 +103,11 @@ class Run:
         threads = device.get("threads")
         words = [str(device[key]) for key in ("name", "hardware") if device.get(key)]
         return ", ".join([*words, f"{threads} threads" if threads and threads != 1 else "1 thread" if threads else ""])
+
+    @property
+    def reruns(self) -> str:
+        """How equal a second run would be (training/devices.py); older runs do not say."""
+        return str(section(self.info, "device").get("reruns") or "")
 
     @property
     def diagnoses(self) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ tensorboard/     scalars, images, layout, hparams
 samples/         pictures
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,6 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -54,22 +54,25 @@ class RunFolder:
         """Lay out a new run, with `hydra_files` (name -> text) beside the configuration in .hydra.
 
         From now on it is running, and this object holds its lock. Raises GenlabError where the folder holds a run already.
+
+        run.json comes last: a folder is a run once it is there, and can then be resumed. Of a process that is killed before, a
+        new run finds nothing that it would not write anew.
         """
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
-        try:
-            (self.path / "run.json").touch(exist_ok=False)
-        except FileExistsError:
+        self.path.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(Timeout):
+            self._lock.acquire(timeout=PATIENCE)
+        if not self._lock.is_locked or (self.path / "run.json").exists():
+            self._lock.release()
             raise GenlabError(
                 f"hydra.run.dir={self.path} holds a run already; name another folder, or go on with: "
                 f"{to_type('resume', self.path)}"
-            ) from None
-        self._lock.acquire(timeout=PATIENCE)
-        self.samples.mkdir(exist_ok=True)
+            )
+        for folder in (self.checkpoints, self.samples, self.path / ".hydra"):
+            folder.mkdir(exist_ok=True)
         text = self.write_config(config)
-        (self.path / ".hydra").mkdir(exist_ok=True)
         for name, content in {"config.yaml": text, **(hydra_files or {})}.items():
             _write_atomically(self.path / ".hydra" / name, content)
-        self.note(
+        self.begin(
             started=_now(),
             seed=config.get("seed"),
             name=None if config.get("name") is None else str(config["name"]),
@@ -77,7 +80,6 @@ class RunFolder:
             git=_git(),
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
         )
-        self.begin()
 
     def write_config(self, config: Mapping[str, Any]) -> str:
         """Write config.yaml and return its text."""
@@ -85,7 +87,7 @@ class RunFolder:
         _write_atomically(self.path / "config.yaml", text)
         return text
 
-    @contextmanager
+    @contextlib.contextmanager
     def training(self) -> Iterator[None]:
         """Keep a second process from training the same run. The lock of a killed process ends with it.
 
@@ -97,21 +99,24 @@ class RunFolder:
             raise GenlabError(
                 f"run={self.path} is being trained by another process{self._where()}; wait for it, or stop it first"
             ) from None
+        for pattern in ("run.json.partial", "config.yaml.partial", ".hydra/*.partial", "checkpoints/*.partial"):
+            for cut_short in self.path.glob(pattern):  # by a process that was killed while it wrote
+                cut_short.unlink(missing_ok=True)
         try:
             yield
         finally:
             self._lock.release(force=True)
 
-    def begin(self) -> None:
-        """Note that this process, which holds the lock, trains the run."""
-        self.note(state="running", error=None, process={**_this_machine(), "pid": os.getpid()})
+    def begin(self, **facts: Any) -> None:
+        """Note that this process, which holds the lock, trains the run, and `facts` with it."""
+        self.note(**facts, state="running", error=None, process={**_this_machine(), "pid": os.getpid()})
 
     @property
     def state(self) -> str:
         """running, finished, failed, interrupted, or unknown.
 
-        A run whose process is gone is interrupted, whatever run.json says. Of one that another machine trains only that machine
-        knows: it is running until run.json says otherwise.
+        A run whose process is gone is interrupted, and whoever finds that out puts run.json right. Of one that another machine
+        trains only that machine knows: it is running until run.json says otherwise.
         """
         info = self.info()
         state = str(info.get("state") or "unknown")
@@ -127,14 +132,23 @@ class RunFolder:
 
     @property
     def elsewhere(self) -> str | None:
-        """The machine that trains it, where that is another one; None where it does not run, or runs here."""
+        """The machine that trains it and when it last wrote, where that is another machine; else None.
+
+        Nobody here can tell whether its process is alive: whoever reads the time can.
+        """
         process = self.info().get("process")
         if self.state != "running" or not isinstance(process, Mapping) or _is_here(process):
             return None
-        return str(process.get("host"))
+        written = max(
+            path.stat().st_mtime for path in (self.path / "run.json", self.metrics, self.last) if path.exists()
+        )
+        return f"{process.get('host')}, which last wrote at {datetime.fromtimestamp(written):%Y-%m-%d %H:%M}"
 
     def _is_abandoned(self, info: Mapping[str, Any]) -> bool:
-        """Whether its process ran on this machine and holds the lock no longer."""
+        """Whether its process ran on this machine and holds the lock no longer; then run.json is put right, if it can be.
+
+        The lock ends with its process, however that ended. So it does not matter who has the process id now.
+        """
         process = info.get("process")
         if not isinstance(process, Mapping) or not _is_here(process):
             return False
@@ -145,8 +159,14 @@ class RunFolder:
             lock.acquire(timeout=0)
         except (Timeout, OSError, NotImplementedError):  # held, or nobody can tell here
             return False
-        lock.release()
-        return True
+        try:
+            if self.info().get("state") != "running":  # it has ended in this moment
+                return False
+            with contextlib.suppress(OSError):  # a folder that can only be read
+                self.note(state="interrupted", error=KILLED)
+            return True
+        finally:
+            lock.release()
 
     def _where(self) -> str:
         process = self.info().get("process")

@@ -44,13 +44,14 @@ class Tracker:
         self.run.record({"examples": seen, "epoch": epoch, "seconds": round(seconds, 3), **values})
         self.events.scalars(values, seen)
 
-    def picture(self, name: str, picture: Picture, seen: int) -> None:
-        """Show in TensorBoard, and keep as samples/<name>.png (the newest) and samples/<name>_<examples>.png."""
+    def picture(self, name: str, picture: Picture, seen: int, keep: bool = True) -> None:
+        """samples/<name>.png, the newest. To `keep` it, show it in TensorBoard and write samples/<name>_<examples>.png too."""
         encoded = png(picture, caption(name))
-        self.events.image(name, encoded, (picture.shape[0], picture.shape[1]), seen, caption(name))
         self.run.samples.mkdir(exist_ok=True)
-        for file in (f"{name}_{seen:010d}.png", f"{name}.png"):
-            (self.run.samples / file).write_bytes(encoded)
+        if keep:
+            self.events.image(name, encoded, (picture.shape[0], picture.shape[1]), seen, caption(name))
+            (self.run.samples / f"{name}_{seen:010d}.png").write_bytes(encoded)
+        (self.run.samples / f"{name}.png").write_bytes(encoded)
 
     def film(self, name: str) -> None:
         """samples/<name>.gif of all pictures of that name, from the first to the newest."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 SETS = 10
 """Sets of pictures of a training, the last one at its end."""
+MOST_KEPT = 100
+"""Sets of pictures that stay in a run folder beside the last one, however many a user asks for."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,17 @@ class Cadence:
     """Pictures: the numbers of examples at which a set is due."""
 
     def due(self, before: int, seen: int) -> set[str]:
-        """Names of what is due after an update that began at `before` examples and ended at `seen`."""
+        """Names of what is due after an update that began at `before` examples and ended at `seen`.
+
+        "keep" is for a set of pictures that stays in the run folder; others are shown until the next one.
+        """
         every = {"log": self.log, "eval": self.eval, "checkpoint": self.checkpoint}
         due = {name for name, distance in every.items() if seen // distance > before // distance}
         if isinstance(self.sample, range):  # of as many as a user likes
             step = self.sample.step
-            return due | ({"sample"} if seen // step > before // step else set())
-        return due | ({"sample"} if any(before < moment <= seen for moment in self.sample) else set())
+            kept = step * -(-len(self.sample) // MOST_KEPT)
+            return due | {name for name, d in (("sample", step), ("keep", kept)) if d and seen // d > before // d}
+        return due | ({"sample", "keep"} if any(before < moment <= seen for moment in self.sample) else set())
 
 
 def early_and_late(length: int) -> list[int]:

@@ -12,7 +12,8 @@ import torch
 
 from genlab.errors import GenlabError
 
-FORMAT = 1
+FORMAT = 2
+"""Of what a checkpoint holds. Whoever changes that raises it, and says in `_to_this_format` how older ones become new ones."""
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -60,8 +61,18 @@ def load(path: Path) -> dict[str, Any]:
     ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise GenlabError(f"checkpoint {path} cannot be read ({reason}); {remedy}") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    written = state.get("format") if isinstance(state, dict) else None
+    if not isinstance(written, int):
+        raise GenlabError(f"checkpoint {path} is not one of genlab; {remedy}")
+    if not 1 <= written <= FORMAT:
         raise GenlabError(
-            f"checkpoint {path} is not one of this version of genlab; train again, or use the version that wrote it"
+            f"checkpoint {path} has format {written}, and this version of genlab reads 1 to {FORMAT}; "
+            "use the version that wrote it (versions in run.json), or train again"
         )
-    return state
+    return _to_this_format(state, written)
+
+
+def _to_this_format(state: dict[str, Any], written: int) -> dict[str, Any]:
+    if written < 2:  # it did not say what pictures and measures may cost, nor what the last record needs
+        state = {"looking": None, "gradient_norms": {}, "shown_since": {}, **state}
+    return {**state, "format": FORMAT}

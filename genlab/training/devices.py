@@ -14,6 +14,8 @@ from genlab.config.types import Count
 from genlab.errors import GenlabError
 
 Precision = Literal["fp32", "tf32", "bf16"]
+Reruns = Literal["bit-identical", "statistically equal"]
+"""How equal two runs of one configuration are, on the same hardware, with the same versions and number of threads."""
 
 
 def has_bf16_products() -> bool:
@@ -73,6 +75,12 @@ class Device:
         torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         return device
+
+    def reruns(self) -> Reruns:
+        """On the CPU every sum has one order, in every precision, compiled or not. On a GPU some are added up in the order in
+        which threads arrive (gradients of embeddings and of convolutions), and rounded differently in every run.
+        """
+        return "bit-identical" if self.resolve().type == "cpu" else "statistically equal"
 
     def warning(self) -> str | None:
         """A warning before a long training begins; None where there is nothing to warn of."""

@@ -1,19 +1,19 @@
 """Values that are not finite: the training stops, and the message names where they arose. Nothing is masked."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from genlab.errors import NonFiniteError
 from genlab.models.base import Model
 
 
-def refuse_nonfinite(values: Mapping[str, float], model: Model, where: str, remedy: str) -> None:
+def refuse_nonfinite(values: Mapping[str, float], model: Model, where: str, remedy: Callable[[], str]) -> None:
     """Raises NonFiniteError for the first of `values` that is not finite.
 
-    The message says `where` in the training it was found, and ends with the `remedy`.
+    The message says `where` in the training it was found, and ends with the `remedy`, which takes long to find.
     """
     for name, value in values.items():
         if not -float("inf") < value < float("inf"):
-            raise NonFiniteError(f"{name} became {value} {where} ({first_nonfinite(model)}); {remedy}")
+            raise NonFiniteError(f"{name} became {value} {where} ({first_nonfinite(model)}); {remedy()}")
 
 
 def first_nonfinite(model: Model) -> str:

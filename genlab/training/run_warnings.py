@@ -15,7 +15,7 @@ class RunWarnings:
         self.run, self.model = run, model
         self.noted = {warning["name"]: warning for warning in run.info().get("warnings", [])}
         self.shown_since: dict[str, int] = {}
-        """Diagnosis that the scalars show without a break -> examples seen when they began to."""
+        """Diagnosis that the scalars show without a break -> examples seen when they began to. Checkpoints hold it."""
 
     def of_scalars(self, values: Mapping[str, float], training: Training) -> None:
         """Warn of what the `values` of a record show, once they have shown it for as long as each diagnosis asks."""

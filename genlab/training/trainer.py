@@ -175,7 +175,7 @@ class Trainer:
             if "eval" in due and self.dataset.validation is not None:
                 values |= self.validate(evenly(self.dataset.validation, self.allowed.validation))
             if "sample" in due:
-                self.show_samples(values)
+                self.show_samples(values, "keep" in due)
             self.tracker.record(values, seen, self.batches.epoch, self.elapsed())
             if "eval" in due or "sample" in due:
                 self._lap = (time.perf_counter(), seen)
@@ -189,6 +189,7 @@ class Trainer:
             )
 
     def _finish(self) -> dict[str, tuple[float, float]]:
+        self._set_rates()  # a last update for which the examples were too few has not
         self.save()
         values = self.training_scalars() if self.window else {}
         results: dict[str, tuple[float, float]] = {}
@@ -203,16 +204,16 @@ class Trainer:
         self.tracker.record(values, self.batches.seen, self.batches.epoch, self.elapsed())
         return results
 
-    def show_samples(self, values: dict[str, float]) -> None:
-        """A set of pictures; the work of the first one decides how many there will be."""
+    def show_samples(self, values: dict[str, float], keep: bool = True) -> None:
+        """A set of pictures, to be kept or not; the work of the first one decides how many there will be."""
         self.sets += 1
         if self.sets > 1 or self.budget is None:
-            self._show(values)
+            self._show(values, keep)
             return
-        cost = budget.cost_of_set(lambda: self._show(values))
+        cost = budget.cost_of_set(lambda: self._show(values, keep))
         self._plan_pictures(self.budget.after_first_set(cost) - 1, self.batches.seen)
 
-    def _show(self, values: dict[str, float]) -> None:
+    def _show(self, values: dict[str, float], keep: bool) -> None:
         """Pictures, histograms of the parameters, mixing of the chains (added to `values`), and warnings."""
         self._refuse_nonfinite_parameters()
         if isinstance(self.model, HasMarkovChain):
@@ -220,8 +221,9 @@ class Trainer:
             values |= {f"monitor/{name}": measure.value for name, measure in found.items()}
         self.samples = samples = portfolio.fixed_samples(self.model, self.seed, self.dataset, self.allowed.samples)
         for name, picture in portfolio.training_pictures(self.model, self.dataset, self.seed, samples).items():
-            self.tracker.picture(name, picture, self.batches.seen)
-        self.tracker.histograms(self.model.named_parameters(), self.batches.seen)
+            self.tracker.picture(name, picture, self.batches.seen, keep)
+        if keep:
+            self.tracker.histograms(self.model.named_parameters(), self.batches.seen)
         self.warnings.of_scalars(values, self.training)
         self.warnings.of(diagnoses.of_pictures(self.model, self.dataset, self.seed, samples), self.training)
 
@@ -264,7 +266,7 @@ class Trainer:
             values,
             self.model,
             f"within {self.every.log:,} examples before example {self.batches.seen:,}",
-            f"{remedy('non-finite values', self.model, self.training)}; {kept}",
+            lambda: f"{remedy('non-finite values', self.model, self.training)}; {kept}",
         )
 
     def _refuse_nonfinite_parameters(self) -> None:
@@ -309,7 +311,9 @@ class Trainer:
                 "batches": self.batches.state_dict(),
                 "random": rng.get_state(self.where),
                 "window": [{k: v.cpu() for k, v in m.items()} for m in self.window],
+                "gradient_norms": {name: float(self.model.gradient_norm(name)) for name in self.model.optimizers},
                 "best": [self.best, self.best_at],
+                "shown_since": self.warnings.shown_since,
                 "seconds": self.elapsed(),
                 "looking": self._looking(),
                 "logs": self.run.log_sizes(),
@@ -334,8 +338,9 @@ class Trainer:
         rng.set_state(state["random"], self.where)
         self.window = [{k: v.to(self.where) for k, v in m.items()} for m in state["window"]]
         (self.best, self.best_at), self.seconds = state["best"], state["seconds"]
-        if "looking" in state:  # not in older checkpoints
-            looking = state["looking"]
+        self.model.gradient_norms = {name: torch.tensor(norm) for name, norm in state["gradient_norms"].items()}
+        self.warnings.shown_since = state["shown_since"]
+        if looking := state["looking"]:
             self.budget, self.sets = budget.Budget(**looking["budget"]), looking["sets"]
             if looking["moments"] is not None:
                 self.every = replace(self.every, sample=looking["moments"])

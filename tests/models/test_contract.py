@@ -62,7 +62,9 @@ def test_models_what_it_supports_and_refuses_the_rest_with_a_remedy(name: str, k
             dataset.train, dataset.represent, batch_size=16, examples=48, seed=0, device=torch.device("cpu")
         )
         for metrics in model.train_loop(stream):
+            lasting = {tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())}
             for key, value in metrics.items():
+                assert value.data_ptr() not in lasting, f"{key} will be another one when it is logged"
                 assert value.shape == (), f"{key} is not a scalar"
                 assert value.isfinite(), f"{key} is {value}"
                 assert not value.requires_grad, f"{key} is not detached"

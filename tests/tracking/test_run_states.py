@@ -1,19 +1,26 @@
 """Which runs run, which are interrupted, and which one is the latest: with processes that are killed."""
 
+import os
 import platform
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
 
+from genlab.commands.sweep import summarise
 from genlab.errors import GenlabError
+from genlab.report.page import _facts
+from genlab.report.runs import Run, read_run
+from genlab.tracking import run_folder
 from genlab.tracking.run_folder import KILLED, RunFolder
 from genlab.tracking.which_run import find_run
 from tests.helpers.processes import REPOSITORY, environment, info
+from tests.helpers.support import configure
 
 HOLD = """
 import sys, time
@@ -52,8 +59,72 @@ def test_a_run_whose_process_was_killed_is_interrupted(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.close()
     assert info(run.path)["state"] == "running"  # nobody was left to write anything else
+    assert RunFolder(run.path).error == KILLED
     assert run.state == "interrupted"
-    assert run.error == KILLED
+    assert info(run.path)["state"] == "interrupted"  # whoever looks first puts it right
+    assert info(run.path)["error"] == KILLED
+
+
+def test_another_process_with_the_same_number_is_not_the_one_that_was_killed(tmp_path: Path) -> None:
+    run = made(tmp_path / "run", "running")
+    run.note(process={**info(run.path)["process"], "pid": os.getpid()})  # which is alive
+    assert RunFolder(run.path).state == "interrupted"
+
+
+def test_a_folder_that_can_only_be_read_is_told_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = made(tmp_path / "run", "running")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("genlab.tracking.run_folder._write_atomically", refuse)
+    assert (run.state, run.error) == ("interrupted", KILLED)
+
+
+@pytest.mark.parametrize("reader", ["latest", "resumable", "table", "page", "sweep"])
+def test_no_reader_takes_a_killed_run_for_a_running_one(
+    reader: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made(tmp_path / "train" / "0_a", "running")
+    run.write_config(configure())
+    if reader in ("latest", "resumable"):
+        find_run("latest", tmp_path, wanted="resumable" if reader == "resumable" else "finished")
+    elif reader == "sweep":
+        summarise(run.path.parent, "train")
+    else:
+        read = read_run(run.path)
+        assert isinstance(read, Run)
+        assert (read.state if reader == "table" else _facts(read)["state"]) == "interrupted"
+        assert read.error == KILLED
+    assert info(run.path)["state"] == "interrupted"
+    assert "running" not in capsys.readouterr().out
+
+
+def test_a_folder_is_a_run_once_all_of_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed while it is laid out, it can be laid out again; once it is a run, a second one is refused."""
+    written = []
+
+    def stops(path: Path, text: str) -> None:
+        written.append(path.name)
+        if path.name == "overrides.yaml":
+            path.with_name(path.name + ".partial").write_text(text[:3])
+            raise KeyboardInterrupt
+        original(path, text)
+
+    original = run_folder._write_atomically
+    with monkeypatch.context() as killed:
+        killed.setattr(run_folder, "_write_atomically", stops)
+        with pytest.raises(KeyboardInterrupt):
+            RunFolder(tmp_path / "run").create({"seed": 0}, {"overrides.yaml": "[]\n"})
+    assert "config.yaml" in written
+    assert not (tmp_path / "run" / "run.json").exists()
+    run = RunFolder(tmp_path / "run")
+    run.create({"seed": 1}, {"overrides.yaml": "[]\n"})
+    with run.training():
+        assert list(run.path.rglob("*.partial")) == []
+    with pytest.raises(GenlabError, match="holds a run already"):
+        RunFolder(run.path).create({"seed": 2})
+    assert info(run.path)["seed"] == 1
 
 
 def test_a_run_of_another_machine_runs_as_far_as_anybody_here_knows(
@@ -63,12 +134,15 @@ def test_a_run_of_another_machine_runs_as_far_as_anybody_here_knows(
         there.setattr(platform, "node", lambda: "node017")
         elsewhere = made(tmp_path / "run", "running")
     assert elsewhere.state == "running"
-    assert elsewhere.elsewhere == "node017"
+    os.utime(elsewhere.path / "run.json", (0, 1e9))
+    os.utime(elsewhere.last, (0, 1e9 + 3600))
+    assert elsewhere.elsewhere == f"node017, which last wrote at {datetime.fromtimestamp(1e9 + 3600):%Y-%m-%d %H:%M}"
     here = made(tmp_path / "mine", "running")
     assert here.state == "interrupted"
     assert here.elsewhere is None
+    seen_there = made(tmp_path / "other", "running")
     monkeypatch.setattr(platform, "node", lambda: "node018")
-    assert here.state == "running"
+    assert seen_there.state == "running"
 
 
 def test_an_older_run_that_does_not_say_where_it_ran_is_what_it_says(tmp_path: Path) -> None:

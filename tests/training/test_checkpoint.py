@@ -176,9 +176,25 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 def test_another_format_is_refused(saved: Path) -> None:
     foreign: Any
-    for foreign in ({"model": {}}, {"format": 0, "model": {}}, [1, 2], torch.zeros(3)):
+    for foreign in ({"model": {}}, {"format": "2", "model": {}}, [1, 2], torch.zeros(3)):
         torch.save(foreign, saved)
-        assert "version" in refusal(saved)
+        assert "is not one of genlab; train again" in refusal(saved)
+    for number in (0, checkpoint.FORMAT + 1):
+        torch.save({"format": number, "model": {}}, saved)
+        assert (
+            f"has format {number}, and this version of genlab reads 1 to {checkpoint.FORMAT}; use the version"
+            in refusal(saved)
+        )
+
+
+def test_an_older_format_becomes_the_present_one(saved: Path) -> None:
+    """Format 1, of runs before the budget: what was decided about pictures is not there."""
+    torch.save({"format": 1, "model": {"w": torch.ones(2)}, "window": []}, saved)
+    state = checkpoint.load(saved)
+    assert state["format"] == checkpoint.FORMAT
+    assert (state["looking"], state["gradient_norms"], state["shown_since"]) == (None, {}, {})
+    torch.save({"format": 1, "model": {}, "looking": {"sets": 3}}, saved)
+    assert checkpoint.load(saved)["looking"] == {"sets": 3}
 
 
 class Code:

@@ -1,13 +1,11 @@
-"""A run that was stopped, however rudely, and resumed is the same run, to the last bit."""
+"""A run that was asked to stop and resumed is the same run, to the last bit. Those that are killed: test_kills.py."""
 
 import contextlib
 import io
 import os
-import random
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +38,6 @@ from tests.helpers.processes import (
 CADENCE = ["train.log_every=2600", "train.eval_every=3000", "train.sample_every=2400", "train.checkpoint_every=4500"]
 RUN = ["train", "train.batch_size=32", *CADENCE]
 VAE = [*RUN, "train.examples=16000", "model.hidden=[64]", "optimizer.clip=5"]
-AE = [*RUN, "train.examples=10000", "model=ae", "model.noise=0.2", "optimizer=momentum", "seed=5"]
 
 
 def finish(arguments: list[str]) -> None:
@@ -60,17 +57,6 @@ def vae(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def seen(run: Path) -> int:
     found = records(run)
     return int(found[-1]["examples"]) if found else 0
-
-
-def kill_when_seen(arguments: list[str], folder: Path, examples: int, seed: int) -> None:
-    """Start, and at some moment after `examples` examples SIGKILL."""
-    process = start(arguments, folder)
-    wait_for(lambda: seen(folder / "run") >= examples, process)
-    time.sleep(random.Random(seed).uniform(0, 0.05))
-    process.kill()
-    outcome = end(process)
-    assert outcome.code == -signal.SIGKILL, outcome.err  # it had not ended by itself
-    assert info(folder / "run")["state"] == "running"
 
 
 def scalars(run: Path) -> dict[str, list[tuple[int, float]]]:
@@ -109,40 +95,6 @@ def assert_same_curves(resumed: Path, undisturbed: Path) -> None:
         assert steps == sorted(steps)
     assert curves == scalars(undisturbed)
     assert picture_steps(resumed) == picture_steps(undisturbed)
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Killed before its first checkpoint, then between two, and resumed."""
-    folder = tmp_path_factory.mktemp("killed")
-    run = folder / "run"
-    for attempt in range(5):  # a machine that is busy may let it come too far
-        kill_when_seen([*VAE, "hydra.run.dir=run"], folder, examples=2000, seed=attempt)
-        if not (run / "checkpoints" / "last.pt").exists():
-            break
-        shutil.rmtree(run)
-    assert (run / "metrics.jsonl").exists()
-    kill_when_seen(["resume", "run"], folder, examples=9500, seed=1)
-    assert (run / "checkpoints" / "last.pt").exists()
-    finish(["resume", str(run)])
-    return run
-
-
-def test_a_vae_that_was_killed_twice_ends_like_one_that_was_not(killed: Path, vae: Path) -> None:
-    assert_same_run(killed, vae)
-
-
-def test_its_curves_in_tensorboard_have_no_gap_and_no_zigzag(killed: Path, vae: Path) -> None:
-    assert_same_curves(killed, vae)
-
-
-def test_an_autoencoder_that_was_killed_ends_like_one_that_was_not(tmp_path: Path) -> None:
-    kill_when_seen([*AE, "hydra.run.dir=run"], tmp_path, examples=5000, seed=2)
-    assert (tmp_path / "run" / "checkpoints" / "last.pt").exists()
-    finish(["resume", str(tmp_path / "run")])
-    finish([*AE, f"hydra.run.dir={tmp_path / 'undisturbed'}"])
-    assert_same_run(tmp_path / "run", tmp_path / "undisturbed")
-    assert_same_curves(tmp_path / "run", tmp_path / "undisturbed")
 
 
 class Asked:

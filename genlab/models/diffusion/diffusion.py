@@ -160,7 +160,7 @@ class Diffusion(GenerativeModel):
                 parameter.grad.mul_(2 * loss.detach())
         self.update(optimizer)
         self.update_ema()
-        first, last = (gamma.detach() for gamma in schedule.ends())
+        first, last = (gamma.detach().clone() for gamma in schedule.ends())
         return {"loss": loss.detach(), "gamma_0": first, "gamma_1": last}
 
     def loss(self, x: Tensor, y: Tensor | None, network: nn.Module) -> Metrics:
