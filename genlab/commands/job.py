@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from genlab.commands.explain import explain
+from genlab.commands.own_code import allow_composed
 from genlab.config.schema import plain
 from genlab.errors import InterruptedRun
 from genlab.tracking.run_folder import RunFolder
@@ -29,7 +30,9 @@ def run_job(task: Task, config: DictConfig) -> float | None:
         folder = folder.absolute()
     occupied = (folder / "run.json").exists()
     try:
-        result = task(with_typed_length(plain(config), list(hydra.overrides.task)), folder)
+        composed = with_typed_length(plain(config), list(hydra.overrides.task))
+        allow_composed(composed)
+        result = task(composed, folder)
         if sweeping:
             RunFolder(folder).note(state="finished", overrides=list(hydra.overrides.task))
         return result

@@ -12,6 +12,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from genlab.errors import GenlabError
 from genlab.evaluation.entries import GROUPS, Entry
 from genlab.evaluation.findings import Findings
 from genlab.metrics.estimate import Estimate
@@ -20,6 +21,7 @@ from genlab.plots.captions import caption, write_captions
 from genlab.plots.images import png, save_png
 from genlab.tracking.console import console
 from genlab.tracking.events import EventWriter
+from genlab.tracking.untrusted import read_json
 
 WIDE = 100  # columns of a terminal that has room for both comparisons of a measure
 MOST_SAMPLES = 1000  # that are kept as an array
@@ -67,9 +69,11 @@ def _keep_earlier(folder: Path, facts: dict[str, Any]) -> Path | None:
     """Move an evaluation that was made in another way into a folder with its date; None where there is none to keep."""
     details = folder / "evaluation"
     try:
-        earlier = json.loads((details / "evaluation.json").read_text())
+        earlier = read_json(details / "evaluation.json")
         made = datetime.fromtimestamp((details / "evaluation.json").stat().st_mtime).astimezone()
-    except (OSError, ValueError):
+    except (OSError, GenlabError):
+        return None
+    if not isinstance(earlier, dict):
         return None
     if "settings" in facts and all(earlier.get(key) == facts[key] for key in ("settings", "examples")):
         return None
