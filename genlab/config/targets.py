@@ -131,11 +131,9 @@ def locate(target: object, key: str) -> Callable[..., Any]:
     name = MOVED_TARGETS.get(target, target) if isinstance(target, str) else ""
     own = name in targets_of_genlab(section)
     if not own and name not in allowed_targets():
-        importable = isinstance(target, str) and "." in target and all(p.isidentifier() for p in target.split("."))
-        remedy = f"if it is code of your own, add allow={target}" if importable else f"choose one by {section}=NAME"
+        remedy = f"if it is code of your own, add allow={target}" if _may_be_own(target) else "do not open this run"
         raise GenlabError(
-            f"{key}._target_={target} is no {section} of genlab, and a run folder alone can have nothing else imported; "
-            f"{remedy}"
+            f"{key}._target_={target} is no {section} of genlab, and a run folder can have nothing else imported; {remedy}"
         )
     found = _import(name, key, beside=not own)
     if not (inspect.isclass(found) or inspect.isfunction(found)):
@@ -145,6 +143,13 @@ def locate(target: object, key: str) -> Callable[..., Any]:
             f"{key}._target_={name} is code of your own: {getattr(sys.modules.get(found.__module__), '__file__', '')}"
         )
     return typing.cast(Callable[..., Any], found)
+
+
+def _may_be_own(target: object) -> bool:
+    """Whether it is the import path of something that a user may have written."""
+    parts = target.split(".") if isinstance(target, str) else []
+    foreign = {"genlab", "torch", *sys.stdlib_module_names}
+    return len(parts) > 1 and all(part.isidentifier() for part in parts) and parts[0] not in foreign
 
 
 def _import(name: str, key: str, beside: bool) -> object:

@@ -18,6 +18,7 @@ from genlab.config.schema import check
 from genlab.config.targets import locate
 from genlab.config.types import Seed
 from genlab.data.dataset import Dataset, RawData
+from genlab.data.download import foreign_root
 from genlab.data.spec import DataSpec
 from genlab.data.splits import prepare
 from genlab.errors import GenlabError, did_you_mean
@@ -45,11 +46,13 @@ class Experiment:
     configuration describes.
     """
 
-    def __init__(self, config: Config, device: Device | None = None) -> None:
+    def __init__(self, config: Config, device: Device | None = None, foreign_root: str | None = None) -> None:
         """Checks the whole configuration. Raises GenlabError for the first mistake.
 
-        `device` takes the place of the section of this name: a trained run may be opened on another machine.
+        `device` takes the place of the section of this name: a trained run may be opened on another machine. Nothing is written
+        into `foreign_root` (data/download.py).
         """
+        self.foreign_root = foreign_root
         _check_keys(config)
         (top,) = check({"seed": config.get("seed")}, "", _seed)
         self.seed: int = top["seed"]
@@ -74,7 +77,11 @@ class Experiment:
     @cached_property
     def dataset(self) -> Dataset:
         """The data, on the device. Raises GenlabError where they are missing or damaged."""
-        raw = self._source(**self._source_keys)
+        token = foreign_root.set(self.foreign_root)
+        try:
+            raw = self._source(**self._source_keys)
+        finally:
+            foreign_root.reset(token)
         if not isinstance(raw, RawData):
             raise GenlabError(f"dataset._target_={self.config['dataset']['_target_']} does not return a RawData")
         dataset = prepare(raw, **self._preparation)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from genlab.data.dataset import Dataset
-from genlab.data.places import PLACES, moved
+from genlab.data.places import PLACES, foreign_root_of, moved
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
@@ -34,7 +34,8 @@ class TrainedRun:
     def whole_dataset(self) -> Dataset:
         """The data of the run with all their labels, whatever `dataset.labelled` left of them for the training."""
         section = {**self.experiment.config["dataset"], "labelled": None}
-        return self.fitting(Experiment({**self.experiment.config, "dataset": section}, self.experiment.device).dataset)
+        config, device, root = self.experiment.config, self.experiment.device, self.experiment.foreign_root
+        return self.fitting(Experiment({**config, "dataset": section}, device, root).dataset)
 
     def fitting(self, dataset: Dataset) -> Dataset:
         """`dataset` itself. Raises GenlabError where it is not what the model was trained on."""
@@ -66,7 +67,8 @@ def open_run(
     state = checkpoint.load(path)
     with checkpoint.fitting(path):
         config = state["config"]
-        experiment = Experiment({**config, "dataset": moved(config["dataset"], places)}, device)
+        dataset = moved(config["dataset"], places)
+        experiment = Experiment({**config, "dataset": dataset}, device, foreign_root_of(dataset, places))
         model = experiment.untrained(DataSpec.from_state_dict(state["data"]))
         model.load_state_dict(state["model"])
         examples = int(state["examples"] if "examples" in state else state["batches"]["seen"])

@@ -107,10 +107,7 @@ def fitting(path: Path) -> Iterator[None]:
 
 
 def _checked(state: dict[str, Any]) -> dict[str, Any]:
-    """`state` with a plain configuration. Raises ValueError for what no checkpoint of genlab holds."""
-    for key in ("config", "data", "model"):
-        if not isinstance(state.get(key), dict):
-            raise ValueError(f"it has no {key}")
+    """`state` with plain text in it. Raises ValueError for what no checkpoint of genlab holds."""
     for name, tensor in _tensors(state, ""):
         if tensor.layout is not torch.strided or tensor.is_quantized:
             raise ValueError(f"{name} is no plain tensor")
@@ -118,11 +115,9 @@ def _checked(state: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} claims {tensor.numel():,} values, more than there are")
         if name.startswith((".model.", ".data.")) and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name[1:]} is not finite")
-    return {
-        **state,
-        "config": plain(state["config"]),
-        "data": {**state["data"], "name": printable(str(state["data"].get("name")))},
-    }
+    texts = {key: plain(state[key]) for key in ("config", "logs") if key in state}
+    data = {key: printable(v) if isinstance(v, str) else v for key, v in state.get("data", {}).items()}
+    return {**state, **texts, "data": data}
 
 
 def _tensors(value: object, name: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:

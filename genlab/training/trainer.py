@@ -324,7 +324,8 @@ class Trainer:
     def _restore(self) -> int:
         """Go back to last.pt; returns the number of examples seen there. Raises GenlabError where it does not fit."""
         state = checkpoint.load(self.run.last)
-        difference = differing_keys(without_places(state["config"]), without_places(self.config))
+        with checkpoint.fitting(self.run.last):
+            difference = differing_keys(without_places(state["config"]), without_places(self.config))
         if difference:
             raise GenlabError(f"run={self.run.path} was trained with another configuration: {'; '.join(difference)}")
         with checkpoint.fitting(self.run.last):

@@ -55,7 +55,7 @@ def run_forked(arguments: list[str], folder: Path) -> Outcome:
             os.chdir(folder)
             for path, number in ((out, 1), (err, 2)):
                 os.dup2(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
-            sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115, PTH123
+            sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
             resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
@@ -97,12 +97,14 @@ def make_runs(folder: Path, variants: tuple[str, ...] = tuple(VARIANTS)) -> dict
 
 
 def command(name: str, run: Path) -> list[str]:
+    """The words of a command on a run, with little to do."""
+    few = ["n=20", "k=2", "ais.chains=5", "ais.temperatures=10", "ais.sweeps=2"]
     return {
         "sample": ["sample", f"run={run}", "n=4", "hydra.run.dir=out", "device=cpu"],
-        "evaluate": ["evaluate", f"run={run}", "n=20", "k=2", "ais.chains=5", "ais.temperatures=10", "ais.sweeps=2", "device=cpu"],
+        "evaluate": ["evaluate", f"run={run}", *few, "device=cpu"],
         "resume": ["resume", str(run)],
         "compare": ["compare", str(run), "--out", "out"],
-    }[name]  # fmt: skip
+    }[name]
 
 
 # Mutations
