@@ -96,11 +96,19 @@ def _run_help(command: str, rest: list[str]) -> int:
 
 
 def _run(command: str, rest: list[str]) -> int:
+    from genlab.commands import own_code
     from genlab.commands.words import expand_home
 
+    rest = [expand_home(word) for word in rest]
+    if command not in own_code.COMMANDS:
+        return _call(command, rest)
+    with own_code.allowed(rest) as words:
+        return _call(command, words)
+
+
+def _call(command: str, rest: list[str]) -> int:
     module = importlib.import_module(f"genlab.commands.{command}")
     before = sys.argv
-    rest = [expand_home(word) for word in rest]
     try:
         if command not in HYDRA_COMMANDS:
             return int(module.main(rest) or 0)

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 import textwrap
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 from genlab.commands.list import GROUPS, names
 from tests.helpers.page_commands import check_line, check_setting
 from tests.helpers.pages import DEFINITION, PAGES, REFERENCE, Page, read
-from tests.helpers.processes import REPOSITORY, call, strict_json, trained
+from tests.helpers.processes import REPOSITORY, assert_refused, call, strict_json, trained
 
 MOST_LINES, MOST_WORDS = 200, 1_800  # of README
 WIDEST_TABLE = 120  # characters of a line of a table, without the addresses of its links
@@ -186,19 +187,20 @@ def test_the_model_on_the_page_works_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It reaches the likelihood of independent pixels, and README shows a part of it."""
-    import genlab.models.latent
-
     page = read(REPOSITORY / "genlab" / "models" / "README.md")
     (code,) = [text for language, text in page.blocks if language == "python"]
     (configuration,) = [text for language, text in page.blocks if language == "yaml"]
     (tmp_path / "mine.py").write_text(code)
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "mine.yaml").write_text(configuration)
-    monkeypatch.setattr(genlab.models.latent, "__path__", [*genlab.models.latent.__path__, str(tmp_path)])
     monkeypatch.chdir(tmp_path)
-    outcome = call(["train", "model=mine", "--config-dir", str(tmp_path / "conf")], capsys)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    train, evaluate = (line for language, text in page.blocks if language == "bash" for line in text.splitlines())
+    outcome = call(shlex.split(train)[1:], capsys)
     assert outcome.code == 0, outcome.err
-    run_short("genlab evaluate", capsys)
+    assert f"mine.Mine is code of your own: {tmp_path / 'mine.py'}" in outcome.out
+    assert_refused(call(["evaluate"], capsys), "model._target_=mine.Mine is no model of genlab", "allow=mine.Mine")
+    run_short(evaluate, capsys)
     (run,) = trained(tmp_path)
     likelihood = strict_json((run / "metrics.json").read_text())["log_likelihood_exact"]
     assert likelihood["value"] == pytest.approx(likelihood["baseline"]["value"], abs=0.5)

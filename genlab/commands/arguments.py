@@ -27,6 +27,8 @@ def arrange(arguments: list[str], command: str) -> list[str]:
             continue
         if name not in actions:
             raise GenlabError(_mistyped(word, arguments, command, actions))
+        if name == "--experimental-rerun":
+            raise GenlabError(f"{name} executes what a file holds; go on with a run by: {to_type('resume', 'RUN')}")
         flags.append(word)
         action = actions[name]
         if action.nargs == 0 and has_value:

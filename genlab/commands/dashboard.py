@@ -25,7 +25,8 @@ def main(arguments: list[str]) -> int:
         raise GenlabError(
             f"dashboard {folder}: there is no such folder; train something first, or name the folder of a run"
         )
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={folder}"]
+    # -P: a folder `tensorboard` in the working folder, such as a run has, is not the program.
+    command = [sys.executable, "-P", "-m", "tensorboard.main", f"--logdir={folder}"]
     # By default TensorBoard keeps ten images a tag, and a run shows more.
     command += ["--samples_per_plugin", "images=200,scalars=2000", "--reload_interval", "5"]
     sys.stdout.flush()

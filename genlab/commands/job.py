@@ -10,6 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from genlab.commands.explain import explain
+from genlab.commands.own_code import allow_composed
 from genlab.commands.words import as_typed
 from genlab.config.schema import plain
 from genlab.errors import InterruptedRun, complain
@@ -31,7 +32,9 @@ def run_job(task: Task, config: DictConfig) -> float | None:
     typed = as_typed(hydra.overrides.task)
     occupied = (folder / "run.json").exists()
     try:
-        result = task(with_typed_length(plain(config), typed), folder)
+        composed = with_typed_length(plain(config), typed)
+        allow_composed(composed)
+        result = task(composed, folder)
         if sweeping:
             RunFolder(folder).note(state="finished", overrides=typed)
         return result

@@ -36,9 +36,10 @@ def run_name(run: object) -> str:
     from genlab.tracking.which_run import find_run
 
     config = read_config(find_run("null" if run is None else str(run)))
-    return (
-        f"{config['model']['_target_'].rpartition('.')[2].lower()}-{config['dataset']['_target_'].rpartition('.')[2]}"
-    )
+    sections = [config.get(name) for name in ("model", "dataset")]
+    targets = [section.get("_target_") if isinstance(section, dict) else None for section in sections]
+    model, dataset = (re.sub(r"\W", "-", str(target).rpartition(".")[2])[:LONGEST] for target in targets)
+    return f"{model.lower()}-{dataset}"
 
 
 def on_dataset(name: str, value: object, otherwise: object, *, _root_: DictConfig) -> object:

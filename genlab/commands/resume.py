@@ -6,7 +6,7 @@ import sys
 import yaml
 
 from genlab.commands.words import exists
-from genlab.data.places import PLACES, moved
+from genlab.data.places import PLACES, foreign_root_of, moved
 from genlab.errors import GenlabError, InterruptedRun
 
 USAGE = (
@@ -63,7 +63,7 @@ def resume(name: str, overrides: list[str]) -> None:
     if run.state == "finished":
         print(f"{run.path} is finished already; sample from it with: {to_type('sample', f'run={run.path}')}")
         return
-    experiment = Experiment(config)
+    experiment = Experiment(config, foreign_root=foreign_root_of(config.get("dataset"), given))
     experiment.build()
     if given:
         run.write_config(experiment.config)

@@ -1,7 +1,6 @@
 """One session of a training, as `genlab train` and `genlab resume` share it: train to the end, then report."""
 
 import contextlib
-import json
 import platform
 import sys
 
@@ -18,6 +17,7 @@ from genlab.models.base import GenerativeModel
 from genlab.plots.captions import caption, write_captions
 from genlab.plots.images import save_png
 from genlab.plots.learning_curves import learning_curves
+from genlab.report.sweep_curves import read_records
 from genlab.tracking.console import console, preview, summary
 from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.run_folder import RunFolder, State
@@ -61,7 +61,7 @@ def train_to_the_end(experiment: Experiment, run: RunFolder) -> float:
 def draw_learning_curves(trainer: Trainer) -> None:
     """samples/learning_curves.png from all records of the run, and the captions of its pictures."""
     run, charts = trainer.run, trainer.model.layout()
-    records = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    records = read_records(run.metrics)
     picture = learning_curves(records, charts)
     if picture is not None:
         save_png(run.samples / "learning_curves.png", picture)

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from genlab.commands.job import discard_if_empty, with_typed_length
 from genlab.commands.list import GROUPS
+from genlab.commands.own_code import allow_composed
 from genlab.commands.words import as_typed
 from genlab.errors import complain
 from genlab.tracking.next_steps import below_each_other, to_type
@@ -118,7 +119,9 @@ def _refuse_mistakes(overrides: list[str]) -> None:
         for value in values if k == 0 else values[1:]:
             chosen = [*first[:k], value, *first[k + 1 :]]
             try:
-                Experiment(with_typed_length(plain(compose("train", chosen)), chosen))
+                composed = with_typed_length(plain(compose("train", chosen)), chosen)
+                allow_composed(composed)
+                Experiment(composed)
             except Exception as error:
                 line = explain(error, "train", chosen)
                 if line is not None:

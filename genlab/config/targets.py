@@ -1,14 +1,32 @@
-"""Where `_target_` of a configuration is found: what may be built, and the names under which older runs know it."""
+"""Where `_target_` of a configuration is found: what may be built, and the names under which older runs know it.
+
+A configuration can lie in a run folder, and a run folder can come from anyone. So what a section builds is found by its whole
+name before anything is imported: one of those that genlab's own files conf/SECTION/*.yaml name, or one that the user allowed,
+by naming it in a configuration of their own, on the command line, or in the environment variable GENLAB_ALLOW.
+"""
 
 import importlib
+import inspect
+import logging
+import os
 import re
+import sys
 import typing
 from collections.abc import Callable, Iterable
+from functools import cache
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from genlab.errors import GenlabError
 
-ALLOWED_TARGETS = ("genlab.", "torch.nn.", "torch.optim.")
+SECTIONS = ("model", "dataset", "optimizer")
+"""Sections of a configuration that build something by `_target_`."""
+
+ALLOW = "GENLAB_ALLOW"
+"""Import paths of the user's own code, separated by commas. The environment is what launchers hand on to their jobs."""
+
+log = logging.getLogger(__name__)
 
 _SOURCES = ("array", "cifar10", "digits", "gaussian", "image_folder", "ising", "svhn", "toy2d")
 
@@ -84,16 +102,68 @@ def moved_parameters(family: str, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
+@cache
+def targets_of_genlab(section: str) -> frozenset[str]:
+    """What genlab itself builds from a section: the targets of the files in conf/SECTION."""
+    if section not in SECTIONS:
+        return frozenset()
+    files = (resources.files("genlab.conf") / section).iterdir()
+    texts = [file.read_text() for file in files if file.name.endswith(".yaml")]
+    return frozenset(found for text in texts for found in re.findall(r"^\s*_target_:\s*(\S+)", text, re.MULTILINE))
+
+
+def allow(*targets: str) -> None:
+    """Let `targets`, import paths of the user's own code, be built by this process and those that it starts."""
+    os.environ[ALLOW] = ",".join(dict.fromkeys([*allowed_targets(), *targets]))
+
+
+def allowed_targets() -> list[str]:
+    """What the user has allowed."""
+    return [target for target in os.environ.get(ALLOW, "").split(",") if target]
+
+
 def locate(target: object, key: str) -> Callable[..., Any]:
-    """The class or function that `_target_` names, if it is one of ours, torch.nn's or torch.optim's."""
-    if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS):
-        allowed = ", ".join(prefix + "*" for prefix in ALLOWED_TARGETS)
-        raise GenlabError(f"{key}._target_={target}: only {allowed} can be built")
-    module, _, name = MOVED_TARGETS.get(target, target).rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        raise GenlabError(f"{key}._target_={target}: there is no such class or function") from None
-    if not callable(found):
+    """The class or function that `_target_` of the section `key` names (`model`, or deeper, as `model.trunk.model`).
+
+    Raises GenlabError, before anything is imported, where it is neither genlab's own nor allowed.
+    """
+    section = key.rpartition(".")[2]
+    name = MOVED_TARGETS.get(target, target) if isinstance(target, str) else ""
+    own = name in targets_of_genlab(section)
+    if not own and name not in allowed_targets():
+        remedy = f"if it is code of your own, add allow={target}" if _may_be_own(target) else "do not open this run"
+        raise GenlabError(
+            f"{key}._target_={target} is no {section} of genlab, and a run folder can have nothing else imported; {remedy}"
+        )
+    found = _import(name, key, beside=not own)
+    if not (inspect.isclass(found) or inspect.isfunction(found)):
         raise GenlabError(f"{key}._target_={target} is not a class or function")
+    if not own:
+        _say_once(
+            f"{key}._target_={name} is code of your own: {getattr(sys.modules.get(found.__module__), '__file__', '')}"
+        )
     return typing.cast(Callable[..., Any], found)
+
+
+def _may_be_own(target: object) -> bool:
+    """Whether it is the import path of something that a user may have written."""
+    parts = target.split(".") if isinstance(target, str) else []
+    foreign = {"genlab", "torch", *sys.stdlib_module_names}
+    return len(parts) > 1 and all(part.isidentifier() for part in parts) and parts[0] not in foreign
+
+
+def _import(name: str, key: str, beside: bool) -> object:
+    """What the dotted `name` stands for; `beside`: modules of the working folder count too, after all others."""
+    module, _, attribute = name.rpartition(".")
+    if beside and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        reason = "" if getattr(error, "name", module) in (module, attribute) else f" ({error})"
+        raise GenlabError(f"{key}._target_={name}: there is no such class or function{reason}") from None
+
+
+@cache
+def _say_once(line: str) -> None:
+    log.info("%s", line)

@@ -120,7 +120,9 @@ class Batches:
         return {"seen": self.seen}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.seen = state["seen"]
+        if not 0 <= state["seen"] < self.examples + self.batch_size:
+            raise ValueError(f"{state['seen']:,} examples seen of {self.examples:,}")
+        self.seen = int(state["seen"])
 
 
 def in_order(

@@ -20,6 +20,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -33,6 +34,10 @@ ATTEMPTS = 5  # at one mirror, as long as each adds to the file
 CHUNK = 1 << 18
 
 log = logging.getLogger(__name__)
+
+
+foreign_root: ContextVar[str | None] = ContextVar("foreign_root", default=None)
+"""A folder of data sets that only a run folder names: it is read, and nothing is written there."""
 
 
 class DownloadError(GenlabError):
@@ -150,7 +155,15 @@ def _extract(archive: Path, wanted: dict[str, Path]) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """One process at a time works on `path`; its folder is made if need be."""
+    """One process at a time works on `path`; its folder is made if need be.
+
+    Raises DownloadError where only a run folder says that data sets lie there.
+    """
+    root = foreign_root.get()
+    if root is not None and path.absolute().is_relative_to(data_root(root)):
+        raise DownloadError(
+            f"nothing is written into {root}, which only the run folder names; if it is yours, add dataset.root={root}"
+        )
     lock = FileLock(path.with_name(f".{path.name}.lock"))
     with _disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Where the data of a run lie: the keys of the dataset section that may change after the training, as nothing else may."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,3 +45,10 @@ def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration without the places of its data."""
     dataset = {key: value for key, value in config["dataset"].items() if key not in PLACES}
     return {**config, "dataset": dataset}
+
+
+def foreign_root_of(dataset: object, given: Mapping[str, Any]) -> str | None:
+    """dataset.root of a run, where neither the user's environment nor the places that are `given` name it too."""
+    root = dataset.get("root") if isinstance(dataset, Mapping) else None
+    own = absolute({"root": os.environ.get("GENLAB_DATA")})["root"]
+    return None if root == own or given.get("root") is not None else root

@@ -1,8 +1,8 @@
 """What a model must know of its data, and nothing more."""
 
 from dataclasses import asdict, dataclass, field
-from math import prod
-from typing import Any, Literal
+from math import inf, prod
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
@@ -50,9 +50,22 @@ class DataSpec:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "DataSpec":
-        """From what `state_dict` gave. Older runs call the number of classes `classes`."""
+        """From what `state_dict` gave. Older runs call the number of classes `classes`.
+
+        Raises ValueError where it is something else.
+        """
         named = {"num_classes" if name == "classes" else name: value for name, value in state.items()}
-        return cls(**{**named, "shape": tuple(state["shape"])})
+        spec = cls(**{**named, "shape": tuple(state["shape"])})
+        counts = [*spec.shape, *(n for n in (spec.levels, spec.num_classes) if n is not None)]
+        if not 1 <= len(spec.shape) <= 3 or any(type(n) is not int or n < 1 for n in counts) or spec.levels == 1:
+            raise ValueError(f"shape {spec.shape}, {spec.levels} levels and {spec.num_classes} classes are of no data")
+        if (
+            spec.support not in get_args(Support)
+            or not -inf < spec.low <= spec.high < inf
+            or bool((spec.std < 0).any())
+        ):
+            raise ValueError(f"support {spec.support} from {spec.low} to {spec.high} is of no data")
+        return spec
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):

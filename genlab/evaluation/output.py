@@ -13,6 +13,7 @@ from filelock import FileLock
 from rich.table import Table
 from rich.text import Text
 
+from genlab.errors import GenlabError
 from genlab.evaluation.entries import GROUPS, Entry
 from genlab.evaluation.findings import Findings
 from genlab.metrics.estimate import Estimate
@@ -22,6 +23,7 @@ from genlab.plots.images import png, save_png
 from genlab.tracking.console import console, fact
 from genlab.tracking.events import EventWriter
 from genlab.tracking.next_steps import below_each_other
+from genlab.tracking.untrusted import read_json
 
 WIDE = 100  # columns of a terminal that has room for both comparisons of a measure
 MOST_SAMPLES = 1000  # that are kept as an array
@@ -73,9 +75,9 @@ def _move_earlier(folder: Path, facts: dict[str, Any], old: Path) -> Path | None
     if not details.exists():
         return None
     try:
-        earlier = json.loads((details / "evaluation.json").read_text())
+        earlier = read_json(details / "evaluation.json")
         made = datetime.fromtimestamp((details / "evaluation.json").stat().st_mtime).astimezone()
-    except (OSError, ValueError):
+    except (OSError, GenlabError):
         earlier = None
     alike = "settings" in facts and isinstance(earlier, dict)
     if earlier is None or (alike and all(earlier.get(key) == facts[key] for key in ("settings", "examples"))):

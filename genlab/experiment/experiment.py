@@ -7,6 +7,7 @@ Training, resuming, benchmarks and trained runs (opening.py) all start from the 
     experiment.trainer(run).fit()
 """
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,8 @@ import torch
 from genlab.config.schema import check
 from genlab.config.targets import locate
 from genlab.config.types import Seed
-from genlab.data.dataset import Dataset
+from genlab.data.dataset import Dataset, RawData
+from genlab.data.download import foreign_root
 from genlab.data.spec import DataSpec
 from genlab.data.splits import prepare
 from genlab.errors import GenlabError, did_you_mean
@@ -44,16 +46,18 @@ class Experiment:
     configuration describes.
     """
 
-    def __init__(self, config: Config, device: Device | None = None) -> None:
+    def __init__(self, config: Config, device: Device | None = None, foreign_root: str | None = None) -> None:
         """Checks the whole configuration. Raises GenlabError for the first mistake.
 
-        `device` takes the place of the section of this name: a trained run may be opened on another machine.
+        `device` takes the place of the section of this name: a trained run may be opened on another machine. Nothing is written
+        into `foreign_root` (data/download.py).
         """
+        self.foreign_root = foreign_root
         _check_keys(config)
         (top,) = check({"seed": config.get("seed")}, "", _seed)
         self.seed: int = top["seed"]
         self._source, self._source_keys, self._preparation = _with_target(config, "dataset", prepare)
-        self._family, self._model_keys = _with_target(config, "model")
+        self._family, self._model_keys = _with_target(config, "model", base=Model)
         self.device = device or Device.of(config["device"])
         (train,) = check(config["train"], "train", TrainSection)
         (preferred,) = check(config["preferred"], "preferred", Preferences)
@@ -73,7 +77,14 @@ class Experiment:
     @cached_property
     def dataset(self) -> Dataset:
         """The data, on the device. Raises GenlabError where they are missing or damaged."""
-        dataset = prepare(self._source(**self._source_keys), **self._preparation)
+        token = foreign_root.set(self.foreign_root)
+        try:
+            raw = self._source(**self._source_keys)
+        finally:
+            foreign_root.reset(token)
+        if not isinstance(raw, RawData):
+            raise GenlabError(f"dataset._target_={self.config['dataset']['_target_']} does not return a RawData")
+        dataset = prepare(raw, **self._preparation)
         if self._needs_every_label:
             dataset = dataset.labelled_only()
         return dataset.to(self.device.resolve())
@@ -113,8 +124,7 @@ class Experiment:
         Raises GenlabError where the family cannot model such data, or needs larger batches.
         """
         torch.manual_seed(derive(self.seed, "parameters"))
-        model = self._family(data=data, optimizer=self.recipe, **self._model_keys)
-        assert isinstance(model, Model), "a target under genlab.models is a Model"
+        model: Model = self._family(data=data, optimizer=self.recipe, **self._model_keys)
         if self.train.batch_size < model.least_batch:
             raise GenlabError(
                 f"train.batch_size={self.train.batch_size}: an update of this model takes {model.least_batch} examples "
@@ -179,7 +189,19 @@ def _seed(*, seed: Seed) -> None:
     """The schema of the seed, which belongs to no section."""
 
 
-def _with_target(config: Config, section: str, *others: Callable[..., Any]) -> tuple[Any, ...]:
-    """The `_target_` of a section, its own arguments, and those of each of the `others` that share the section."""
+def _with_target(
+    config: Config, section: str, *others: Callable[..., Any], base: type | None = None
+) -> tuple[Any, ...]:
+    """The `_target_` of a section, its own arguments, and those of each of the `others` that share the section.
+
+    Raises GenlabError where it is no class that can be made and is derived from `base`.
+    """
     target = locate(config[section].get("_target_"), section)
+    if base is not None and not (
+        inspect.isclass(target) and issubclass(target, base) and not inspect.isabstract(target)
+    ):
+        name = f"{base.__module__}.{base.__name__}"
+        raise GenlabError(
+            f"{section}._target_={config[section]['_target_']} is no subclass of {name} with all its methods"
+        )
     return target, *check(config[section], section, target, *others)

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-import yaml
-
 from genlab.data.dataset import Dataset
-from genlab.data.places import PLACES, moved
+from genlab.data.places import PLACES, foreign_root_of, moved
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
 from genlab.models.base import Model
 from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.untrusted import read_yaml
 from genlab.training import checkpoint
 from genlab.training.devices import Device
 
@@ -35,7 +34,8 @@ class TrainedRun:
     def whole_dataset(self) -> Dataset:
         """The data of the run with all their labels, whatever `dataset.labelled` left of them for the training."""
         section = {**self.experiment.config["dataset"], "labelled": None}
-        return self.fitting(Experiment({**self.experiment.config, "dataset": section}, self.experiment.device).dataset)
+        config, device, root = self.experiment.config, self.experiment.device, self.experiment.foreign_root
+        return self.fitting(Experiment({**config, "dataset": section}, device, root).dataset)
 
     def fitting(self, dataset: Dataset) -> Dataset:
         """`dataset` itself. Raises GenlabError where it is not what the model was trained on."""
@@ -63,29 +63,27 @@ def open_run(
 
     Raises GenlabError where the checkpoint is missing, damaged, or does not fit this version of genlab.
     """
-    state = checkpoint.load(run.checkpoints / f"{which}.pt")
-    config = state["config"]
-    experiment = Experiment({**config, "dataset": moved(config["dataset"], places)}, device)
-    model = experiment.untrained(DataSpec.from_state_dict(state["data"]))
-    try:
+    path = run.checkpoints / f"{which}.pt"
+    state = checkpoint.load(path)
+    with checkpoint.fitting(path):
+        config = state["config"]
+        dataset = moved(config["dataset"], places)
+        experiment = Experiment({**config, "dataset": dataset}, device, foreign_root_of(dataset, places))
+        model = experiment.untrained(DataSpec.from_state_dict(state["data"]))
         model.load_state_dict(state["model"])
-    except (RuntimeError, IndexError) as error:
-        reason = str(error).splitlines()[0].rstrip(":")
-        raise GenlabError(
-            f"run={run.path}: its checkpoint does not fit this version of genlab ({reason}); train again"
-        ) from None
+        examples = int(state["examples"] if "examples" in state else state["batches"]["seen"])
     device.place(model)
     model.eval()
-    return TrainedRun(run, experiment, model, state["examples"] if "examples" in state else state["batches"]["seen"])
+    return TrainedRun(run, experiment, model, examples)
 
 
 def read_config(run: RunFolder) -> dict[str, Any]:
     """The resolved configuration of a run. Raises GenlabError where the file is damaged."""
     path = run.path / "config.yaml"
     try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise GenlabError(f"{path} cannot be read ({str(error).splitlines()[0]}); restore it, or train again") from None
+        config = read_yaml(path)
+    except (OSError, GenlabError) as error:
+        raise GenlabError(f"{error}; restore it, or train again") from None
     if not isinstance(config, dict):
         raise GenlabError(f"{path} holds no configuration; restore it, or train again")
     return config

@@ -6,12 +6,10 @@ that comes after the first checkpoint needs that run any more: not resuming, not
 
 from pathlib import Path
 
-import yaml
-
 from genlab.config.schema import family_of
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
-from genlab.experiment.opening import TrainedRun, open_run
+from genlab.experiment.opening import TrainedRun, open_run, read_config
 from genlab.models.abilities import Pretrains
 from genlab.models.discriminative.classifier import Classifier
 from genlab.networks.trunk import Trunk, describe, trunk_of
@@ -57,10 +55,10 @@ def _newest(outputs: Path = Path("outputs")) -> RunFolder:
     for note in (outputs / "train").glob("**/run.json"):
         run = RunFolder(note.parent)
         try:
-            model = yaml.safe_load((run.path / "config.yaml").read_text())["model"]
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            model = read_config(run).get("model")
+        except GenlabError:
             continue
-        if "start" not in model:
+        if isinstance(model, dict) and "start" not in model:
             found.append(run)
     if not found:
         raise GenlabError(

@@ -66,7 +66,12 @@ def write_runs_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) ->
                         where.features,
                         where.samples,
                     )
-                    writer.writerow(dict(zip(RUN_FIELDS, (*facts, *more), strict=True)))
+                    writer.writerow(dict(zip(RUN_FIELDS, map(_inert, (*facts, *more)), strict=True)))
+
+
+def _inert(value: object) -> object:
+    """`value` itself, or a text that a spreadsheet would take for a formula with an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 def write_rows_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) -> None:
@@ -106,7 +111,7 @@ def write_rows_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) ->
                 ]
                 seeds = " ".join("" if run.seed is None else str(run.seed) for run in runs)
                 error = "standard deviation over seeds" if len(runs) > 1 else "standard error"
-                writer.writerow([*facts, where.samples, seeds, len(runs), error, *values])
+                writer.writerow([*map(_inert, facts), where.samples, seeds, len(runs), error, *values])
 
 
 def _context_of(run: Run) -> Context:

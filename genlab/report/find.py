@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
 from genlab.errors import GenlabError
 from genlab.report.runs import Failure, Run, read_run
 from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.untrusted import read_yaml
 from genlab.tracking.which_run import find_run, runs_named
 
 
@@ -88,8 +87,8 @@ def _is_training(folder: Path) -> bool:
 
 def _overrides(folder: Path) -> list[object]:
     try:
-        lines = yaml.safe_load((folder / ".hydra" / "overrides.yaml").read_text())
-    except (OSError, yaml.YAMLError):
+        lines = read_yaml(folder / ".hydra" / "overrides.yaml")
+    except (OSError, GenlabError):
         return []
     return lines if isinstance(lines, list) else []
 

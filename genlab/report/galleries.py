@@ -16,6 +16,7 @@ SMALL = 280  # pixels; a picture below is enlarged by a whole number
 FIRST_CARDS = 8  # rows shown at once; the others on request
 MOST_PIXELS = 280  # of the longer side of a picture that is shown on request only; the run folder has the whole one
 QUALITY = 50
+LARGEST = 50_000_000  # pixels that are decoded; genlab draws no picture so large
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,12 @@ def read_png(path: Path, most: int | None = None) -> InlinePicture | None:
         content = path.read_bytes()
         if not content.startswith(SIGNATURE) or not content.rstrip(b"\0").endswith(LAST):
             return None
-        with Image.open(io.BytesIO(content)) as opened:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as opened:
+            if opened.width * opened.height > LARGEST:
+                return None
             opened.load()
             picture = opened.convert("RGB")
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     width, height = picture.size
     kept = [("png", content), ("webp", _webp(picture, lossless=True))]

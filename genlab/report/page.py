@@ -184,7 +184,7 @@ def _command(run: Run) -> str:
         return " ".join(["genlab train", *(_quote(line) for line in run.overrides)])
     words = run.info.get("command")
     words = [str(word) for word in words] if isinstance(words, list) else []
-    return " ".join([*words[:1], *(_quote(word) for word in words[1:])]) or f"genlab train seed={run.seed}"
+    return " ".join(map(_quote, words)) or f"genlab train seed={run.seed}"
 
 
 def _quote(word: str) -> str:

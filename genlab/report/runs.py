@@ -2,17 +2,16 @@
 damaged.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from genlab.errors import GenlabError
 from genlab.report.measures import DEVIATION, FROM_COST, Measure, number, read_measure
 from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.untrusted import check_folder, parse_json, read_json, read_yaml
 
 Record = dict[str, float]
 
@@ -127,15 +126,19 @@ class Failure:
 
 def read_run(path: Path) -> Run | Failure:
     """Read what there is in the run folder `path`."""
+    try:
+        check_folder(path)
+    except GenlabError as error:
+        return Failure(path, str(error))
     problems: list[str] = []
-    info = _mapping(_json(path / "run.json", problems))
-    config = _yaml(path / "config.yaml", problems)
+    info = _mapping(_read(path / "run.json", problems))
+    config = _read(path / "config.yaml", problems)
     if not isinstance(config, dict) or not isinstance(config.get("model"), Mapping):
         reason = info.get("error") or ("; ".join(problems) or "config.yaml is missing or holds no configuration")
         return Failure(path, " ".join(str(reason).split()))
-    overrides = info.get("overrides") or (_yaml(path / ".hydra" / "overrides.yaml", problems) or [])
+    overrides = info.get("overrides") or (_read(path / ".hydra" / "overrides.yaml", problems) or [])
     overrides = [str(line) for line in _list(overrides)]
-    evaluation = _mapping(_json(path / "evaluation" / "evaluation.json", problems))
+    evaluation = _mapping(_read(path / "evaluation" / "evaluation.json", problems))
     return Run(
         path,
         config,
@@ -143,7 +146,7 @@ def read_run(path: Path) -> Run | Failure:
         overrides,
         _choices(path, config, overrides),
         _records(path / "metrics.jsonl", problems),
-        _measures(info, _mapping(_json(path / "metrics.json", problems))),
+        _measures(info, _mapping(_read(path / "metrics.json", problems))),
         evaluation,
         str(info.get("name") or ""),
         problems,
@@ -189,8 +192,8 @@ def _records(path: Path, problems: list[str]) -> list[Record]:
     records, damaged = [], 0
     for line in lines[:-1]:
         try:
-            entry = json.loads(line)
-        except ValueError:
+            entry = parse_json(line)
+        except (ValueError, GenlabError):
             entry = None
         if isinstance(entry, dict) and number(entry.get("examples")) is not None:
             records.append({str(k): v for k, v in ((k, number(v)) for k, v in entry.items()) if v is not None})
@@ -217,22 +220,13 @@ def _choices(path: Path, config: Mapping[str, Any], overrides: list[str]) -> dic
     return names
 
 
-def _json(path: Path, problems: list[str]) -> Any:
+def _read(path: Path, problems: list[str]) -> Any:
+    """What a file of JSON or YAML holds."""
     try:
-        return json.loads(path.read_text())
+        return read_yaml(path) if path.suffix == ".yaml" else read_json(path)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
-        problems.append(f"{path.name} is damaged and left out")
-        return None
-
-
-def _yaml(path: Path, problems: list[str]) -> Any:
-    try:
-        return yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, yaml.YAMLError):
+    except (OSError, GenlabError):
         problems.append(f"{path.name} is damaged and left out")
         return None
 

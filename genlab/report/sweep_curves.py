@@ -1,13 +1,14 @@
 """One picture of a whole sweep: every job's learning curves, a panel for each scalar that its families look at."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genlab.errors import GenlabError
 from genlab.plots.images import Picture
 from genlab.plots.learning_curves import MOST_NAMES, Chart, Curve, CurvePanel, Records, draw_panels, series, words
 from genlab.plots.style import colour
+from genlab.tracking.untrusted import parse_json
 
 MOST_PANELS = 9
 AXES = {"examples": "examples seen", "seconds": "seconds of training"}
@@ -24,11 +25,14 @@ class Job:
 def read_records(path: Path) -> list[dict[str, float]]:
     """Records of metrics.jsonl, as far as they are whole; none where there is no file."""
     found = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            found.append(json.loads(line))
-        except ValueError:  # a job that was killed has left half a line
+            record = parse_json(line)
+        except (ValueError, GenlabError):  # a job that was killed has left half a line
             break
+        if not isinstance(record, dict) or not all(isinstance(value, int | float) for value in record.values()):
+            break
+        found.append(record)
     return found
 
 

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from genlab import __version__
 from genlab.errors import GenlabError
 from genlab.tracking.next_steps import to_type
+from genlab.tracking.untrusted import read_json
 
 State = Literal["running", "finished", "failed", "interrupted"]
 
@@ -150,7 +151,7 @@ class RunFolder:
         The lock ends with its process, however that ended. So it does not matter who has the process id now.
         """
         process = info.get("process")
-        if not isinstance(process, Mapping) or not _is_here(process):
+        if not isinstance(process, Mapping) or not _is_here(process) or (self.path / ".lock").is_symlink():
             return False
         if self._lock.is_locked:
             return False
@@ -175,8 +176,8 @@ class RunFolder:
     def info(self) -> dict[str, Any]:
         """The content of run.json."""
         try:
-            info = json.loads((self.path / "run.json").read_text() or "{}")
-        except (OSError, ValueError):
+            info = read_json(self.path / "run.json")
+        except (OSError, GenlabError):
             info = {}
         return info if isinstance(info, dict) else {}
 

@@ -9,6 +9,7 @@ from genlab.errors import GenlabError
 from genlab.tracking.console import console
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.untrusted import check_folder
 
 Wanted = Literal["finished", "resumable", "any"]
 
@@ -18,8 +19,15 @@ LONGEST_NAME = 40  # characters
 def find_run(run: str, outputs: Path = Path("outputs"), wanted: Wanted = "finished") -> RunFolder:
     """The run folder that `run` names; `latest` is the newest run under outputs/train that is `wanted`.
 
-    Where no run has finished, the newest of the others stands in, and one line says so. Raises GenlabError where there is none.
+    Where no run has finished, the newest of the others stands in, and one line says so. Raises GenlabError where there is none,
+    or where links lead out of it.
     """
+    found = _find(run, outputs, wanted)
+    check_folder(found.path)
+    return found
+
+
+def _find(run: str, outputs: Path, wanted: Wanted) -> RunFolder:
     if run == "latest":
         runs = [RunFolder(path) for path in _runs_below(outputs / "train")]
         if not runs:

@@ -328,9 +328,16 @@ class Trainer:
     def _restore(self) -> int:
         """Go back to last.pt; returns the number of examples seen there. Raises GenlabError where it does not fit."""
         state = checkpoint.load(self.run.last)
-        difference = differing_keys(without_places(state["config"]), without_places(self.config))
+        with checkpoint.fitting(self.run.last):
+            difference = differing_keys(without_places(state["config"]), without_places(self.config))
         if difference:
             raise GenlabError(f"run={self.run.path} was trained with another configuration: {'; '.join(difference)}")
+        with checkpoint.fitting(self.run.last):
+            self._take(state)
+        return self.batches.seen
+
+    def _take(self, state: Mapping[str, Any]) -> None:
+        """What a checkpoint holds of the training becomes its state."""
         self.model.load_state_dict(state["model"])
         for name, optimizer in self.model.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
@@ -345,4 +352,3 @@ class Trainer:
             if looking["moments"] is not None:
                 self.every = replace(self.every, sample=looking["moments"])
         self.run.cut_logs(state["logs"])
-        return self.batches.seen

@@ -31,6 +31,8 @@ from genlab.errors import GenlabError
 Pixels = NDArray[np.uint8]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+"""What those names may hold. Of others, such as EPS, Pillow would start a program to read them."""
 THREADS = min(16, os.cpu_count() or 1)
 
 
@@ -120,7 +122,7 @@ def decode(file: Path, size: int, channels: Literal[1, 3]) -> Pixels:
     """The picture in `file` as uint8 of shape (channels, size, size)."""
     mode = "L" if channels == 1 else "RGB"
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=FORMATS) as opened:
             opened.draft(mode, (2 * size, 2 * size))  # JPEG only: skip frequencies far above the final resolution
             picture = ImageOps.fit(_flat(ImageOps.exif_transpose(opened), mode), (size, size), Image.Resampling.BICUBIC)
     except Exception as error:  # PIL raises nearly anything for a damaged file

@@ -27,7 +27,7 @@ from pydantic import Field
 from torch import Tensor
 
 from genlab.data.dataset import RawData
-from genlab.data.download import data_root, locked
+from genlab.data.download import data_root, foreign_root, locked
 from genlab.data.examples import Examples
 from genlab.errors import GenlabError
 from genlab.lattice import monte_carlo
@@ -126,7 +126,8 @@ def _path(root: str | None, name: str) -> Path:
     folder = data_root(root)
     there = next(path for path in (folder, *folder.parents) if path.exists())
     path = folder / "ising" / name
-    return path if path.exists() or os.access(there, os.W_OK) else data_root(None) / "ising" / name
+    writable = os.access(there, os.W_OK) and foreign_root.get() is None
+    return path if path.exists() or writable else data_root(None) / "ising" / name
 
 
 def _kept(root: str | None, size: int, temperature: float, examples: int, seed: int) -> npt.NDArray[np.uint8]:
