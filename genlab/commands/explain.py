@@ -81,7 +81,7 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
         return f"{sweep}: several values are a sweep; write: genlab {command} -m {sweep}{listed}"
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override))
-    if match := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]*)'", text):
+    if match := re.search(r"Could not (?:find|load) '(hydra/\w+|\w+)/([^']*)'", text):
         group, name = match.groups()
         if group in GROUPS:
             return no_such_choice(group, name)
@@ -103,12 +103,14 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
         return f"environment variable {match[1]} is not set; set it, or name the value on the command line"
     if isinstance(error.__cause__, OSError):
         return str(error.__cause__)
+    if isinstance(error, AssertionError) or not text.strip():
+        return f"a value does not fit Hydra's own configuration; see genlab {command} --cfg hydra"
     return _words_of_omegaconf(error)
 
 
 def _words_of_omegaconf(error: BaseException) -> str:
     """Its first line with the key in front; the rest names types of its own."""
-    line, _, rest = str(error).partition("\n")
+    line, _, rest = str(error).strip().partition("\n")
     line = re.sub(r"^\w+ raised while resolving interpolation: ", "", line)
     key = re.search(r"full_key: (\S+)", rest)
     return f"{key[1]}: {line}" if key else line
