@@ -15,7 +15,8 @@ def fault(arguments: list[str], answer: Answer) -> str | None:
     """What is wrong with an answer; None where nothing is."""
     lines = answer.err.splitlines()
     if answer.code < 0:
-        return f"ended by signal {-answer.code} after {answer.seconds:.0f} s (a hang is {LIMIT} s of the processor, or {LONGEST_WAIT} of waiting)"
+        limits = f"{LIMIT} s of the processor, or {LONGEST_WAIT} s of waiting"
+        return f"ended by signal {-answer.code} after {answer.seconds:.0f} s (a hang is {limits})"
     if "Traceback" in answer.err:
         return "traceback"
     if any(len(line) > LONGEST_LINE or not line.isprintable() for line in lines):
