@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 LONGEST_LINE = 300
 """Characters of a message."""
-LONGEST_WORD = 60
+LONGEST_WORD = 90
 """Characters to which a long word is cut where the message would be longer."""
 
 

@@ -52,11 +52,12 @@ def explain(error: BaseException, command: str, overrides: Sequence[str] | None 
 
 
 def _raised_in(error: BaseException) -> str:
-    """Module whose code raised `error`: Hydra also reports mistakes of the command line as plain ValueErrors."""
-    trace, module = error.__traceback__, ""
+    """Module of genlab, or of what reads its configuration, that raised `error` itself or by a call of another one."""
+    trace, found = error.__traceback__, ""
     while trace is not None:
         module, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
-    return module
+        found = module if module.startswith(("genlab.", *LIBRARIES)) else found
+    return found
 
 
 def explain_os_error(error: OSError) -> str | None:
@@ -78,10 +79,12 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
     if match := re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text):
         sweep, one = f"{match[1]}={match[2]}", f"{match[1]}=[{match[2]}]"
         listed = "" if match[1] in GROUPS else f"; a list is written {shlex.quote(one)}"
-        return f"{sweep}: several values are a sweep; write: genlab {command} -m {sweep}{listed}"
+        return f"{sweep}: several values are a sweep; write: genlab {command} -m {shlex.quote(sweep)}{listed}"
+    if match := re.search(r"Sweep parameters '(.*)' requires --multirun", text):
+        return f"{match[1]}: is a sweep; write: genlab {command} -m {shlex.quote(match[1])}"
     if isinstance(error, OverrideParseException):
         return _unreadable(str(error.override))
-    if match := re.search(r"Could not (?:find|load) '([\w/]+)/([^'/]*)'", text):
+    if match := re.search(r"Could not (?:find|load) '(hydra/\w+|\w+)/([^']*)'", text):
         group, name = match.groups()
         if group in GROUPS:
             return no_such_choice(group, name)
@@ -90,6 +93,10 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
     if match := re.search(r"Error merging override (.*)", text):
         reason = _words_of_omegaconf(error.__cause__) if error.__cause__ else "it does not fit what stands there"
         return f"{match[1]}: this value cannot be taken ({reason}); see genlab {command} --cfg all"
+    if match := re.search(r"Could not delete (?:from config\\. )?'([^']*)'", text):
+        return f"~{match[1]}: there is nothing of this name to leave out"
+    if match := re.search(r"Could not append to config. An item is already at '([^']*)'", text):
+        return f"+{match[1]}: this key is there already; write {match[1]}=VALUE without the +"
     if match := re.search(r"Could not override '(hydra\.[^']*)'", text):
         return f"{match[1]} is not a key of Hydra's own configuration; see genlab {command} --cfg hydra"
     if match := re.search(r"Could not override '([^']*)'", text):
@@ -103,12 +110,16 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
         return f"environment variable {match[1]} is not set; set it, or name the value on the command line"
     if isinstance(error.__cause__, OSError):
         return str(error.__cause__)
-    return _words_of_omegaconf(error)
+    if isinstance(error, AssertionError) or not text.strip():
+        return f"a value does not fit Hydra's own configuration; see genlab {command} --cfg hydra"
+    words = _words_of_omegaconf(error)
+    own = type(error).__module__.startswith(LIBRARIES)
+    return words if own else f"{words}; see genlab {command} --cfg hydra"
 
 
 def _words_of_omegaconf(error: BaseException) -> str:
     """Its first line with the key in front; the rest names types of its own."""
-    line, _, rest = str(error).partition("\n")
+    line, _, rest = str(error).strip().partition("\n")
     line = re.sub(r"^\w+ raised while resolving interpolation: ", "", line)
     key = re.search(r"full_key: (\S+)", rest)
     return f"{key[1]}: {line}" if key else line

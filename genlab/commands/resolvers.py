@@ -4,20 +4,20 @@ import hashlib
 import re
 from collections.abc import Iterable
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from genlab.commands.words import as_typed
 
 LONGEST = 40  # characters: beside the date, a folder still fits a line of a terminal
 
 
-def slug(overrides: ListConfig | Iterable[str], *leave_out: str) -> str:
+def slug(overrides: Iterable[str], *leave_out: str) -> str:
     """'_latent_dim-2_seed-1' from the overrides of a run, without the groups in the name of the folder above.
 
     The name that a run was given comes first.
     """
     parts: list[str] = []
-    for override in as_typed(overrides) if isinstance(overrides, ListConfig) else overrides:
+    for override in as_typed(overrides):
         key, _, value = override.lstrip("+~").partition("=")
         if key == "name":
             parts.insert(0, value)

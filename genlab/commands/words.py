@@ -6,6 +6,8 @@ Hydra's grammar takes neither ~ nor most special characters in a value that is n
 import os
 import re
 import shlex
+import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +46,11 @@ def _folder_of(user: str) -> str:
         return user
 
 
-def as_typed(overrides: ListConfig) -> list[str]:
+def as_typed(overrides: Iterable[str]) -> list[str]:
     """The overrides that Hydra keeps, as texts: an interpolation in them is one of the configuration, not of this list."""
-    return [str(word) for word in OmegaConf.to_container(overrides, resolve=False)]
+    if isinstance(overrides, ListConfig):
+        overrides = typing.cast(list[str], OmegaConf.to_container(overrides, resolve=False))
+    return list(overrides)
 
 
 def exists(path: str) -> bool:

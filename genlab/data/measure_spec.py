@@ -47,7 +47,7 @@ def specify(raw: RawData, train: Examples, represent: Representation) -> DataSpe
         )
     mean = first / n
     variance = (second / n - mean.square()).clamp_min(0)
-    _refuse_impossible(raw.name, max(abs(low), abs(high)), float(variance.max()) ** 0.5)
+    refuse_impossible(f"dataset={raw.name}", max(abs(low), abs(high)), float(variance.max()) ** 0.5)
     if represent.dequantize and raw.levels is not None:  # x = (v + u)/L, where u has the mean 1/2 and the variance 1/12
         shrink, step = scale / raw.levels, 1 / raw.levels
         mean, variance = shrink * mean + step / 2, shrink**2 * variance + step**2 / 12
@@ -71,16 +71,16 @@ def specify(raw: RawData, train: Examples, represent: Representation) -> DataSpe
     )
 
 
-def _refuse_impossible(name: str, largest: float, spread: float) -> None:
+def refuse_impossible(where: str, largest: float, spread: float) -> None:
     """Raises GenlabError for data whose squares, added up, are beyond single precision (3e38), or vanish in it (1e-38)."""
     if largest > LARGEST:
         raise GenlabError(
-            f"dataset={name}: values reach {largest:.3g}, and sums of squares of values beyond {LARGEST:.0g} are infinite in "
+            f"{where}: values reach {largest:.3g}, and sums of squares of values beyond {LARGEST:.0g} are infinite in "
             f"single precision; store the data in a larger unit, divided by {_power_of_ten(largest):.0e}"
         )
     if 0 < spread < SMALLEST:
         raise GenlabError(
-            f"dataset={name}: the data vary by {spread:.3g} only (largest standard deviation), and squares of numbers below "
+            f"{where}: the values vary by {spread:.3g} only (standard deviation), and squares of numbers below "
             f"{SMALLEST:.0g} vanish in single precision; store the data in a smaller unit, divided by {_power_of_ten(spread):.0e}"
         )
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.array_files import FORMATS, is_array_file, read_arrays
+from genlab.data.measure_spec import refuse_impossible
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 
@@ -35,6 +36,8 @@ def read_samples(path: Path, data: DataSpec) -> Tensor:
     if data.support == "binary" and bool((x.abs() == 1).all()):  # spins of -1 and +1
         x = (x + 1) / 2
     finite = x[x.isfinite()]
+    if len(finite):
+        refuse_impossible(f"samples={path}", float(finite.abs().max()), float(finite.double().std()))
     if data.support != "real" and len(finite) and (float(finite.min()) < -0.01 or float(finite.max()) > 1.01):
         raise GenlabError(
             f"samples={path} has values in [{float(finite.min()):.3g}, {float(finite.max()):.3g}]; "

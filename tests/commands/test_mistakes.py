@@ -144,6 +144,27 @@ TRAIN = {
     # objects that nobody may build
     "model._target_=os.getcwd": ("model._target_=os.getcwd",),
     "hydra.run.dir=null": ("hydra.run.dir=null",),
+    # what asks for too much, or for something else
+    "-m ++dataset.binarize=range(0,100000000)": ("range(0,100000000): a sweep of 100,000,000 jobs", "10,000 at most"),
+    "-m seed=range(0,100) model.latent_dim=range(1,102)": ("a sweep of 10,100 jobs",),
+    "-m seed=range(0,1,0)": ("seed=range(0,1,0)",),
+    "--multirun=1": ("--multirun=1: --multirun takes no value",),
+    "device.threads=2147483647": ("device.threads=2147483647", "less than or equal to 1024"),
+    "-m model._target_=[[a],[b]]": ("model._target_=[['a'], ['b']]: ",),
+    "model._target_=[[a],[b]]": ("model._target_=[['a'], ['b']]: ",),
+    "seed=${run_name:/etc}": ("run=/etc is not a run folder",),
+    "hydra.run.dir=${run_name:/etc}": ("run=/etc is not a run folder",),
+    "hydra.run.dir=${slug:}": ("hydra.run.dir: ",),
+    "seed=${seed}": ("seed: Recursive interpolation",),
+    "++hydra.output_subdir===": ("++hydra.output_subdir===: ", "leave it out"),
+    "hydra.output_subdir=../x": ("hydra.output_subdir=../x: ", "leave it out"),
+    "hydra.callbacks=null": ("hydra.callbacks=null: this value cannot be taken",),
+    "hydra.verbose={a:1}": ("--cfg hydra",),
+    "hydra/launcher=nothing": ("hydra/launcher=nothing: there is no such choice",),
+    "model=[ae,vea]": ("model=vea", "did you mean 'model=vae'?"),
+    f"name={300 * 'x'}": ("name=xxx", "...", "xxx: should be a few words"),
+    f"dataset=array dataset.path={300 * 'x'}": ("dataset.path=xxx", "...", "xxx: cannot be read (File name too long)"),
+    f"model.latent_dim=[{','.join(400 * '8')}]": ("model.latent_dim=[8, 8", "...", "should be an integer"),
 }
 
 
@@ -178,6 +199,8 @@ COMMANDS = {
     "sample run=": ("run=",),
     "sample run=null": ("run=null",),
     "sample run=3": ("run=3",),
+    f"sample run={300 * 'x'}": ("run=xxx", "...", "xxx: there is no such folder"),
+    f"compare {300 * 'x'}": ("xxx", "...", "no file can have so long a name"),
     "sample latest": ("run=latest",),
     "sample label=3": ("label", "did you mean 'labels=3'?"),
     "dashboard": ("outputs/train", "train something first"),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from genlab.errors import LONGEST_LINE
-from tests.helpers.forked import LIMIT, Answer, answers
+from tests.helpers.forked import LIMIT, LONGEST_WAIT, Answer, answers
 from tests.helpers.override_lists import override_list
 
 FEW, MANY = 60, 10_000
@@ -15,7 +15,8 @@ def fault(arguments: list[str], answer: Answer) -> str | None:
     """What is wrong with an answer; None where nothing is."""
     lines = answer.err.splitlines()
     if answer.code < 0:
-        return f"ended by signal {-answer.code} after {answer.seconds:.0f} s (limit {LIMIT:.0f} s)"
+        limits = f"{LIMIT} s of the processor, or {LONGEST_WAIT} s of waiting"
+        return f"ended by signal {-answer.code} after {answer.seconds:.0f} s (a hang is {limits})"
     if "Traceback" in answer.err:
         return "traceback"
     if any(len(line) > LONGEST_LINE or not line.isprintable() for line in lines):

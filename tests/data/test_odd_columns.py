@@ -10,6 +10,7 @@ from genlab.data.sources.array import array
 from genlab.data.spec import DataSpec
 from genlab.data.splits import prepare
 from genlab.errors import GenlabError
+from genlab.evaluation.given_samples import read_samples
 from tests.helpers.processes import assert_refused, call
 
 
@@ -57,6 +58,13 @@ def test_a_column_far_from_zero_is_named(tmp_path: Path) -> None:
     assert line.endswith("subtract a constant from it")
 
 
+def test_samples_from_elsewhere_are_refused_too(tmp_path: Path) -> None:
+    data = spec_of(normal(100, 6), tmp_path)
+    np.save(tmp_path / "huge.npy", 1e30 * normal(50, 6))
+    with pytest.raises(GenlabError, match=r"samples=.*huge.npy: values reach .* divided by 1e\+30"):
+        read_samples(tmp_path / "huge.npy", data)
+
+
 def test_all_families_hear_of_it_before_they_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,7 +73,7 @@ def test_all_families_hear_of_it_before_they_train(
     np.save("units.npy", normal(300, 3) * [1e-9, 1, 1e9])
     for model in ("pca", "vae"):
         outcome = call(["train", "dataset=array", "dataset.path=huge.npy", f"model={model}"], capsys)
-        assert_refused(outcome, "dataset=array", "values reach", "divided by 1e+30")
+        assert_refused(outcome, "dataset.path=huge.npy: values reach", "divided by 1e+30")
         assert "optimizer" not in outcome.err
     assert not list(tmp_path.rglob("run.json"))
     words = ["dataset=array", "dataset.path=units.npy", "model=pca", "train.batch_size=50"]

@@ -78,6 +78,20 @@ def changed(dataset: Dataset) -> Dataset:
     return dataset_of(x, levels=256, y=y, classes=4)
 
 
+def test_pictures_that_are_all_alike_have_finite_features(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their features do not vary, so that there is nothing to divide by."""
+    monkeypatch.setattr(feature_network, "EXAMPLES", 128)
+    found = feature_space(dataset_of(torch.full((100, 1, 8, 8), 7, dtype=torch.uint8), levels=256), CPU)
+    assert found.scale == 1
+    assert bool(found.features(torch.rand(3, 1, 8, 8)).isfinite().all())
+
+
+def test_few_examples_are_seen_a_thousand_times_at_most() -> None:
+    assert feature_network.length(60_000) == feature_network.length(600) == 600_000
+    assert feature_network.length(80) == 80_000
+    assert feature_network.recipe(80) != feature_network.recipe(60_000)
+
+
 def test_a_damaged_file_is_named(cache: Path) -> None:
     dataset = small_data("grey")
     feature_space(dataset, CPU)

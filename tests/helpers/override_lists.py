@@ -69,11 +69,11 @@ def keys_of_group(command: str, group: str, name: str) -> dict[str, Any]:
     config, _ = composed(command, {group: name})
     targets: dict[str, list[Callable[..., Any]]] = {"device": [Device]}
     if command == "train":
-        target = locate(config[group]["_target_"], group)
-        more = {"dataset": [prepare], "optimizer": [Recipe]}.get(group, [])
-        targets |= {group: [target, *more], "train": [TrainSection], "preferred": [Preferences]}
+        shared: dict[str, list[Callable[..., Any]]] = {"dataset": [prepare], "optimizer": [Recipe]}
+        own = [locate(config[group]["_target_"], group), *shared.get(group, [])]
+        targets |= {group: own, "train": [TrainSection], "preferred": [Preferences]}
     else:
-        targets |= {"": [{"sample": sample.keys, "evaluate": evaluate.keys}[command]], "ais": [Annealing]}
+        targets |= {"": [sample.keys if command == "sample" else evaluate.keys], "ais": [Annealing]}
     hints = {
         f"{section}.{key}".lstrip("."): hint
         for section, found in targets.items()

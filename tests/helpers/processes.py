@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from genlab.cli import main
+from genlab.errors import LONGEST_LINE
 
 REPOSITORY = Path(__file__).parents[2]
 TIMEOUT = 240.0  # seconds; far beyond what anything here needs, so that a hang ends in a failure
@@ -83,6 +84,7 @@ def assert_refused(outcome: Outcome, *words: str) -> None:
     assert outcome.err.startswith("genlab: error: "), outcome.err
     assert outcome.err.count("\n") == 1, outcome.err
     assert outcome.err.endswith("\n")
+    assert len(outcome.err) <= LONGEST_LINE + 1, outcome.err
     assert outcome.code == 2
     for word in words:
         assert word in outcome.err

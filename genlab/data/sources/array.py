@@ -29,6 +29,7 @@ from genlab.config.types import Positive
 from genlab.data.array_files import FORMATS, Array, read_arrays
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples
+from genlab.data.measure_spec import refuse_impossible
 from genlab.errors import GenlabError, did_you_mean
 from genlab.lattice.observables import ALLOWED
 
@@ -158,6 +159,7 @@ def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
         raise GenlabError(
             f"{where}: {_describe(x)} holds values that are not finite in float32; remove or replace them"
         )
+    refuse_impossible(where, float(values.abs().max()), float(values.double().std()))
     return values, None
 
 
