@@ -95,9 +95,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     # energies
     "ebm": (*EBM, "model.buffer=200"),
     "ebm-short": (*EBM, "model.negative=short", "model.anneal=true", "model.average=0"),
-    "ebm-plane": (*EBM, *PLANE, "model.buffer=200"),
-    "ebm-denoising": (*EBM, "model.objective=denoising", *PLANE),
-    "ebm-sliced": (*EBM, "model.objective=sliced", *PLANE),
+    "ebm-plane": (*EBM, *PLANE, "model.buffer=200", "train.sample_every=null"),
+    "ebm-denoising": (*EBM, "model.objective=denoising", *PLANE, "train.sample_every=null"),
+    "ebm-sliced": (*EBM, "model.objective=sliced", *PLANE, "train.sample_every=null"),
     "ebm-spins": (*EBM, *SPINS, "model.buffer=200", "model.flips=one"),
     "ebm-binary": (*EBM, "dataset.binarize=threshold", "model.buffer=200", "model.spectral_norm=true"),
     # games
