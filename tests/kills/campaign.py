@@ -41,10 +41,10 @@ def campaign(variant: str, kills: int, seed: int, folder: Path, overrides: Seque
         found.faults.append(f"undisturbed: {_last_line(undisturbed)}")
         return found
     seconds = time.perf_counter() - began
-    events = int((undisturbed / "events.txt").read_text())
+    events, late = map(int, (undisturbed / "events.txt").read_text().split())
     records = len((undisturbed / "run" / "metrics.jsonl").read_text().splitlines())
     draw = random.Random(f"{seed} {variant}")
-    moments = _moments(draw, events, records, seconds)
+    moments = _moments(draw, events, late, records, seconds)
     while (not found.runs or sum(found.kills.values()) < kills) and len(found.faults) < MOST_FAULTS:
         found.runs += 1
         place, history = folder / f"killed{found.runs}", list[Moment]()
@@ -79,17 +79,20 @@ def _next_command(arguments: list[str], place: Path) -> list[str]:
     return ["resume", "run"] if begun else arguments
 
 
-def _moments(draw: random.Random, events: int, records: int, seconds: float) -> Iterator[Moment]:
-    """The first and the last events at first, then every kind in turns."""
-    for at in (1, events, events - 1, 2):
-        yield Moment("event", at)
+def _moments(draw: random.Random, events: int, late: int, records: int, seconds: float) -> Iterator[Moment]:
+    """Every kind in turns; the first ones begin at the start and go on to the end."""
+    yield Moment("event", 1)
+    yield Moment("event", 2)
     while True:
-        yield Moment("event", draw.randint(1, 1 + events // 4))
         yield Moment("checkpoint", draw.randint(1, 3), draw.random())
-        yield Moment("time", draw.uniform(0, seconds / 2))
         yield Moment("event", draw.randint(1, 1 + events // 4))
         yield Moment("record", draw.randint(1, 1 + records // 3), draw.random())
+        yield Moment("end", draw.randint(1, late))
+        yield Moment("time", draw.uniform(0, seconds / 2))
+        yield Moment("end", draw.randint(max(1, late - 3), late))
+        yield Moment("event", draw.randint(1, 1 + events // 4))
         yield Moment("curve", draw.randint(1, 1 + records), draw.random())
+        yield Moment("end", draw.randint(1, 4))
         yield Moment("event", draw.randint(1, events))
 
 

@@ -76,7 +76,7 @@ def _curves(run: Path) -> dict[str, Any]:
     scalars = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in tags["scalars"] if tag not in CLOCK}
     pictures = {tag: [(e.step, e.encoded_image_string) for e in events.Images(tag)] for tag in tags["images"]}
     histograms = {tag: [(e.step, e.histogram_value) for e in events.Histograms(tag)] for tag in tags["histograms"]}
-    tensors = {tag: [] for tag in tags["tensors"]}
+    tensors: dict[str, list[object]] = {tag: [] for tag in tags["tensors"]}
     return {**scalars, **pictures, **histograms, **tensors}
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["event", "checkpoint", "record", "curve", "time"]
+Kind = Literal["event", "end", "checkpoint", "record", "curve", "time"]
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.truncate", "os.rmdir", "os.link", "os.symlink")
@@ -22,7 +22,8 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.truncate", "os.rmdir", "os.
 
 @dataclass(frozen=True)
 class Moment:
-    """When a process kills itself: before its file event number `at`, within its write number `at`, after `at` seconds."""
+    """When a process is killed: before its file event number `at`, also of those after the last update (end); within its write
+    number `at`; after `at` seconds."""
 
     kind: Kind
     at: float
@@ -67,7 +68,7 @@ def _run(arguments: Sequence[str], folder: Path, moment: Moment | None) -> int:
     if moment is not None:
         _tear(moment)
     code = main(arguments)
-    (folder / "events.txt").write_text(str(count[0]))
+    (folder / "events.txt").write_text(f"{count[0]} {count[1]}")
     return code
 
 
@@ -76,8 +77,17 @@ def die() -> None:
 
 
 def _count_file_events(folder: Path, moment: Moment | None) -> list[int]:
-    """A counter of the events below folder/run, which kills this process at `moment`."""
-    count, top = [0], str(folder / "run")
+    """The number of events below folder/run, and of those after the last update; kills this process at `moment`."""
+    from genlab.training.trainer import Trainer
+
+    count, ending, top = [0, 0], [False], str(folder / "run")
+    finish = Trainer._finish
+
+    def finish_counted(trainer: Trainer) -> Any:
+        ending[0] = True
+        return finish(trainer)
+
+    patch(Trainer, "_finish", finish_counted)
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING
@@ -86,14 +96,15 @@ def _count_file_events(folder: Path, moment: Moment | None) -> list[int]:
         if not str(Path(arguments[0]).absolute()).startswith(top):
             return
         count[0] += 1
-        if moment is not None and moment.kind == "event" and count[0] == moment.at:
+        count[1] += ending[0]
+        if moment is not None and {"event": count[0], "end": count[1]}.get(moment.kind) == moment.at:
             die()
 
     sys.addaudithook(watch)
     return count
 
 
-def patch(owner: Any, name: str, function: Callable[..., None]) -> None:
+def patch(owner: Any, name: str, function: Callable[..., Any]) -> None:
     setattr(owner, name, function)
 
 

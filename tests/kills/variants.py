@@ -13,7 +13,12 @@ SHORT = (
 TINY = "model.hidden=[16]"
 PLANE = ("dataset=toy2d", "dataset.size=2000", "dataset.test=300", "dataset.validation=100", "train.examples=700")
 SPINS = ("dataset=ising", "dataset.size=4", "dataset.examples=1000")
-VAE, AE, RBM, EBM = ("model=vae", TINY), ("model=ae", TINY), ("model=rbm", TINY), ("model=ebm", TINY, "model.k=3")
+VAE, AE, RBM, EBM = (
+    ("model=vae", TINY),
+    ("model=ae", TINY),
+    ("model=rbm", "model.hidden=16"),
+    ("model=ebm", TINY, "model.k=3"),
+)
 GAN, WGAN = (("model=" + name, TINY, "model.critic_hidden=[16]", "model.latent_dim=4") for name in ("gan", "wgan"))
 SGAN = ("model=sgan", TINY, "model.critic_hidden=[16,16]", "model.latent_dim=4", "dataset.labelled=100")
 DIFFUSION, FLOW = (
@@ -71,22 +76,28 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "rbm-tempered": (*RBM, "model.negative=tempered", "model.chains=10", "model.temperatures=4"),
     "rbm-conditional": (*RBM, "model.conditional=true", "model.sparsity=0.1", "optimizer=momentum"),
     "rbm-plain": (*RBM, "model.centred=false", "model.mean_field=true", "optimizer=adam"),
-    "gaussian-rbm": ("model=gaussian_rbm", TINY),
+    "gaussian-rbm": ("model=gaussian_rbm", "model.hidden=16"),
     "gaussian-rbm-tempered": (
         "model=gaussian_rbm",
-        TINY,
+        "model.hidden=16",
         "model.negative=tempered",
         "model.chains=10",
         "model.temperatures=4",
         *PLANE,
     ),
-    "gaussian-rbm-fixed": ("model=gaussian_rbm", TINY, "model.learn_sigma=false", "model.negative=cd", "optimizer=sgd"),
+    "gaussian-rbm-fixed": (
+        "model=gaussian_rbm",
+        "model.hidden=16",
+        "model.learn_sigma=false",
+        "model.negative=cd",
+        "optimizer=sgd",
+    ),
     # energies
     "ebm": (*EBM, "model.buffer=200"),
     "ebm-short": (*EBM, "model.negative=short", "model.anneal=true", "model.average=0"),
-    "ebm-plane": (*EBM, *PLANE, "model.buffer=200"),
-    "ebm-denoising": (*EBM, "model.objective=denoising", *PLANE),
-    "ebm-sliced": (*EBM, "model.objective=sliced", *PLANE),
+    "ebm-plane": (*EBM, *PLANE, "model.buffer=200", "train.sample_every=null"),
+    "ebm-denoising": (*EBM, "model.objective=denoising", *PLANE, "train.sample_every=null"),
+    "ebm-sliced": (*EBM, "model.objective=sliced", *PLANE, "train.sample_every=null"),
     "ebm-spins": (*EBM, *SPINS, "model.buffer=200", "model.flips=one"),
     "ebm-binary": (*EBM, "dataset.binarize=threshold", "model.buffer=200", "model.spectral_norm=true"),
     # games
@@ -124,7 +135,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "flow-transformer": (
         "model=flow_matching",
         "model.network=transformer",
-        "model.hidden=[16]",
+        "model.hidden=[32]",
         "model.depth=1",
         "train.sample_every=900",
         "train.examples=300",

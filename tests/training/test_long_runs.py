@@ -38,13 +38,13 @@ def memory_of(process: "subprocess.Popen[str]") -> float:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("model", ["vae", "rbm"])
+@pytest.mark.parametrize("model", ["vae", "gan"])
 def test_ten_thousand_records_and_two_thousand_sets_of_pictures(model: str, tmp_path: Path) -> None:
     size = 32
     words = [
         "train",
         f"model={model}",
-        "model.hidden=[16]" if model == "vae" else "model.hidden=16",
+        "model.hidden=[16]",
         "device.threads=1",
     ]
     words += [f"train.batch_size={size}", f"train.log_every={size}", f"train.examples={size * RECORDS}"]

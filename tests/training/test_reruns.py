@@ -39,7 +39,7 @@ def updates(words: str, seed: int = 0) -> tuple[list[Metrics], dict[str, Tensor]
         seed=seed,
         device=torch.device("cpu"),
     )
-    found = []
+    found: list[Metrics] = []
     loop = experiment.model.train_loop(batches)
     while True:
         with experiment.device.autocast():
