@@ -98,6 +98,8 @@ def _to_this_format(state: dict[str, Any], written: int) -> dict[str, Any]:
 
 def _is_pickle(path: Path) -> bool:
     """Whether the file is a bare pickle, as older versions of torch, or somebody else, write it."""
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         return file.read(1) == b"\x80"
 

@@ -14,6 +14,7 @@ from genlab.data.dataset import RawData
 from genlab.data.sources.image_folder import Pictures, decode, image_folder
 from genlab.data.splits import prepare
 from genlab.errors import GenlabError
+from tests.helpers.mutations import write_bomb
 from tests.helpers.support import tensor
 
 torch.set_num_threads(1)
@@ -188,3 +189,12 @@ def test_streamed_pictures_equal_those_in_memory(tmp_path: Path, monkeypatch: py
     assert isinstance(load(tmp_path, memory_limit_gb=0).train.x, Pictures)
     list(Batches(data.train, data.represent, batch_size=4, examples=60, seed=4, device=CPU))
     assert len(calls) == 60, "each picture is decoded once per use, whether read ahead or not"
+
+
+def test_a_file_is_no_program_and_no_bomb(tmp_path: Path) -> None:
+    script = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(executed) (w) file closefile\nshowpage\n"
+    (tmp_path / "program.png").write_text(script)  # which Pillow gives to Ghostscript
+    write_bomb(tmp_path / "bomb.png", 60_000)
+    for name, reason in (("program", "cannot identify"), ("bomb", "decompression bomb")):
+        with pytest.raises(GenlabError, match=rf"{name}\.png: cannot be decoded \(.*{reason}"):
+            decode(tmp_path / f"{name}.png", 8, 1)

@@ -1,33 +1,30 @@
 """Run folders of a stranger: whatever lies in them, nothing is executed, and nothing outside of them is written."""
 
+import csv
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from PIL import Image
 
 from genlab.commands.resolvers import register, run_name
 from genlab.config.targets import ALLOW, allow, locate
 from genlab.data.download import DownloadError, foreign_root, locked
 from genlab.data.places import foreign_root_of
-from genlab.data.sources.image_folder import decode
 from genlab.errors import GenlabError
 from genlab.report.galleries import read_png
 from genlab.tracking.run_folder import RunFolder
-from genlab.tracking.untrusted import plain, read_json, read_yaml
-from tests.helpers.mutations import VARIANTS, answers_well, campaign, cases, command, make_runs
+from tests.helpers.mutations import VARIANTS, answers_well, campaign, cases, command, make_runs, write_bomb
 from tests.helpers.processes import assert_refused, call, files
 
 EVIL = "from pathlib import Path\nPath('executed').touch()\ndef build(**keys): Path('executed').touch()\nclass Model: pass\n"
-Refused = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -63,19 +60,20 @@ OPENING = ("resume", "evaluate", "sample")
 # What a section may build
 
 
-@pytest.mark.parametrize("name", OPENING)
 @pytest.mark.parametrize("section", ["dataset", "model", "optimizer"])
-@pytest.mark.parametrize("target", ["genlab.cli.main", "evil.build", "os.system", "genlab.models.base.Model"])
 def test_a_run_folder_has_nothing_called_and_nothing_imported(
-    name: str, section: str, target: str, run: Path, capsys: pytest.CaptureFixture[str]
+    section: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    craft(run, lambda config: config[section].update(_target_=target, arguments=ATTACK))
-    before = files(run)
-    assert_refused(call(command(name, run), capsys), f"{section}._target_={target} is no {section} of genlab")
+    for target in ("evil.build", "os.system", "genlab.models.base.Model", "genlab.cli.main"):
+        craft(run, lambda config, target=target: config[section].update(_target_=target, arguments=ATTACK))
+        before = files(run)
+        for name in OPENING if target == "genlab.cli.main" else ("resume",):
+            refused = call(command(name, run), capsys)
+            assert_refused(refused, f"{section}._target_={target} is no {section} of genlab")
+        assert files(run) == before
     assert not Path("elsewhere").exists()
     assert not Path("executed").exists()
     assert "evil" not in sys.modules
-    assert files(run) == before
 
 
 def test_nor_has_a_description_of_layers_inside_a_model(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,13 +137,13 @@ def test_keys_of_hydra_and_interpolations_in_a_stored_configuration_do_nothing(
     hydra |= {"launcher": {"_target_": "evil.build"}, "run": {"dir": "elsewhere"}}
     (run / ".hydra" / "hydra.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
     (run / ".hydra" / "config.yaml").write_text(yaml.safe_dump({"hydra": hydra}))
-    monkeypatch.setenv("SECRET", "hidden")
+    monkeypatch.setenv("SECRET", "hunter2")
     craft(run, lambda config: config.update(name="${oc.env:SECRET}"))
     for name in ("sample", "compare"):
         outcome = call(command(name, run), capsys)
         assert outcome.code == 0, outcome.err
-        assert "hidden" not in outcome.out
-    assert all(b"hidden" not in content for content in files(Path("out")).values())
+        assert "hunter2" not in outcome.out
+    assert all(b"hunter2" not in content for content in files(Path("out")).values())
     craft(run, lambda config: config.update(hydra=hydra))
     assert_refused(call(command("evaluate", run), capsys), "hydra is not a key of the configuration")
     assert not Path("executed").exists()
@@ -156,7 +154,7 @@ def test_keys_of_hydra_and_interpolations_in_a_stored_configuration_do_nothing(
 def test_the_name_of_an_output_folder_is_one_word(target: object, run: Path) -> None:
     register()
     craft(run, lambda config: config["model"].update(_target_=target))
-    assert run_name(str(run)).replace("-", "").isidentifier()
+    assert re.fullmatch(r"[\w-]{1,80}", run_name(str(run)))
 
 
 def test_a_pickled_file_is_not_unpickled_on_anyones_advice(capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,111 +171,63 @@ def test_the_dashboard_takes_no_program_from_the_working_folder(
     assert started[0][1:4] == ["-P", "-m", "tensorboard.main"]
 
 
-LAUGHS = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
-    f"{b}: &{b} [{f'*{a},' * 10}]\n" for a, b in pairwise("abcdefghi")
-)
-"""A billion values in 500 characters."""
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "!!python/object/apply:os.system [touch executed]",
-        "a: !!binary aGk=",
-        "a: 2001-01-01",
-        "a: !!timestamp abc",
-        "[" * 100_000,
-        "- " * 50_000,
-        LAUGHS,
-        "&a [*a]",
-        "a: 0x" + "f" * 5000,
-        "? [1, 2]\n: 3",
-        "a: \x1b[31m",
-    ],
-)  # fmt: skip
-def test_yaml_that_is_more_than_plain_values_is_refused(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text(text)
-    with pytest.raises(GenlabError, match=str(path)) as error:
-        read_yaml(path)
-    assert "\n" not in str(error.value)
-
-
-def test_json_is_read_with_the_same_distrust(tmp_path: Path) -> None:
-    path = tmp_path / "run.json"
-    for text in ("{", "[" * 100_000, '{"a": 1' + "0" * 5000 + "}", '{"a": 1' + "0" * 30 + "}", b"\xff\xfe"):
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        with pytest.raises(GenlabError, match=str(path)):
-            read_json(path)
-    path.write_text('{"a": "x\\u001b[31my\\u202e", "b": [NaN, true, null], "c\\u0007": "ä 😀\\n"}')
-    assert str(read_json(path)) == str({"a": "x�[31my�", "b": [float("nan"), True, None], "c�": "ä 😀\n"})
-    assert plain({"a": [1, 2.5, "b", None, True]}) == {"a": [1, 2.5, "b", None, True]}
-
-
 HOSTILE_NAMES = ["<script>alert(1)</script>", "\x1b]0;title\x07\x1b[2J", '"><img src=x onerror=alert(1)>', "=cmd|' /C calc'!A0",
                  "\\input{/etc/passwd}", "$x_{$", "[red]{{ 7 * 7 }}", "\u202eabc"]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", HOSTILE_NAMES)
-def test_names_from_a_run_are_text_everywhere(name: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    craft(run, lambda config: config["model"].update(hidden=[name]))
+def test_names_from_a_run_are_text_everywhere(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = " ".join(HOSTILE_NAMES)
+    craft(run, lambda config: config["model"].update(hidden=HOSTILE_NAMES))
     info = json.loads((run / "run.json").read_text())
     info |= {
-        "name": name,
-        "overrides": [f"model.x={name}"],
-        "command": [name, name],
-        "versions": {name: name},
-        "git": {"commit": name},
+        "name": "=1+1" + names,
+        "overrides": [f"model.x={names}"],
+        "versions": {names: names},
+        "git": {"commit": names},
     }
-    info |= {"warnings": [{"name": name, "evidence": name, "remedy": name}]}
+    info |= {"warnings": [{"name": names, "evidence": names, "remedy": names}], "command": HOSTILE_NAMES}
     (run / "run.json").write_text(json.dumps(info))
     metrics = json.loads((run / "metrics.json").read_text())
-    (run / "metrics.json").write_text(
-        json.dumps({**metrics, name: {"value": 1.0, "stderr": 0.1, "unit": name, "kind": "sample"}})
-    )
+    odd = {name: {"value": 1.0, "stderr": 0.1, "unit": name, "kind": "sample"} for name in HOSTILE_NAMES}
+    (run / "metrics.json").write_text(json.dumps({**metrics, **odd}))
     outcome = call(command("compare", run), capsys)
     assert outcome.code == 0, outcome.err
     assert not set(outcome.out + outcome.err) & set("\x1b\x07\u202e")
     page, table = (Path("out", file).read_text() for file in ("index.html", "table.tex"))
-    assert not any(word in page for word in ("<script", "<img src=x", "\x1b", "\u202e", "49}"))
+    assert not any(word in page for word in ("<script>alert", "<img src=x", "\x1b", "\u202e"))
     assert "\\input" not in table
-    for file in ("table.csv", "runs.csv"):
-        assert not any(
-            cell.startswith("=") for line in Path("out", file).read_text().splitlines() for cell in line.split(",")
-        )
+    with Path("out", "runs.csv").open(newline="") as file:
+        cells = [cell for line in csv.reader(file) for cell in line]
+    assert any(cell.startswith("'=1+1") for cell in cells)
+    assert not any(cell.startswith("=") for cell in cells)
 
 
 # Links and sizes
 
 
-def link(run: Path, name: str, to: Path) -> None:
-    path = run / name
-    if path.is_dir():
-        shutil.rmtree(path)
-    path.unlink(missing_ok=True)
-    path.symlink_to(to)
+INSIDE = ("metrics.jsonl", "run.json", "config.yaml", "samples", "tensorboard", "checkpoints", ".lock", "more")
 
 
-@pytest.mark.parametrize(
-    "name", ["metrics.jsonl", "run.json", "config.yaml", "samples", "tensorboard", "checkpoints", ".lock", "more"]
-)
 def test_a_link_that_leads_out_of_the_folder_is_refused(
-    name: str, run: Path, capsys: pytest.CaptureFixture[str]
+    trained: dict[str, Path], run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outside = Path("outside").absolute()
-    own = run / name
-    if own.is_dir():
-        shutil.copytree(own, outside)
-    elif own.exists():
-        shutil.copy(own, outside)
-    else:
-        outside.write_text("precious")
-    link(run, name, outside)
-    before = files(Path()) if outside.is_dir() else outside.read_bytes()
-    for what in (*OPENING, "compare"):
-        assert_refused(call(command(what, run), capsys), f"{name} is a link that leads out of the folder")
-    assert RunFolder(run).state in ("interrupted", "running")  # which looks at the lock
-    assert (files(Path()) if outside.is_dir() else outside.read_bytes()) == before
+    for name in INSIDE:
+        shutil.rmtree(run)
+        shutil.copytree(trained["vae"], run)
+        outside, own = Path(f"outside-{name}").absolute(), run / name
+        if own.is_dir():
+            shutil.move(own, outside)
+        elif own.exists():
+            shutil.copy(own, outside)
+        else:
+            outside.write_text("precious")
+        own.unlink(missing_ok=True)
+        own.symlink_to(outside)
+        before = files(Path())
+        for what in (*OPENING, "compare") if name == "samples" else ("resume",):
+            assert_refused(call(command(what, run), capsys), f"{name} is a link that leads out of the folder")
+        assert RunFolder(run).state in ("interrupted", "running")  # which looks at the lock
+        assert files(Path()) == before
 
 
 def test_links_within_a_folder_and_to_a_folder_are_taken(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -316,15 +266,10 @@ def test_data_sets_are_not_completed_where_only_a_run_folder_says(
     assert not Path(theirs).exists()
 
 
-def test_pictures_are_no_programs_and_no_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n(executed) (w) file closefile\nshowpage\n"
-    (tmp_path / "a.png").write_text(script)
-    with pytest.raises(GenlabError, match=r"a\.png: cannot be decoded"):
-        decode(tmp_path / "a.png", 8, 1)
-    Image.new("1", (30_000, 30_000)).save(tmp_path / "large.png")
-    with pytest.raises(GenlabError, match="cannot be decoded"):
-        decode(tmp_path / "large.png", 8, 1)
-    assert read_png(tmp_path / "large.png") is None
+def test_a_picture_of_a_run_is_not_decoded_to_any_size(tmp_path: Path) -> None:
+    for side in (8_000, 60_000):
+        write_bomb(tmp_path / "bomb.png", side)
+        assert read_png(tmp_path / "bomb.png") is None
 
 
 # Mutations

@@ -10,10 +10,12 @@ import random
 import resource
 import shutil
 import signal
+import struct
 import sys
 import tempfile
 import time
 import traceback
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,6 +109,17 @@ def command(name: str, run: Path) -> list[str]:
     }[name]
 
 
+def write_bomb(path: Path, side: int) -> None:
+    """A PNG of a few bytes whose head says that it has side x side pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(1 << 20))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+
+
 # Mutations
 
 ODD: list[Any] = [
@@ -117,17 +130,26 @@ ODD: list[Any] = [
 """Values to stand where others are expected."""
 
 
-def mutate(run: Path, dice: random.Random) -> str:
-    """Change something in the run folder; returns what, in words."""
-    files = sorted(path for path in run.rglob("*") if path.is_file() and path.name != ".lock")
-    main_files = [p for p in files if p.suffix in (".pt", ".yaml", ".json", ".jsonl") and p.parent.name != ".hydra"]
-    path = dice.choice(main_files if dice.random() < 0.7 else files)
-    name = str(path.relative_to(run))
+READ = {
+    "sample": ("checkpoints/last.pt", "config.yaml", "run.json"),
+    "evaluate": ("checkpoints/last.pt", "config.yaml", "run.json", "evaluation/evaluation.json"),
+    "resume": ("checkpoints/*.pt", "config.yaml", "run.json", "metrics.jsonl", "tensorboard/events*"),
+    "compare": ("config.yaml", "run.json", "*.json*", "evaluation/*.json", "evaluation/samples.png", ".hydra/*"),
+}
+"""The files that a command reads, of which most mutations are."""
+
+
+def mutate(run: Path, name: str, dice: random.Random) -> str:
+    """Change something in the run folder on which the command `name` is to work; returns what, in words."""
+    patterns = READ[name] if dice.random() < 0.8 else ("**/*",)
+    files = {path for pattern in patterns for path in run.glob(pattern) if path.is_file() and path.name != ".lock"}
+    path = dice.choice(sorted(files))
+    place = str(path.relative_to(run))
     if dice.random() < 0.1:
         return f"configuration, in all files: {_everywhere(run, dice)}"
     if path.suffix in (".pt", ".yaml", ".json") and dice.random() < 0.7:
-        return f"{name}: {_crafted(path, dice)}"
-    return f"{name}: {_damaged(path, dice)}"
+        return f"{place}: {_crafted(path, dice)}"
+    return f"{place}: {_damaged(path, dice)}"
 
 
 def _damaged(path: Path, dice: random.Random) -> str:
@@ -232,11 +254,12 @@ def cases(runs: dict[str, Path], seed: int) -> Iterator[tuple[str, str, str, Out
     """Without end: variant, mutation, command, and what the command answered."""
     dice = random.Random(seed)
     while True:
-        variant, name = dice.choice(list(runs)), dice.choice(["sample", "evaluate", "resume", "compare"])
+        variant = dice.choice([*list(runs)[:-1], *runs])  # the last one takes the longest
+        name = dice.choice(["resume", "sample", "evaluate", "resume", "sample", "compare"])
         with tempfile.TemporaryDirectory() as place:
             run = Path(place) / "run"
             shutil.copytree(runs[variant], run)
-            what = mutate(run, dice)
+            what = mutate(run, name, dice)
             yield variant, what, name, run_forked(command(name, run), Path(place))
 
 

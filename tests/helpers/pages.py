@@ -16,7 +16,7 @@ PAGES = sorted(
     [
         REPOSITORY / "README.md",
         REPOSITORY / "conf" / "README.md",
-        REPOSITORY / "outputs" / "readme" / "RESULTS.md",
+        *(REPOSITORY / "outputs" / "readme").glob("*.md"),
         *(REPOSITORY / ".github").glob("*.md"),
         *(REPOSITORY / "genlab").rglob("*.md"),
     ]

@@ -3,6 +3,7 @@
 import errno
 import pickle
 import random
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -208,8 +209,32 @@ class Code:
 
 
 def test_code_in_a_checkpoint_is_not_run(saved: Path, tmp_path: Path) -> None:
-    torch.save({"format": checkpoint.FORMAT, "model": Code(tmp_path / "intruder")}, saved)
-    refusal(saved)
-    saved.write_bytes(pickle.dumps({"format": checkpoint.FORMAT, "model": Code(tmp_path / "intruder")}))
-    refusal(saved)
+    """And nobody is told how to run it all the same, as torch's own message does."""
+    code = {"format": checkpoint.FORMAT, "model": Code(tmp_path / "intruder")}
+    for write in (torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))):
+        write(code, saved)
+        assert refusal(saved) == f"checkpoint {saved} holds objects, not tensors; do not open it"
+    torch.save(code, saved, _use_new_zipfile_serialization=False)
+    assert refusal(saved) == f"checkpoint {saved} holds objects, not tensors; do not open it"
     assert not (tmp_path / "intruder").exists()
+
+
+def test_an_archive_that_claims_more_than_it_has_is_refused(saved: Path) -> None:
+    """Before anything is reserved for it: zeros are packed to a thousandth."""
+    with zipfile.ZipFile(saved, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/99", bytes(10_000_000))
+    assert "claims to hold 10,0" in refusal(saved)
+
+
+@pytest.mark.parametrize(
+    ("weight", "words"),
+    [
+        (torch.zeros(()).expand(10**6, 10**6), "claims 1,000,000,000,000 values, more than there are"),
+        (torch.tensor([0.0, float("nan")]), "model.weight is not finite"),
+        (torch.tensor([0.0, -float("inf")]), "model.weight is not finite"),
+        (torch.eye(3).to_sparse(), "is no plain tensor"),
+    ],
+)
+def test_tensors_that_no_training_leaves_are_refused(weight: torch.Tensor, words: str, saved: Path) -> None:
+    torch.save({"format": checkpoint.FORMAT, "model": {"weight": weight}}, saved)
+    assert words in refusal(saved)
