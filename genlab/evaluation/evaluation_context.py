@@ -8,8 +8,6 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from torch import Tensor
-
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.evaluation.anomalous_data import Anomalies
@@ -18,7 +16,8 @@ from genlab.evaluation.features import feature_space
 from genlab.evaluation.represented import BATCH, represented
 from genlab.evaluation.sample_reference import LEAST, Reference
 from genlab.inference.partition import Annealing
-from genlab.inference.sampling import labels_of_samples, sampling_options, timed_draw
+from genlab.inference.samples import Samples
+from genlab.inference.sampling import sampling_options, timed_draw
 from genlab.metrics.estimate import Estimate
 from genlab.models.base import GenerativeModel, Model
 
@@ -54,8 +53,7 @@ class Settings:
 class Drawn:
     """The model's own samples."""
 
-    x: Tensor
-    """(n, *shape), on the CPU."""
+    samples: Samples
     per_second: Estimate
     seconds: float
 
@@ -69,8 +67,8 @@ class EvaluationContext:
     settings: Settings
     training_cost: Mapping[str, Any] = field(default_factory=dict)
     """The cost that the training noted in run.json."""
-    given: Tensor | None = None
-    """Samples (n, *shape) from elsewhere, in place of the model's own."""
+    given: Samples | None = None
+    """Samples from elsewhere, in place of the model's own."""
 
     @cached_property
     def test_batches(self) -> Iterable[Batch]:
@@ -96,20 +94,13 @@ class EvaluationContext:
         began = time.perf_counter()
         n = self.settings.n or max(len(self.dataset.test), 2 * LEAST)
         with self.settings.precision():
-            x, per_second = timed_draw(self.model, n, self.settings.seed, **self.options)
-        return Drawn(x, per_second, time.perf_counter() - began)
+            samples, per_second = timed_draw(self.model, n, self.settings.seed, **self.options)
+        return Drawn(samples, per_second, time.perf_counter() - began)
 
     @property
-    def samples(self) -> Tensor:
-        """The samples that are measured, (n, *shape), on the CPU."""
-        return self.drawn.x if self.given is None else self.given
-
-    @property
-    def sample_labels(self) -> Tensor | None:
-        """The class from which each sample is drawn, (n,); None where there are no classes."""
-        if self.given is not None or not isinstance(self.model, GenerativeModel):
-            return None
-        return labels_of_samples(self.model, len(self.samples), self.options.get("labels"))
+    def samples(self) -> Samples:
+        """The samples that are measured."""
+        return self.drawn.samples if self.given is None else self.given
 
     @cached_property
     def reference(self) -> Reference:

@@ -40,7 +40,7 @@ def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None)
         save_png(details / f"{name}.png", picture)
     write_captions(details)
     if findings.samples is not None:
-        np.savez_compressed(details / "samples.npz", samples=findings.samples[:MOST_SAMPLES].numpy())
+        np.savez_compressed(details / "samples.npz", **findings.samples[:MOST_SAMPLES].arrays())  # type: ignore[arg-type]
     _dump(details / "evaluation.json", facts)
     _dump(folder / "metrics.json", findings.metrics())
     if tensorboard is not None:
@@ -116,7 +116,7 @@ def show(findings: Findings, folder: Path) -> None:
     if "n" in facts:
         features = facts["features"]
         protocol += [
-            f"{facts['n']:,} samples, seed {facts['seed']}",
+            f"{facts['n']:,} samples{_of_chains(facts)}, seed {facts['seed']}",
             f"features {features['name']} {features['hash']} ({features['dimensions']} dimensions)",
         ]
     table = Table(title=", ".join(protocol), title_justify="left", box=None, pad_edge=False)
@@ -183,9 +183,13 @@ def show(findings: Findings, folder: Path) -> None:
     console.print(f"  written      {folder / 'metrics.json'}, {folder / 'evaluation'}/", markup=False)
 
 
+def _of_chains(facts: dict[str, Any]) -> str:
+    return f" that go on from {facts['chains']:,} chains" if "chains" in facts else ""
+
+
 def _of_observables(entries: dict[str, Entry], facts: dict[str, Any]) -> Table:
     """Observables of a lattice beside Monte Carlo and what is exact, with deviations in standard errors."""
-    title = f"{facts['configurations']:,} configurations against the test split"
+    title = f"{facts['configurations']:,} configurations{_of_chains(facts)} against the test split"
     if "rounded" in facts:
         title += f"; {100 * facts['rounded']:.1f} % of their components were not 0 or 1 and were rounded"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genlab.metrics.clusters import Chain
 from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.kernels import distance_blocks
 
@@ -64,11 +65,16 @@ class Memorisation:
     """Share of generated examples that lie a hundred times nearer to a training example than to any test example."""
 
 
-def memorisation(train: Nearest, test: Nearest, n_train: int, n_test: int) -> Memorisation:
-    """From the nearest neighbours of the same generated examples in both splits. A tie is broken by drawing one of the equals."""
+def memorisation(train: Nearest, test: Nearest, n_train: int, n_test: int, chain: Chain = None) -> Memorisation:
+    """From the nearest neighbours of the same generated examples, in clusters `chain`, in both splits.
+
+    A tie is broken by drawing one of the equals.
+    """
     expected = n_train / (n_train + n_test)
     closer = (train.distance < test.distance).double()
     drawn = train.count / (train.count + test.count)
     closer = torch.where(train.distance == test.distance, drawn.double(), closer)
     copies = (train.distance < 0.01 * test.distance).double()
-    return Memorisation(mean(closer), expected, mean(train.distance), mean(test.distance), mean(copies))
+    measured = (mean(values, chain) for values in (closer, train.distance, test.distance, copies))
+    of_train, train_distance, test_distance, of_copies = measured
+    return Memorisation(of_train, expected, train_distance, test_distance, of_copies)

@@ -202,7 +202,7 @@ def test_every_family_for_real_data_is_shown_beside_the_truth(name: str) -> None
             make_model(config, dataset.spec)
         return
     model = make_model(config, dataset.spec)
-    samples = draw(model, 64, 0) if isinstance(model, GenerativeModel) else None
+    samples = draw(model, 64, 0).x if isinstance(model, GenerativeModel) else None
     x = dataset.test.take(torch.arange(100))
     found = density_and_score_maps(model, dataset, 0, x, samples, side=24, draws=2)
     assert found["density"].std() > 5

@@ -41,6 +41,7 @@ from genlab.models.energy.energy_charts import CHARTS
 from genlab.models.energy.reference import UniformReference, reference_for
 from genlab.models.energy.replay_buffer import ReplayBuffer
 from genlab.models.energy.transitions import MALA, Langevin
+from genlab.models.kept_chains import continued
 from genlab.models.scaling import Scaling
 from genlab.models.tempering import annealed_betas
 from genlab.networks.discriminators import Architecture
@@ -229,7 +230,14 @@ class EBM(GenerativeModel):
 
     # Sampling
 
-    def sample_loop(self, n: int, sampler: str | None = None, steps: Count | None = None) -> Iterator[Tensor]:
+    def chains_continued(self, sampler: str | None = None, labels: list[int] | int | None = None) -> int:
+        return (
+            0 if self.replay_buffer is None or sampler not in (None, "buffer") else len(self.replay_buffer.older_half())
+        )
+
+    def sample_loop(
+        self, n: int, sampler: str | None = None, steps: Count | None = None, chains: list[int] | None = None
+    ) -> Iterator[Tensor]:
         """States (n, *shape) of n chains in the data's support.
 
         `buffer` continues chains of the training, by k steps unless `steps` is set. It takes them from the older half of the
@@ -246,7 +254,7 @@ class EBM(GenerativeModel):
                 raise GenlabError(
                     "sampler=buffer: this model keeps no chains (model.negative, model.objective); set sampler=noise"
                 )
-            start, default = self.replay_buffer.draw_older(n), self.k
+            start, default = continued(self.replay_buffer.older_half(), chains, n), self.k
         else:
             start = self.reference.draw(n)
             default = STEPS if self.replay_buffer is not None or self.matches_scores else self.k
