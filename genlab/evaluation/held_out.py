@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import in_order
+from genlab.data.dataset import Dataset
 from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
 from genlab.evaluation.entries import Entries, Entry, Group, entry
@@ -55,19 +56,25 @@ def family_measures(context: EvaluationContext, findings: Findings) -> None:
             group, mean(values), stated.unit, stated.better, "lower bound" if stated.lower_bound else "statistic"
         )
     if isinstance(model, HasLogBound):
-        findings.entries |= _terms_in_bits(findings.entries, context.dataset.spec.dim)
+        findings.entries |= _terms_in_bits(findings.entries, context.dataset)
     findings.suspect(*diagnoses.from_scalars({name: entry.value for name, entry in findings.entries.items()}))
 
 
-def _terms_in_bits(entries: Entries, dim: int) -> Entries:
-    """The terms of a bound once more, in bits per dimension."""
-    per_dim = 1 / (dim * math.log(2))
+def _terms_in_bits(entries: Entries, dataset: Dataset) -> Entries:
+    """The terms of a bound once more: bits per dimension of the bound = prior + denoising - reconstruction.
+
+    The reconstruction is that of integer grey levels where these are dequantised, as the bits per dimension of a density are.
+    """
     found = {}
     for name in ("reconstruction", "prior", "denoising"):
         if name in entries:
             nats = entries[name]
             assert nats.stderr is not None, "a mean has an error"
+            per_dim = 1 / (dataset.spec.dim * math.log(2))
             bits = Estimate(nats.value * per_dim, nats.stderr * per_dim)
+            if name == "reconstruction":
+                of_level = bits_per_dimension(Estimate(nats.value, nats.stderr), dataset.spec, dataset.represent)
+                bits = Estimate(-of_level.value, of_level.stderr)
             found[f"{name}_bits_per_dim"] = entry("family", bits, "bits/dimension")
     return found
 

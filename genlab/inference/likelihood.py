@@ -3,6 +3,8 @@
 exact         log p(x) itself
 lower bound   E_q[log w] (the ELBO) and the importance-weighted bound L_k = E log (1/k) sum_i w_i with w = p(x, h)/q(h|x) and
               h ~ q(h|x) (Burda et al. 2016): L_1 = ELBO <= L_k <= L_(k+1) <= log p(x)
+              the mean over draws in the cell of a grey level of the log of a density of grey levels as real numbers (Theis et
+              al. 2016)
 estimate      unbiased or consistent, on either side of the truth: -F(x) - log Z with an estimated log Z (partition.py), or, in
               the plane, with log Z summed over a grid of points (plane_grid.py)
 
@@ -116,7 +118,10 @@ def log_likelihoods(
         "bound": ("lower bound", "variational bound of the family"),
     }
     if flow:
-        methods["flow"] = ("estimate", f"differential equation, the first {sum(map(len, flow)):,} test examples")
+        of = f"{sum(map(len, flow)):,} test examples"
+        methods["flow"] = ("estimate", f"differential equation, the first {of}")
+        if model.data.levels is not None:
+            methods["flow"] = ("lower bound", f"differential equation of dequantised grey levels, the first {of}")
         parts["flow"] = flow
     for name, values in parts.items():
         kind, method = methods[name]

@@ -14,6 +14,7 @@ the variance v_1 + v_2 is half the sum of both.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -80,6 +81,25 @@ def groups(chain: Chain, n: int, number: int, generator: torch.Generator | None 
 def members(group: Tensor, number: int, like: Tensor) -> Tensor:
     """`group` (n,) as zeros and ones, of the type and on the device of `like`: (n, number)."""
     return torch.eye(number, dtype=like.dtype, device=like.device)[group.to(like.device)]
+
+
+def errors_by_parts(
+    measure: Callable[..., Sequence[float]], parts: int, *sets: tuple[int, Chain], splits: int = 4
+) -> list[float]:
+    """Standard errors of measures for which no mean over examples gives the error, such as those of nearest neighbours.
+
+    Each of `sets`, a number of examples and their clusters, is split at random into parts of whole clusters, `splits` times.
+    `measure` takes of each set which examples (n,) are in a part. The scatter of the parts is that of the whole set but for a
+    factor sqrt(parts), since n times the variance of such measures hardly depends on n.
+    """
+    assert parts > 1, "one part has no scatter"
+    generator, variances = torch.Generator().manual_seed(0), []
+    for _ in range(splits):
+        group = [groups(chain, n, parts, generator) for n, chain in sets]
+        each = [list(measure(*(of == part for of in group))) for part in range(parts)]
+        variances.append(torch.tensor(each, dtype=torch.float64).var(0) / parts)
+    errors: list[float] = torch.stack(variances).mean(0).sqrt().tolist()
+    return errors
 
 
 class LinearTerms:

@@ -12,16 +12,17 @@ which is 1 - 2^-k for large n.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from genlab.metrics.clusters import Chain, groups, numbered
+from genlab.metrics.clusters import Chain, errors_by_parts, numbered
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.kernels import distance_blocks
 
-PARTS, SPLITS = 4, 4
+PARTS = 4
 
 
 class Manifold(NamedTuple):
@@ -45,22 +46,19 @@ def manifold(points: Tensor, k: int = 5) -> Manifold:
 def quality(real: Manifold, generated: Manifold, chain: Chain = None) -> dict[str, Estimate]:
     """precision, recall, density, coverage of generated features, with standard errors from the finite number of both sets.
 
-    `chain` (m,) has the clusters of the generated ones. An example's ball depends on its neighbours, so that no mean over
-    examples gives the error. Both sets are split at random into PARTS parts, of whole clusters, with balls of their own: n times
-    the variance of the measures hardly depends on n, so that of a part is PARTS times that of all. nan where parts are too small.
+    `chain` (m,) has the clusters of the generated ones. The parts from which the errors are found (clusters.py) have balls of
+    their own; where they are too small, the errors are nan.
     """
     found = _shares(real, generated)
     x, y, k = real.points, generated.points, real.k
     clusters = int(numbered(chain, len(y)).max()) + 1
-    parts = min(PARTS, len(x) // (k + 2), len(y) // (k + 2), clusters)
-    if parts < 2:
-        return {name: Estimate(value, math.nan) for name, value in found.items()}
-    generator, variances = torch.Generator().manual_seed(0), []
-    for _ in range(SPLITS):
-        of_x, of_y = groups(None, len(x), parts, generator), groups(chain, len(y), parts, generator)
-        each = [_shares(manifold(x[of_x == part], k), manifold(y[of_y == part], k)) for part in range(parts)]
-        variances.append(torch.tensor([list(one.values()) for one in each], dtype=torch.float64).var(0) / parts)
-    errors = torch.stack(variances).mean(0).sqrt().tolist()
+    parts, errors = min(PARTS, len(x) // (k + 2), len(y) // (k + 2), clusters), [math.nan] * len(found)
+    if parts > 1:
+
+        def of_part(in_x: Tensor, in_y: Tensor) -> Sequence[float]:
+            return list(_shares(manifold(x[in_x], k), manifold(y[in_y], k)).values())
+
+        errors = errors_by_parts(of_part, parts, (len(x), None), (len(y), chain))
     return {name: Estimate(value, error) for (name, value), error in zip(found.items(), errors, strict=True)}
 
 

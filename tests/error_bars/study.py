@@ -21,7 +21,7 @@ class Case:
     name: str
     measure: Callable[[int], Measured]
     """Of the number of the repetition: all data are drawn anew from it."""
-    truth: Mapping[str, float] = field(default_factory=dict)
+    truth: Callable[[], Mapping[str, float]] = dict
     """Measure -> its true value. Of the others, which are biased at any finite n, the mean over the repetitions stands for it."""
     reasons: Mapping[str, str] = field(default_factory=dict)
     """Measure -> why its coverage is not between LOW and HIGH."""
@@ -62,17 +62,18 @@ def study(case: Case, repetitions: int = REPETITIONS) -> list[Coverage]:
         torch.manual_seed(number)
         for name, estimate in case.measure(number).items():
             found.setdefault(name, []).append(estimate)
-    return [_row(case, name, estimates) for name, estimates in found.items()]
+    truth = case.truth()
+    return [_row(case, name, estimates, truth.get(name)) for name, estimates in found.items()]
 
 
-def _row(case: Case, name: str, estimates: list[Estimate]) -> Coverage:
+def _row(case: Case, name: str, estimates: list[Estimate], known: float | None) -> Coverage:
     values, errors = torch.tensor(estimates, dtype=torch.float64).T
-    truth = case.truth.get(name, float(values.mean()))
+    truth = float(values.mean()) if known is None else known
     return Coverage(
         name,
         case.name,
         truth,
-        name in case.truth,
+        known is not None,
         float(values.mean()),
         float(values.std()),
         float(errors.square().mean().sqrt()),

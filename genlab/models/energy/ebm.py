@@ -245,8 +245,7 @@ class EBM(GenerativeModel):
         `annealed` does so too, and beta rises from 0. Both take 500 steps by default; a model that was trained by short runs
         takes k, as in its training. Raises GenlabError where there is no such sampler or no buffer.
         """
-        if sampler is None:
-            sampler = "buffer" if self.replay_buffer is not None else "annealed" if self.matches_scores else "noise"
+        sampler = sampler or ("buffer" if self.replay_buffer else "annealed" if self.matches_scores else "noise")
         if sampler not in SAMPLERS:
             raise GenlabError(f"sampler={sampler}: {did_you_mean(sampler, SAMPLERS)}")
         if sampler == "buffer":
@@ -261,9 +260,7 @@ class EBM(GenerativeModel):
         steps = steps or default
         betas = annealed_betas(steps) if sampler == "annealed" else [1.0] * steps
         for state in run(self.transition, self.energy_at, betas, start):
-            if (
-                self.matches_scores and self.data.is_image
-            ):  # the posterior mean without noise, as in Saremi & Hyvarinen 2019
+            if self.matches_scores and self.data.is_image:  # the posterior mean without noise (Saremi & Hyvarinen 2019)
                 yield self.scaling.restore(state.u - self.sigma**2 * state.gradient)
             else:
                 yield self.scaling.restore(state.u)
