@@ -199,6 +199,22 @@ def few_chains_count(name: str, effective: float, chains: int) -> Diagnosis | No
     )
 
 
+def annealing_disagrees(forward: Mapping[str, float], reverse: Mapping[str, float], sweeps: int) -> Diagnosis | None:
+    """Two estimates of log Z, as facts of likelihoods, that are more than three standard errors apart."""
+    gap = reverse["log_z"] - forward["log_z"]
+    error = math.hypot(forward["log_z_stderr"], reverse["log_z_stderr"])
+    if abs(gap) <= 3 * error:
+        return None
+    apart = f"log Z by annealing in reverse is {abs(gap):.2f} nats ({abs(gap) / error:.1f} standard errors)"
+    if gap > 0:
+        return Diagnosis("log Z is uncertain", f"{apart} above that forwards, and lies between the two")
+    return Diagnosis(
+        "log Z is uncertain",
+        f"{apart} below that forwards, which draws of the model as starts rule out: training examples after {sweeps:,} sweeps "
+        "are none (ais.sweeps)",
+    )
+
+
 @torch.no_grad()
 def of_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor | None) -> list[Diagnosis]:
     """What can be told cheaply from the samples that were drawn for the log and a few test examples."""

@@ -98,6 +98,9 @@ def likelihoods(context: EvaluationContext, findings: Findings) -> None:
         if "effective_chains" in likelihood.facts:
             effective = likelihood.facts["effective_chains"]
             findings.suspect(diagnoses.few_chains_count(likelihood.name, effective, annealing.chains))
+        if likelihood.name == "reverse_ais":
+            forward = next(one for one in findings.likelihoods if one.name == "ais")
+            findings.suspect(diagnoses.annealing_disagrees(forward.facts, likelihood.facts, annealing.sweeps))
         nats = likelihood.mean
         findings.entries[f"log_likelihood_{likelihood.name}"] = entry(
             "likelihood", nats, "nats", "higher", likelihood.kind, baseline=baseline

@@ -156,7 +156,9 @@ def _normalised(model: Model, energies: Tensor, annealing: Annealing, train: Ten
     forward = ais(model, annealing.betas, annealing.chains)
     few = train.repeat(-(-annealing.chains // len(train)), *[1] * (train.ndim - 1))[: annealing.chains]
     reverse = reverse_ais(model, annealing.betas, model.settle(few, annealing.sweeps))
-    settled = f"from training examples after {annealing.sweeps:,} sweeps"
+    settled = (
+        f"from training examples after {annealing.sweeps:,} sweeps; no bound where these are no draws of the model"
+    )
     return [
         _with_log_z("ais", f"annealed importance sampling, {how}; flatters on average", energies, forward),
         _with_log_z("reverse_ais", f"the same in reverse, {how}, {settled}", energies, reverse),

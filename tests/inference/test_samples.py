@@ -71,7 +71,7 @@ def test_errors_hold_for_samples_of_few_chains() -> None:
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("machine") / "run"
-    keys = ["model=rbm", "model.hidden=8", "model.chains=25", "train.examples=1000"]
+    keys = ["model=rbm", "model.hidden=8", "model.chains=25", "train.examples=300"]
     assert main(["train", *keys, f"hydra.run.dir={run}"]) == 0
     return run
 
