@@ -20,6 +20,7 @@ from torch import Tensor
 
 from genlab.data.dataset import Dataset
 from genlab.data.spec import DataSpec
+from genlab.data.subsets import places
 from genlab.inference.shown_examples import held_out
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.kernels import median_distance
@@ -92,7 +93,7 @@ def lack_of_variety(samples: Tensor, data: Tensor) -> Diagnosis | None:
     few = min(len(samples), len(data), FEW_PAIRS)
     if few < 2:
         return None
-    of_samples, of_data = (median_distance(x[:few].flatten(1)) for x in (samples, data))
+    of_samples, of_data = (median_distance(x[places(len(x), few)].flatten(1)) for x in (samples, data))
     if of_data == 0 or of_samples >= 0.1 * of_data:
         return None
     return Diagnosis(

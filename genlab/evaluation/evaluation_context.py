@@ -5,24 +5,24 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
 from torch import Tensor
 
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import some
 from genlab.evaluation.anomalous_data import Anomalies
 from genlab.evaluation.code_maps import Map
 from genlab.evaluation.features import feature_space
-from genlab.evaluation.represented import BATCH, represented
+from genlab.evaluation.represented import represented
 from genlab.evaluation.sample_reference import LEAST, Reference
 from genlab.inference.partition import Annealing
 from genlab.inference.sampling import labels_of_samples, sampling_options, timed_draw
 from genlab.metrics.estimate import Estimate
 from genlab.models.base import GenerativeModel, Model
 
-FIRST = 5_000
+FEW = 5_000  # test examples for what takes long or needs all of them at once
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,10 @@ class EvaluationContext:
         return represented(dataset.test, dataset.represent, self.settings.seed, self.model.device)
 
     @cached_property
-    def first_batches(self) -> list[Batch]:
-        """Those of the first FIRST test examples, for what takes long or needs all examples at once."""
-        return list(islice(self.test_batches, FIRST // BATCH))
+    def few_batches(self) -> list[Batch]:
+        """At most FEW test examples in random order, one of each class first (data/subsets.py)."""
+        few, represent = some(self.dataset.test, FEW, each_class=True), self.dataset.represent
+        return list(represented(few, represent, self.settings.seed, self.model.device))
 
     @cached_property
     def options(self) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """What a trained model does on the test split: its family's own measures, likelihood, reconstruction, classification, codes."""
 
 import math
-from itertools import islice
 
 import torch
 from torch import Tensor
 
-from genlab.data.batches import in_order
+from genlab.data.subsets import batch_of, belongs
 from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
 from genlab.evaluation.entries import Entries, Entry, Group, entry
-from genlab.evaluation.evaluation_context import FIRST, EvaluationContext
+from genlab.evaluation.evaluation_context import FEW, EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.evaluation.represented import BATCH
 from genlab.inference.ability_pictures import classification_charts
@@ -78,13 +77,14 @@ def likelihoods(context: EvaluationContext, findings: Findings) -> None:
     model, dataset, settings = context.model, context.dataset, context.settings
     annealing = settings.annealing
     with seeded(settings.seed, "likelihood", device=model.device):
-        train = next(in_order(dataset.train, dataset.represent, batch_size=annealing.chains, device=model.device)).x
+        train = batch_of(dataset.train, annealing.chains, dataset.represent, model.device).x
         findings.likelihoods = log_likelihoods(
             model, context.test_batches, settings.k, annealing, train, len(dataset.test)
         )
     if not findings.likelihoods:
         return
-    x = torch.cat([batch.x.cpu() for batch in islice(context.test_batches, MOST_BASELINE // BATCH)])
+    kept = belongs(len(dataset.test), MOST_BASELINE).split(BATCH)
+    x = torch.cat([batch.x.cpu()[few] for batch, few in zip(context.test_batches, kept, strict=True)])
     independent = independent_log_likelihood(dataset, x, bool(getattr(model, "discrete", False)))
     baseline = None if independent is None else mean(independent)
     for likelihood in findings.likelihoods:
@@ -121,13 +121,13 @@ def reconstruction(context: EvaluationContext, findings: Findings) -> None:
     assert isinstance(model, Reconstructs)
     errors, constant, reconstructed, examples = [], [], [], []
     centre = data.mean.to(model.device)
-    for number, batch in enumerate(context.test_batches):
+    kept = belongs(len(context.dataset.test), FEW).split(BATCH)
+    for batch, few in zip(context.test_batches, kept, strict=True):
         restored = model.reconstruct(batch.x)
         errors.append((restored - batch.x).square().flatten(1).sum(1).cpu())
         constant.append((centre - batch.x).square().flatten(1).sum(1).cpu())
-        if number * BATCH < FIRST:
-            reconstructed.append(restored.cpu())
-            examples.append(batch.x.cpu())
+        reconstructed.append(restored.cpu()[few])
+        examples.append(batch.x.cpu()[few])
     findings.entries["reconstruction_mse"] = entry(
         "reconstruction",
         mean(torch.cat(errors)),
@@ -170,10 +170,10 @@ def _calibration(confidence: Tensor, right: Tensor) -> Estimate:
 
 @torch.no_grad()
 def codes(context: EvaluationContext, findings: Findings) -> None:
-    """Codes of the first test examples, which later measures use, and whether their units carry anything of x."""
+    """Codes of some test examples, which later measures use, and whether their units carry anything of x."""
     model = context.model
     assert isinstance(model, Encodes)
-    batches = context.first_batches
+    batches = context.few_batches
     findings.codes = torch.cat([model.encode(batch.x).cpu() for batch in batches])
     if batches[0].y is not None:
         findings.labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])

@@ -83,7 +83,7 @@ def _keep_earlier(folder: Path, facts: dict[str, Any]) -> Path | None:
 
 
 def write_projector(findings: Findings, folder: Path, seen: int) -> None:
-    """Codes of the first test examples, with their classes, for TensorBoard's projector."""
+    """Codes of some test examples, with their classes, for TensorBoard's projector."""
     codes, labels = findings.codes, findings.labels
     if codes is None or codes.shape[1] < 3:  # the projector needs three dimensions; two are a picture already
         return

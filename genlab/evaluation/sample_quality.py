@@ -7,6 +7,7 @@ whose components are independent (the baseline).
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
+from genlab.data.subsets import belongs, places
 from genlab.evaluation import diagnoses
 from genlab.evaluation.entries import Group, entry
 from genlab.evaluation.evaluation_context import EvaluationContext
@@ -69,7 +70,7 @@ def compare_samples(findings: Findings, reference: Reference, samples: Tensor, l
             "sample quality", mean(right.double()), "share", "higher", "statistic", reference.classified
         )
     findings.suspect(diagnoses.lack_of_variety(samples, reference.x) or diagnoses.poor_coverage(measured, floor))
-    _memorisation(findings, reference, samples[:MOST_NEIGHBOURS])
+    _memorisation(findings, reference, samples[places(len(samples), MOST_NEIGHBOURS).sort().values])
     findings.suspect(diagnoses.range_misfit(samples, reference.x, data, "samples"))
     if shares is not None:
         real = reference.class_shares
@@ -84,9 +85,10 @@ def _memorisation(findings: Findings, reference: Reference, samples: Tensor) -> 
     in_train, in_test = nearest(samples, train), nearest(samples, reference.x)
     memory = memorisation(in_train, in_test, len(train), len(reference.x))
     # Some examples of the test split against the training and the other test examples.
-    fresh = reference.x[: min(2000, len(reference.x) // 2)]
-    usual, others = nearest(fresh, train), nearest(fresh, reference.x[len(fresh) :])
-    real_copies = memorisation(usual, others, len(train), len(reference.x) - len(fresh)).copies
+    drawn = belongs(len(reference.x), min(2000, len(reference.x) // 2))
+    fresh, rest = reference.x[drawn], reference.x[~drawn]
+    usual, others = nearest(fresh, train), nearest(fresh, rest)
+    real_copies = memorisation(usual, others, len(train), len(rest)).copies
     usual_distance = Estimate(float(usual.distance.mean()), float(usual.distance.std()) / len(usual.distance) ** 0.5)
     findings.entries["nearest_is_train"] = entry(
         "memorisation", memory.nearest_is_train, "share", real=Estimate(memory.expected, 0.0)
@@ -108,4 +110,5 @@ def _picture(samples: Tensor, reference: Tensor, data: DataSpec) -> Picture:
     if data.is_image:
         return grid(samples[: COLUMNS**2], COLUMNS, data)
     few = min(2000, len(samples), len(reference))
-    return scatter({"data": reference[:few], "samples": samples[:few]}, data)
+    shown = {name: x[places(len(x), few)] for name, x in (("data", reference), ("samples", samples))}
+    return scatter(shown, data)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import places
 from genlab.data.truth import HasObservables
 from genlab.evaluation.baseline import independent_components, training_examples
 from genlab.evaluation.features import FeatureSpace
@@ -17,9 +18,10 @@ from genlab.metrics.frechet import fid
 from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import Manifold, manifold, quality
 from genlab.metrics.memorisation import nearest
-from genlab.numerics.rng import seeded
+from genlab.numerics.rng import derive, seeded
 
 MOST_REFERENCE = 10_000  # test examples that take part: the cost of comparing all pairs grows with the square
+FEW_PAIRS = 2_000  # test examples between which the width of the Gaussian kernel is measured
 NEIGHBOURS = 5  # k of the balls around examples
 LEAST = 2 * NEIGHBOURS
 
@@ -54,8 +56,7 @@ class Reference:
     def _chosen(self, of: int, n: int, what: str) -> Tensor:
         if n == of:
             return torch.arange(of)
-        with seeded(self.seed, "chosen", what, device=torch.device("cpu")):
-            return torch.randperm(of)[:n].sort().values
+        return places(of, n, seed=derive(self.seed, "chosen", what)).sort().values
 
     @cached_property
     def features(self) -> Tensor:
@@ -68,7 +69,8 @@ class Reference:
     @cached_property
     def kernels(self) -> dict[str, tuple[Kernel, Tensor]]:
         """Kernel and its mean over the other real examples, for each real one."""
-        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(self.features))}
+        few = self.features[places(len(self.features), FEW_PAIRS)]
+        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(few))}
         return {name: (kernel, within(self.features, kernel)) for name, kernel in kernels.items()}
 
     @cached_property
