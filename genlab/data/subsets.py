@@ -31,15 +31,20 @@ def belongs(of: int, n: int) -> Tensor:
     return found
 
 
-def some(examples: Examples, n: int, *, each_class: bool = False) -> Examples:
-    """At most n of the examples in random order, so that any first ones of them are a random subset as well.
+def chosen(examples: Examples, n: int, *, each_class: bool = False) -> Tensor:
+    """Places of at most n of the examples in random order, so that the first ones of them are a random subset as well.
 
     With `each_class` one example of each class comes before all others, so that a row of pictures shows as many as it can.
     """
     order = places(len(examples), len(examples))
     if each_class and examples.y is not None:
         order = _each_class_first(order, examples.y.cpu())
-    return examples.subset(order[:n])
+    return order[:n]
+
+
+def some(examples: Examples, n: int, *, each_class: bool = False) -> Examples:
+    """The `chosen` ones of the examples."""
+    return examples.subset(chosen(examples, n, each_class=each_class))
 
 
 def at_most(examples: Examples, n: int) -> Examples:

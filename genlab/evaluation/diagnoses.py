@@ -8,7 +8,6 @@ model trains and prints a warning. A family takes part by logging scalars under 
     energy_data, energy_samples          mean energies
 """
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -136,12 +135,11 @@ def poor_coverage(measured: Mapping[str, Estimate], floor: Mapping[str, Estimate
     return Diagnosis("low coverage", f"{shown}: most kinds of examples are never generated")
 
 
-def memorisation(found: Memorisation, real_copies: Estimate, n: int) -> Diagnosis | None:
+def memorisation(found: Memorisation, real_copies: Estimate) -> Diagnosis | None:
     """Samples that lie nearer to training examples than chance allows, or repeat more of them than real ones do, as spins may."""
-    chance = math.sqrt(found.expected * (1 - found.expected) / n)
     excess = found.nearest_is_train.value - found.expected
     copied = found.copies.value - real_copies.value > 0.05
-    if not copied and (excess < 5 * chance or excess < 0.3 * (1 - found.expected)):
+    if not copied and (excess < 5 * found.nearest_is_train.stderr or excess < 0.3 * (1 - found.expected)):
         return None
     evidence = (
         f"the nearest neighbour is a training example for {100 * found.nearest_is_train.value:.1f} % of the samples "

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
-from genlab.data.subsets import some
+from genlab.data.subsets import chosen
 from genlab.evaluation.anomalous_data import Anomalies
 from genlab.evaluation.code_maps import Map
 from genlab.evaluation.features import feature_space
-from genlab.evaluation.represented import represented
+from genlab.evaluation.represented import BATCH, represented
 from genlab.evaluation.sample_reference import LEAST, Reference
 from genlab.inference.partition import Annealing
 from genlab.inference.sampling import labels_of_samples, sampling_options, timed_draw
@@ -81,8 +82,21 @@ class EvaluationContext:
     @cached_property
     def few_batches(self) -> list[Batch]:
         """At most FEW test examples in random order, one of each class first (data/subsets.py)."""
-        few, represent = some(self.dataset.test, FEW, each_class=True), self.dataset.represent
-        return list(represented(few, represent, self.settings.seed, self.model.device))
+        x, y = self.of_test(chosen(self.dataset.test, FEW, each_class=True))
+        labels = [None] * len(x) if y is None else y.split(BATCH)
+        return [Batch(part, own, 1.0) for part, own in zip(x.split(BATCH), labels, strict=False)]
+
+    def of_test(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Test examples at the places `index` (n,), and their classes if there are any: (n, *shape), (n,)."""
+        which, rank = index.sort().values, index.argsort().argsort()
+        x, y, seen = [], [], 0
+        for batch in self.test_batches:
+            here = (which[(which >= seen) & (which < seen + len(batch.x))] - seen).to(batch.x.device)
+            x.append(batch.x[here])
+            y += [] if batch.y is None else [batch.y[here]]
+            seen += len(batch.x)
+        rank = rank.to(x[0].device)
+        return torch.cat(x)[rank], torch.cat(y)[rank] if y else None
 
     @cached_property
     def options(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from genlab.data.subsets import batch_of, belongs
+from genlab.data.subsets import batch_of, belongs, places
 from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
 from genlab.evaluation.entries import Entries, Entry, Group, entry
@@ -15,7 +15,12 @@ from genlab.evaluation.represented import BATCH
 from genlab.inference.ability_pictures import classification_charts
 from genlab.inference.likelihood import bits_per_dimension, log_likelihoods
 from genlab.inference.mixing import mixing
-from genlab.metrics.classes import accuracy_by_class, calibration_error
+from genlab.metrics.classes import (
+    accuracy_by_class,
+    calibration_error,
+    calibration_floor,
+    squared_calibration_error,
+)
 from genlab.metrics.estimate import Estimate, bootstrap, mean
 from genlab.models.abilities import (
     Classifies,
@@ -83,8 +88,7 @@ def likelihoods(context: EvaluationContext, findings: Findings) -> None:
         )
     if not findings.likelihoods:
         return
-    kept = belongs(len(dataset.test), MOST_BASELINE).split(BATCH)
-    x = torch.cat([batch.x.cpu()[few] for batch, few in zip(context.test_batches, kept, strict=True)])
+    x = context.of_test(places(len(dataset.test), MOST_BASELINE))[0]
     independent = independent_log_likelihood(dataset, x, bool(getattr(model, "discrete", False)))
     baseline = None if independent is None else mean(independent)
     for likelihood in findings.likelihoods:
@@ -158,8 +162,13 @@ def classification(context: EvaluationContext, findings: Findings) -> None:
         if math.isnan(measure.value):  # dataset.exclude: there are no examples of this class
             continue
         findings.entries[f"accuracy_class_{k}"] = entry("classification", measure, "share", "higher")
-    error = _calibration(confidence, predictions == labels)
-    findings.entries["calibration_error"] = entry("classification", error, "share", "lower")
+    right = predictions == labels
+    findings.entries["calibration_error"] = entry(
+        "classification", _calibration(confidence, right), "share", "lower", "biased", calibration_floor(confidence)
+    )
+    findings.entries["squared_calibration_error"] = entry(
+        "classification", squared_calibration_error(confidence, right), "squared share"
+    )
     findings.pictures |= classification_charts(log_p, labels, "test split")
 
 

@@ -14,7 +14,7 @@ from genlab.evaluation.entries import Entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.lattice.observables import ALLOWED
-from genlab.lattice.statistics import correlations, thermodynamics
+from genlab.lattice.statistics import correlations, thermodynamics, too_short
 from genlab.metrics.estimate import Estimate
 from genlab.plots.images import Picture
 from genlab.plots.temperature_curves import AgainstTemperature, Distribution, against_temperature, distributions
@@ -40,6 +40,7 @@ def compare_observables(
     several = len(groups) > 1
     missing: list[float | None] = []
     curves: dict[str, list[AgainstTemperature]] = {}
+    lengths: dict[str, list[float]] = {}
     for k, index in groups.items():
         T = truth.temperatures[k] if k is not None else None
         of_test, of_samples = test, generated[index]
@@ -48,6 +49,9 @@ def compare_observables(
         if not len(of_samples) or not len(of_test):
             missing.append(T)
             continue
+        for whose, s in (("samples", of_samples), ("test split", of_test)):
+            if length := too_short(s, truth.observables):
+                lengths.setdefault(whose, []).append(length)
         real = thermodynamics(of_test, truth.observables, T)
         for name, measure in thermodynamics(of_samples, truth.observables, T).items():
             exact = truth.exact(name, T)
@@ -64,6 +68,8 @@ def compare_observables(
         "temperatures": list(truth.temperatures),
         "configurations": len(samples),
     }
+    if lengths:
+        findings.facts["autocorrelation_times"] = {whose: min(found) for whose, found in lengths.items()}
     if missing:
         findings.facts["temperatures_without_configurations"] = missing
     if truth.spins and (share := _share_between(samples)):

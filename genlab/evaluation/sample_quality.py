@@ -9,7 +9,7 @@ from torch import Tensor
 from genlab.data.spec import DataSpec
 from genlab.data.subsets import belongs, places
 from genlab.evaluation import diagnoses
-from genlab.evaluation.entries import Group, entry
+from genlab.evaluation.entries import Group, Kind, entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.evaluation.sample_reference import Reference, feature_measures
@@ -33,7 +33,10 @@ MEASURES: dict[str, tuple[Group, str, Better]] = {
     "class_entropy": ("diversity", "nats", "higher"),
     "classes_reached": ("diversity", "share", "higher"),
     "class_distance": ("diversity", "total variation", "lower"),
+    "squared_class_distance": ("diversity", "squared distance", None),
 }
+BIASED = {"fid", "class_distance"}
+"""Noise makes them positive also where samples are like the data: the value of real examples beside them is that floor."""
 
 
 def sample_quality(context: EvaluationContext, findings: Findings) -> None:
@@ -61,9 +64,8 @@ def compare_samples(findings: Findings, reference: Reference, samples: Tensor, l
     floor, baseline = reference.floor, reference.baseline
     for name, (group, unit, better) in MEASURES.items():
         if name in measured:
-            findings.entries[name] = entry(
-                group, measured[name], unit, better, "statistic", floor[name], baseline[name]
-            )
+            kind: Kind = "biased" if name in BIASED else "statistic"
+            findings.entries[name] = entry(group, measured[name], unit, better, kind, floor[name], baseline[name])
     if labels is not None and reference.space.predicts_classes and reference.labels is not None:
         right = reference.space.classes(reference.space.features(samples).double()) == labels
         findings.entries["conditional_accuracy"] = entry(
@@ -98,7 +100,7 @@ def _memorisation(findings: Findings, reference: Reference, samples: Tensor) -> 
     )
     findings.entries["nearest_test_distance"] = entry("memorisation", memory.test_distance, "distance")
     findings.entries["copies"] = entry("memorisation", memory.copies, "share", "lower", real=real_copies)
-    findings.suspect(diagnoses.memorisation(memory, real_copies, len(samples)))
+    findings.suspect(diagnoses.memorisation(memory, real_copies))
     data = reference.dataset.spec
     if data.is_image:
         few = min(3 * COLUMNS, len(samples))

@@ -12,7 +12,7 @@ from genlab.data.truth import HasObservables
 from genlab.evaluation.baseline import independent_components, training_examples
 from genlab.evaluation.features import FeatureSpace
 from genlab.evaluation.features.feature_network import grey
-from genlab.metrics.classes import classes_reached, entropy, histogram, total_variation
+from genlab.metrics.classes import classes_reached, entropy, histogram, squared_distance, total_variation
 from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.frechet import fid
 from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
@@ -116,6 +116,7 @@ def feature_measures(reference: Reference, x: Tensor) -> tuple[dict[str, Estimat
     found["class_entropy"] = entropy(shares, n)
     found["classes_reached"] = classes_reached(shares, reference.class_shares, n)
     found["class_distance"] = total_variation(shares, reference.class_shares, n, m)
+    found["squared_class_distance"] = squared_distance(shares, reference.class_shares, n, m)
     return found, shares
 
 

@@ -8,7 +8,8 @@ With N sites at the temperature T,
 
 All are functions of means, so their errors come from a jackknife: the same functions of the means over all but one of B blocks,
 in the order in which configurations came (Quenouille 1956). A block is five integrated autocorrelation times of that order long,
-so that blocks are independent of each other even where configurations are states of a chain (Flyvbjerg & Petersen 1989).
+so that blocks are independent of each other even where configurations are states of a chain (Flyvbjerg & Petersen 1989). Of a
+short chain tau is found too small and blocks are few, so that the errors are too small: see SHORT.
 """
 
 import math
@@ -23,6 +24,12 @@ from genlab.metrics.estimate import Estimate
 
 BLOCK = 5.0  # integrated autocorrelation times
 FEWEST = 10  # blocks, however long the correlations
+INDEPENDENT = 1.1  # autocorrelation times below this one are noise
+SHORT = 100.0
+"""Measured autocorrelation times below which errors are too small. On autoregressive chains of 10, 30, 60 and 100 times, two
+standard errors cover 83, 91, 93 and 94 % for a mean, and 78, 85, 89 and 91 % for a variance. Of the shortest, tau is found half
+as long as it is.
+"""
 
 Means = dict[str, Tensor]
 """Name -> mean over configurations; (..., k) for k numbers each."""
@@ -80,11 +87,21 @@ def correlations(s: Tensor) -> tuple[Tensor, Tensor]:
 
 def block_length(values: Means) -> int:
     """Length of a jackknife block: BLOCK times the longest tau of the series, but with at least FEWEST blocks."""
-    series = [one if one.ndim == 1 else one[:, 0] for name, one in values.items() if not name.endswith(("2", "4"))]
-    n = len(series[0])
-    tau = max(autocorrelation_time(one.unsqueeze(0)) for one in series)
-    length = 1 if tau < 1.1 else math.ceil(BLOCK * tau)
+    n, tau = len(next(iter(values.values()))), longest_time(values)
+    length = 1 if tau < INDEPENDENT else math.ceil(BLOCK * tau)
     return max(1, min(length, n // FEWEST))
+
+
+def longest_time(values: Means) -> float:
+    """The longest integrated autocorrelation time of the series, in configurations; 1 where they are independent."""
+    series = [one if one.ndim == 1 else one[:, 0] for name, one in values.items() if not name.endswith(("2", "4"))]
+    return max(autocorrelation_time(one.unsqueeze(0)) for one in series)
+
+
+def too_short(s: Tensor, names: Sequence[str]) -> float | None:
+    """Length of configurations s (n, H, W) in their autocorrelation times, where they are correlated and it is below SHORT."""
+    tau = longest_time(primitives(s, [name for name in names if name != "correlation"] or names))
+    return len(s) / tau if tau >= INDEPENDENT and len(s) < SHORT * tau else None
 
 
 def jackknife(statistics: Callable[[Means], Means], values: Means, block: int) -> dict[str, Estimate]:
