@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import chosen
 from genlab.evaluation.anomalous_data import Anomalies
 from genlab.evaluation.code_maps import Map
 from genlab.evaluation.features import feature_space
@@ -21,7 +24,7 @@ from genlab.inference.sampling import sampling_options, timed_draw
 from genlab.metrics.estimate import Estimate
 from genlab.models.base import GenerativeModel, Model
 
-FIRST = 5_000
+FEW = 5_000  # test examples for what takes long or needs all of them at once
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,23 @@ class EvaluationContext:
         return represented(dataset.test, dataset.represent, self.settings.seed, self.model.device)
 
     @cached_property
-    def first_batches(self) -> list[Batch]:
-        """Those of the first FIRST test examples, for what takes long or needs all examples at once."""
-        return list(islice(self.test_batches, FIRST // BATCH))
+    def few_batches(self) -> list[Batch]:
+        """At most FEW test examples in random order, one of each class first (data/subsets.py)."""
+        x, y = self.of_test(chosen(self.dataset.test, FEW, each_class=True))
+        labels = [None] * len(x) if y is None else y.split(BATCH)
+        return [Batch(part, own, 1.0) for part, own in zip(x.split(BATCH), labels, strict=False)]
+
+    def of_test(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Test examples at the places `index` (n,), and their classes if there are any: (n, *shape), (n,)."""
+        which, rank = index.sort().values, index.argsort().argsort()
+        x, y, seen = [], [], 0
+        for batch in self.test_batches:
+            here = (which[(which >= seen) & (which < seen + len(batch.x))] - seen).to(batch.x.device)
+            x.append(batch.x[here])
+            y += [] if batch.y is None else [batch.y[here]]
+            seen += len(batch.x)
+        rank = rank.to(x[0].device)
+        return torch.cat(x)[rank], torch.cat(y)[rank] if y else None
 
     @cached_property
     def options(self) -> dict[str, Any]:

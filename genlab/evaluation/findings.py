@@ -27,7 +27,7 @@ class Findings:
     """The samples that were measured."""
     likelihoods: list[LogLikelihood] = field(default_factory=list)
     codes: Tensor | None = None
-    """Codes of the first test examples, (n, latent_dim), on the CPU."""
+    """Codes of some test examples in random order, (n, latent_dim), on the CPU."""
     labels: Tensor | None = None
     """Classes of these examples, (n,)."""
     log_p: Tensor | None = None

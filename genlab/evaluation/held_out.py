@@ -1,23 +1,27 @@
 """What a trained model does on the test split: its family's own measures, likelihood, reconstruction, classification, codes."""
 
 import math
-from itertools import islice
 
 import torch
 from torch import Tensor
 
-from genlab.data.batches import in_order
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import batch_of, belongs, places
 from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
 from genlab.evaluation.entries import Entries, Entry, Group, entry
-from genlab.evaluation.evaluation_context import FIRST, EvaluationContext
+from genlab.evaluation.evaluation_context import FEW, EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.evaluation.represented import BATCH
 from genlab.inference.ability_pictures import classification_charts
 from genlab.inference.likelihood import bits_per_dimension, log_likelihoods
 from genlab.inference.mixing import mixing
-from genlab.metrics.classes import accuracy_by_class, calibration_error
+from genlab.metrics.classes import (
+    accuracy_by_class,
+    calibration_error,
+    calibration_floor,
+    squared_calibration_error,
+)
 from genlab.metrics.estimate import Estimate, bootstrap, mean
 from genlab.models.abilities import (
     Classifies,
@@ -85,13 +89,13 @@ def likelihoods(context: EvaluationContext, findings: Findings) -> None:
     model, dataset, settings = context.model, context.dataset, context.settings
     annealing = settings.annealing
     with seeded(settings.seed, "likelihood", device=model.device):
-        train = next(in_order(dataset.train, dataset.represent, batch_size=annealing.chains, device=model.device)).x
+        train = batch_of(dataset.train, annealing.chains, dataset.represent, model.device).x
         findings.likelihoods = log_likelihoods(
             model, context.test_batches, settings.k, annealing, train, len(dataset.test)
         )
     if not findings.likelihoods:
         return
-    x = torch.cat([batch.x.cpu() for batch in islice(context.test_batches, MOST_BASELINE // BATCH)])
+    x = context.of_test(places(len(dataset.test), MOST_BASELINE))[0]
     independent = independent_log_likelihood(dataset, x, bool(getattr(model, "discrete", False)))
     baseline = None if independent is None else mean(independent)
     for likelihood in findings.likelihoods:
@@ -131,13 +135,13 @@ def reconstruction(context: EvaluationContext, findings: Findings) -> None:
     assert isinstance(model, Reconstructs)
     errors, constant, reconstructed, examples = [], [], [], []
     centre = data.mean.to(model.device)
-    for number, batch in enumerate(context.test_batches):
+    kept = belongs(len(context.dataset.test), FEW).split(BATCH)
+    for batch, few in zip(context.test_batches, kept, strict=True):
         restored = model.reconstruct(batch.x)
         errors.append((restored - batch.x).square().flatten(1).sum(1).cpu())
         constant.append((centre - batch.x).square().flatten(1).sum(1).cpu())
-        if number * BATCH < FIRST:
-            reconstructed.append(restored.cpu())
-            examples.append(batch.x.cpu())
+        reconstructed.append(restored.cpu()[few])
+        examples.append(batch.x.cpu()[few])
     findings.entries["reconstruction_mse"] = entry(
         "reconstruction",
         mean(torch.cat(errors)),
@@ -168,8 +172,13 @@ def classification(context: EvaluationContext, findings: Findings) -> None:
         if math.isnan(measure.value):  # dataset.exclude: there are no examples of this class
             continue
         findings.entries[f"accuracy_class_{k}"] = entry("classification", measure, "share", "higher")
-    error = _calibration(confidence, predictions == labels)
-    findings.entries["calibration_error"] = entry("classification", error, "share", "lower")
+    right = predictions == labels
+    findings.entries["calibration_error"] = entry(
+        "classification", _calibration(confidence, right), "share", "lower", "biased", calibration_floor(confidence)
+    )
+    findings.entries["squared_calibration_error"] = entry(
+        "classification", squared_calibration_error(confidence, right), "squared share"
+    )
     findings.pictures |= classification_charts(log_p, labels, "test split")
 
 
@@ -180,10 +189,10 @@ def _calibration(confidence: Tensor, right: Tensor) -> Estimate:
 
 @torch.no_grad()
 def codes(context: EvaluationContext, findings: Findings) -> None:
-    """Codes of the first test examples, which later measures use, and whether their units carry anything of x."""
+    """Codes of some test examples, which later measures use, and whether their units carry anything of x."""
     model = context.model
     assert isinstance(model, Encodes)
-    batches = context.first_batches
+    batches = context.few_batches
     findings.codes = torch.cat([model.encode(batch.x).cpu() for batch in batches])
     if batches[0].y is not None:
         findings.labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])

@@ -15,7 +15,7 @@ from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.inference.samples import Samples
 from genlab.lattice.observables import ALLOWED
-from genlab.lattice.statistics import correlations, thermodynamics
+from genlab.lattice.statistics import correlations, thermodynamics, too_short
 from genlab.metrics.estimate import Estimate
 from genlab.plots.images import Picture
 from genlab.plots.temperature_curves import AgainstTemperature, Distribution, against_temperature, distributions
@@ -39,6 +39,7 @@ def compare_observables(findings: Findings, dataset: Dataset, samples: Samples) 
     several = len(groups) > 1
     missing: list[float | None] = []
     curves: dict[str, list[AgainstTemperature]] = {}
+    lengths: dict[str, list[float]] = {}
     for k, index in groups.items():
         T = truth.temperatures[k] if k is not None else None
         of_test, of_samples, chain = test, generated[index], samples[index].chain
@@ -47,6 +48,10 @@ def compare_observables(findings: Findings, dataset: Dataset, samples: Samples) 
         if not len(of_samples) or not len(of_test):
             missing.append(T)
             continue
+        for whose, s in (("samples", of_samples), ("test split", of_test)):
+            known = chain is not None and whose == "samples"
+            if not known and (length := too_short(s, truth.observables)):
+                lengths.setdefault(whose, []).append(length)
         real = thermodynamics(of_test, truth.observables, T)
         for name, measure in thermodynamics(of_samples, truth.observables, T, chain).items():
             exact = truth.exact(name, T)
@@ -65,6 +70,8 @@ def compare_observables(findings: Findings, dataset: Dataset, samples: Samples) 
     }
     if samples.chains is not None:
         findings.facts["chains"] = samples.chains
+    if lengths:
+        findings.facts["autocorrelation_times"] = {whose: min(found) for whose, found in lengths.items()}
     if missing:
         findings.facts["temperatures_without_configurations"] = missing
     if truth.spins and (share := _share_between(samples.x)):

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from genlab.evaluation.entries import GROUPS, Entry
 from genlab.evaluation.findings import Findings
+from genlab.lattice.statistics import SHORT
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.rounding import plain, rounded
 from genlab.plots.captions import caption, write_captions
@@ -83,7 +84,7 @@ def _keep_earlier(folder: Path, facts: dict[str, Any]) -> Path | None:
 
 
 def write_projector(findings: Findings, folder: Path, seen: int) -> None:
-    """Codes of the first test examples, with their classes, for TensorBoard's projector."""
+    """Codes of some test examples, with their classes, for TensorBoard's projector."""
     codes, labels = findings.codes, findings.labels
     if codes is None or codes.shape[1] < 3:  # the projector needs three dimensions; two are a picture already
         return
@@ -122,7 +123,7 @@ def show(findings: Findings, folder: Path) -> None:
     table = Table(title=", ".join(protocol), title_justify="left", box=None, pad_edge=False)
     beside = [
         (name, attribute)
-        for name, attribute in (("real against real", "real"), ("baseline", "baseline"))
+        for name, attribute in (("real against real" if "n" in facts else "floor", "real"), ("baseline", "baseline"))
         if any(getattr(entry, attribute) is not None for entry in findings.entries.values())
     ]
     if console.width < WIDE:  # the second one stands in metrics.json
@@ -142,6 +143,13 @@ def show(findings: Findings, folder: Path) -> None:
     console.print(table)
     if observables:
         console.print(_of_observables(observables, facts))
+        for whose, length in facts.get("autocorrelation_times", {}).items():
+            console.print(
+                f"  errors       of the {whose} are too small: their order is correlated, and they are {length:.0f} "
+                f"autocorrelation times; {SHORT:.0f} are enough",
+                style="yellow",
+                markup=False,
+            )
     console.print(f"  likelihood   {facts['representation']}", markup=False)
     for found in facts.get("likelihoods", []):
         if "log_z_outside_data" in found:
@@ -157,6 +165,8 @@ def show(findings: Findings, folder: Path) -> None:
                 f"{found['effective_chains']:.0f} chains count",
                 markup=False,
             )
+    if "calibration_error" in findings.entries:
+        console.print("  floor        of the calibration error that of a perfectly calibrated classifier", markup=False)
     if any(entry.baseline is not None for entry in findings.entries.values()):
         special = {"denoising": "of denoising the noisy examples", "codes": "of codes as many principal components"}
         present = {entry.group for entry in findings.entries.values()}
@@ -218,4 +228,5 @@ def _show_anomalies(facts: dict[str, Any]) -> None:
 
 
 def _unit(entry: Entry) -> str:
-    return f"{entry.unit}, {entry.kind}" if entry.group == "likelihood" or entry.kind == "lower bound" else entry.unit
+    says = entry.group == "likelihood" or entry.kind in ("lower bound", "biased")
+    return f"{entry.unit}, {entry.kind}" if says else entry.unit

@@ -7,8 +7,9 @@ whose components are independent (the baseline).
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
+from genlab.data.subsets import belongs, places
 from genlab.evaluation import diagnoses
-from genlab.evaluation.entries import Group, entry
+from genlab.evaluation.entries import Group, Kind, entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.evaluation.sample_reference import Reference, feature_measures
@@ -33,7 +34,10 @@ MEASURES: dict[str, tuple[Group, str, Better]] = {
     "class_entropy": ("diversity", "nats", "higher"),
     "classes_reached": ("diversity", "share", "higher"),
     "class_distance": ("diversity", "total variation", "lower"),
+    "squared_class_distance": ("diversity", "squared distance", None),
 }
+BIASED = {"fid", "class_distance"}
+"""Noise makes them positive also where samples are like the data: the value of real examples beside them is that floor."""
 
 
 def sample_quality(context: EvaluationContext, findings: Findings) -> None:
@@ -60,16 +64,15 @@ def compare_samples(findings: Findings, reference: Reference, drawn: Samples) ->
     floor, baseline = reference.floor, reference.baseline
     for name, (group, unit, better) in MEASURES.items():
         if name in measured:
-            findings.entries[name] = entry(
-                group, measured[name], unit, better, "statistic", floor[name], baseline[name]
-            )
+            kind: Kind = "biased" if name in BIASED else "statistic"
+            findings.entries[name] = entry(group, measured[name], unit, better, kind, floor[name], baseline[name])
     if drawn.labels is not None and reference.space.predicts_classes and reference.labels is not None:
         right = reference.space.classes(reference.space.features(samples).double()) == drawn.labels
         findings.entries["conditional_accuracy"] = entry(
             "sample quality", mean(right.double(), drawn.chain), "share", "higher", "statistic", reference.classified
         )
     findings.suspect(diagnoses.lack_of_variety(samples, reference.x) or diagnoses.poor_coverage(measured, floor))
-    _memorisation(findings, reference, drawn[:MOST_NEIGHBOURS])
+    _memorisation(findings, reference, drawn[places(len(samples), MOST_NEIGHBOURS).sort().values])
     findings.suspect(diagnoses.range_misfit(samples, reference.x, data, "samples"))
     if shares is not None:
         real = reference.class_shares
@@ -78,15 +81,16 @@ def compare_samples(findings: Findings, reference: Reference, drawn: Samples) ->
         findings.facts["classes"] = {"generated": shares.tolist(), "test": real.tolist()}
 
 
-def _memorisation(findings: Findings, reference: Reference, drawn: Samples) -> None:
+def _memorisation(findings: Findings, reference: Reference, generated: Samples) -> None:
     """Are samples nearer to training examples than to test examples? Beside them, test examples in their place."""
-    train, samples = reference.stored_train(), drawn.x
+    train, samples = reference.stored_train(), generated.x
     in_train, in_test = nearest(samples, train), nearest(samples, reference.x)
-    memory = memorisation(in_train, in_test, len(train), len(reference.x), drawn.chain)
+    memory = memorisation(in_train, in_test, len(train), len(reference.x), generated.chain)
     # Some examples of the test split against the training and the other test examples.
-    fresh = reference.x[: min(2000, len(reference.x) // 2)]
-    usual, others = nearest(fresh, train), nearest(fresh, reference.x[len(fresh) :])
-    real_copies = memorisation(usual, others, len(train), len(reference.x) - len(fresh)).copies
+    drawn = belongs(len(reference.x), min(2000, len(reference.x) // 2))
+    fresh, rest = reference.x[drawn], reference.x[~drawn]
+    usual, others = nearest(fresh, train), nearest(fresh, rest)
+    real_copies = memorisation(usual, others, len(train), len(rest)).copies
     usual_distance = Estimate(float(usual.distance.mean()), float(usual.distance.std()) / len(usual.distance) ** 0.5)
     findings.entries["nearest_is_train"] = entry(
         "memorisation", memory.nearest_is_train, "share", real=Estimate(memory.expected, 0.0)
@@ -96,7 +100,7 @@ def _memorisation(findings: Findings, reference: Reference, drawn: Samples) -> N
     )
     findings.entries["nearest_test_distance"] = entry("memorisation", memory.test_distance, "distance")
     findings.entries["copies"] = entry("memorisation", memory.copies, "share", "lower", real=real_copies)
-    findings.suspect(diagnoses.memorisation(memory, real_copies, len(samples)))
+    findings.suspect(diagnoses.memorisation(memory, real_copies))
     data = reference.dataset.spec
     if data.is_image:
         few = min(3 * COLUMNS, len(samples))
@@ -108,4 +112,5 @@ def _picture(samples: Tensor, reference: Tensor, data: DataSpec) -> Picture:
     if data.is_image:
         return grid(samples[: COLUMNS**2], COLUMNS, data)
     few = min(2000, len(samples), len(reference))
-    return scatter({"data": reference[:few], "samples": samples[:few]}, data)
+    shown = {name: x[places(len(x), few)] for name, x in (("data", reference), ("samples", samples))}
+    return scatter(shown, data)

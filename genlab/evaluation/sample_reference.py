@@ -9,20 +9,22 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import places
 from genlab.data.truth import HasObservables
 from genlab.evaluation.baseline import independent_components, training_examples
 from genlab.evaluation.features import FeatureSpace
 from genlab.evaluation.features.feature_network import grey
-from genlab.metrics.classes import classes_reached, entropy, histogram, total_variation
+from genlab.metrics.classes import classes_reached, entropy, histogram, squared_distance, total_variation
 from genlab.metrics.clusters import effective_number
 from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.frechet import fid
 from genlab.metrics.kernels import CUBIC, Kernel, RowMeans, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import Manifold, manifold, quality
 from genlab.metrics.memorisation import nearest
-from genlab.numerics.rng import seeded
+from genlab.numerics.rng import derive, seeded
 
 MOST_REFERENCE = 10_000  # test examples that take part: the cost of comparing all pairs grows with the square
+FEW_PAIRS = 2_000  # test examples between which the width of the Gaussian kernel is measured
 NEIGHBOURS = 5  # k of the balls around examples
 LEAST = 2 * NEIGHBOURS
 
@@ -57,8 +59,7 @@ class Reference:
     def _chosen(self, of: int, n: int, what: str) -> Tensor:
         if n == of:
             return torch.arange(of)
-        with seeded(self.seed, "chosen", what, device=torch.device("cpu")):
-            return torch.randperm(of)[:n].sort().values
+        return places(of, n, seed=derive(self.seed, "chosen", what)).sort().values
 
     @cached_property
     def features(self) -> Tensor:
@@ -71,7 +72,8 @@ class Reference:
     @cached_property
     def kernels(self) -> dict[str, tuple[Kernel, RowMeans]]:
         """Kernel and its mean over the other real examples, for each real one."""
-        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(self.features))}
+        few = self.features[places(len(self.features), FEW_PAIRS)]
+        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(few))}
         return {name: (kernel, within(self.features, kernel)) for name, kernel in kernels.items()}
 
     @cached_property
@@ -126,6 +128,7 @@ def feature_measures(reference: Reference, x: Tensor, chain: Tensor | None = Non
     found["class_entropy"] = entropy(shares, n)
     found["classes_reached"] = classes_reached(shares, reference.class_shares, n)
     found["class_distance"] = total_variation(shares, reference.class_shares, n, m)
+    found["squared_class_distance"] = squared_distance(shares, reference.class_shares, n, m)
     return FeatureMeasures(found, shares, n)
 
 

@@ -95,7 +95,7 @@ class Portfolio:
     pictures: dict[str, Picture] = field(default_factory=dict)
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     test: Batch | None = None
-    """The first POINTS test examples; None without a data set."""
+    """POINTS test examples, one of each class first; None without a data set."""
     samples: Tensor | None = None
     """Samples (n, *shape), once `show_samples` has drawn them."""
 

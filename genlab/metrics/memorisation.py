@@ -54,7 +54,7 @@ def nearest(x: Tensor, others: Tensor) -> Nearest:
 @dataclass(frozen=True)
 class Memorisation:
     nearest_is_train: Estimate
-    """Share of generated examples whose nearest neighbour is a training example."""
+    """Share of generated examples whose nearest neighbour is a training example; its error is that of another split as well."""
     expected: float
     """That share for a model that has memorised nothing, N_train/(N_train + N_test)."""
     train_distance: Estimate
@@ -74,7 +74,34 @@ def memorisation(train: Nearest, test: Nearest, n_train: int, n_test: int, chain
     closer = (train.distance < test.distance).double()
     drawn = train.count / (train.count + test.count)
     closer = torch.where(train.distance == test.distance, drawn.double(), closer)
+    share = mean(closer, chain)
+    error = max(share.stderr, _error_of_the_split(closer, train.index, test.index, n_train, n_test))
     copies = (train.distance < 0.01 * test.distance).double()
-    measured = (mean(values, chain) for values in (closer, train.distance, test.distance, copies))
-    of_train, train_distance, test_distance, of_copies = measured
-    return Memorisation(of_train, expected, train_distance, test_distance, of_copies)
+    test_distance = _of_neighbours(test, chain)
+    return Memorisation(
+        Estimate(share.value, error), expected, _of_neighbours(train, chain), test_distance, mean(copies, chain)
+    )
+
+
+def _of_neighbours(known: Nearest, chain: Chain) -> Estimate:
+    """Mean distance, with the larger of the errors by chain and by neighbour: samples with the same neighbour are correlated."""
+    by_chain, by_neighbour = mean(known.distance, chain), mean(known.distance, known.index)
+    return by_chain if not by_neighbour.stderr > by_chain.stderr else by_neighbour
+
+
+def _error_of_the_split(closer: Tensor, in_train: Tensor, in_test: Tensor, n_train: int, n_test: int) -> float:
+    """Standard error of A/(A + B), where the training examples attract A samples in all and the test examples B.
+
+    Samples with the same neighbour are no independent ones. So the error is that of two sums over the known examples, of the
+    numbers c of samples that each attracts: with A + B = n, variance (B^2 N_train var c_train + A^2 N_test var c_test)/n^4.
+    """
+    n = len(closer)
+    attracted = (
+        torch.zeros(n_train, dtype=torch.float64).index_add_(0, in_train.cpu(), closer.cpu()),
+        torch.zeros(n_test, dtype=torch.float64).index_add_(0, in_test.cpu(), 1 - closer.cpu()),
+    )
+    if min(n_train, n_test) < 2:
+        return 0.0
+    a, b = attracted
+    variance = (b.sum().square() * n_train * a.var() + a.sum().square() * n_test * b.var()) / n**4
+    return float(variance.sqrt())

@@ -18,6 +18,7 @@ from genlab.metrics.estimate import mean
 from genlab.models.boltzmann.negative_phase import PersistentChains
 from genlab.models.boltzmann.rbm import RBM
 from genlab.models.energy.ebm import EBM
+from genlab.models.energy.reference import Reference
 from tests.error_bars.study import Case, Measured
 from tests.helpers.boltzmann_machines import log_joint, rbm
 from tests.helpers.draws import states
@@ -31,7 +32,7 @@ STEPS = {"ebm": 3, "rbm": 2}  # few, so that the samples of a chain are alike
 class IsingEnergy(nn.Module):
     """The network f of an energy B + f = E/T, where B is uniform."""
 
-    def __init__(self, reference: nn.Module) -> None:
+    def __init__(self, reference: Reference) -> None:
         super().__init__()
         self.reference, self.unused = reference, nn.Parameter(torch.zeros(()))
 
@@ -47,7 +48,7 @@ def spins() -> tuple[EBM, Tensor, Tensor]:
     data = dataset_of((torch.rand(50, 1, SIDE, SIDE) < 0.5).byte(), levels=2)
     model = make_model(configure("model=ebm", "dataset=ising", f"model.buffer={SLOTS}"), data.spec).eval()
     assert isinstance(model, EBM)
-    model.network, model.ema = IsingEnergy(model.reference), None
+    model.network, model.ema = IsingEnergy(model.reference), None  # type: ignore[assignment]
     lattice = Enumeration(SIDE)
     return model, lattice.spins.unsqueeze(1), lattice.log_p(T).exp()
 

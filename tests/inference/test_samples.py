@@ -1,6 +1,7 @@
 """Samples that go on from kept chains: drawing says from which, every chain takes its turn, and others have none."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_samples_of_a_buffer_say_which_chain_they_go_on_from() -> None:
 )
 @pytest.mark.parametrize("family", ["rbm", "gaussian_rbm"])
 def test_samples_of_boltzmann_machines(
-    family: str, keys: list[str], options: dict[str, object], chains: int | None
+    family: str, keys: list[str], options: dict[str, Any], chains: int | None
 ) -> None:
     data = small_data("vectors" if family == "gaussian_rbm" else "binary")
     model = make_model(configure(f"model={family}", "model.chains=30", "model.hidden=4", *keys), data.spec).eval()

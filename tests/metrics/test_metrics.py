@@ -251,7 +251,9 @@ def test_binary_samples_that_repeat_real_ones_are_no_sign_of_memory() -> None:
 
 def test_entropy_and_its_error() -> None:
     uniform = torch.full((10,), 0.1, dtype=torch.float64)
-    assert entropy(uniform, 1000).value == pytest.approx(math.log(10))
+    assert entropy(uniform, 1000).value == pytest.approx(math.log(10) + 9 / 2000), "what noise would take on average"
+    one = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    assert entropy(one, 1000) == (0, 0)
     generator = torch.Generator().manual_seed(0)
     for shares in (uniform, torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)):
         drawn = [

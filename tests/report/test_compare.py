@@ -345,7 +345,9 @@ def test_one_column_has_the_best_likelihood_of_each_row_with_its_kind() -> None:
     assert [line.marks[0] for line in alike.lines] == ["best", "tie"], "the same bound of two rows is ranked"
     make_run("grey", beta=4, measures=log_likelihoods(bound=(-95.0, "lower bound"), flow=(-91.0, "lower bound")))
     (table,) = overview(rows_of("grey").rows)
-    assert table.lines[0].cells[0].note == "flow lower bound"
+    cell = table.lines[0].cells[0]
+    assert cell is not None
+    assert cell.note == "flow lower bound"
 
 
 def test_what_few_rows_have_stands_in_a_table_of_these_rows() -> None:
