@@ -77,16 +77,13 @@ def memorisation(train: Nearest, test: Nearest, n_train: int, n_test: int, chain
     share = mean(closer, chain)
     error = max(share.stderr, _error_of_the_split(closer, train.index, test.index, n_train, n_test))
     copies = (train.distance < 0.01 * test.distance).double()
-    test_distance = _of_neighbours(test, chain)
     return Memorisation(
-        Estimate(share.value, error), expected, _of_neighbours(train, chain), test_distance, mean(copies, chain)
+        Estimate(share.value, error),
+        expected,
+        mean(train.distance, chain),
+        mean(test.distance, chain),
+        mean(copies, chain),
     )
-
-
-def _of_neighbours(known: Nearest, chain: Chain) -> Estimate:
-    """Mean distance, with the larger of the errors by chain and by neighbour: samples with the same neighbour are correlated."""
-    by_chain, by_neighbour = mean(known.distance, chain), mean(known.distance, known.index)
-    return by_chain if not by_neighbour.stderr > by_chain.stderr else by_neighbour
 
 
 def _error_of_the_split(closer: Tensor, in_train: Tensor, in_test: Tensor, n_train: int, n_test: int) -> float:
