@@ -125,12 +125,9 @@ class Batches:
         self.seen = int(state["seen"])
 
 
-def in_order(
-    data: Examples, represent: Representation, *, batch_size: int, device: torch.device, limit: int | None = None
-) -> Iterator[Batch]:
-    """One pass over `data` (its first `limit` examples) in its own order, for evaluation."""
-    n = len(data) if limit is None else min(limit, len(data))
-    for index in torch.split(torch.arange(n), batch_size):
+def in_order(data: Examples, represent: Representation, *, batch_size: int, device: torch.device) -> Iterator[Batch]:
+    """One pass over `data` in its own order, for evaluation; of a part of a split see subsets.py."""
+    for index in torch.split(torch.arange(len(data)), batch_size):
         stored = data.take(index.to(device)).to(device)
         y = None if data.y is None else data.y[index.to(device)]
         yield Batch(represent(stored), y, 1.0)

@@ -10,6 +10,7 @@ from genlab.data.dataset import RawData
 from genlab.data.examples import Examples
 from genlab.data.representation import Representation
 from genlab.data.spec import DataSpec, Support
+from genlab.data.subsets import places
 from genlab.errors import GenlabError
 
 LARGEST, SMALLEST = 1e15, 1e-15
@@ -115,9 +116,9 @@ def warnings_of(data: DataSpec) -> list[str]:
 
 
 def _chunks(examples: Examples) -> Iterator[Tensor]:
-    """Evenly spaced examples, a few at a time. Moments do not need all of them, and pictures on disk are slow to read."""
+    """Examples, a few at a time. Moments do not need all of them, and pictures on disk are slow to read."""
     most = 65_536 if isinstance(examples.x, Tensor) else 8_192
-    index = torch.arange(0, len(examples), -(-len(examples) // most))
+    index = places(len(examples), most).sort().values
     size = max(1, 2**22 // examples.x[index[:1]].numel())
     for part in torch.split(index, size):
         yield examples.take(part)

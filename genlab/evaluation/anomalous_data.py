@@ -8,8 +8,8 @@ from genlab.data.dataset import Dataset, RawData
 from genlab.data.examples import Examples
 from genlab.data.named import read_named
 from genlab.data.representation import Representation
+from genlab.data.subsets import at_most, some
 from genlab.errors import GenlabError
-from genlab.evaluation.represented import evenly
 
 MOST = 10_000  # examples of each kind
 
@@ -40,9 +40,10 @@ class Anomalies:
 def of_other_data(key: str, word: str, raw: RawData, dataset: Dataset) -> Anomalies:
     """The test split of another data set (all of it, where it has none). Raises GenlabError where it does not fit `dataset`."""
     examples = raw.train if raw.test is None else raw.test
-    examples = evenly(examples, MOST)
-    first = examples.take(torch.arange(min(100, len(examples))))
-    data, shape = dataset.spec, tuple(first.shape[1:])
+    examples = at_most(examples, MOST)
+    few = some(examples, 100)
+    stored = few.take(torch.arange(len(few)))
+    data, shape = dataset.spec, tuple(stored.shape[1:])
     if shape != data.shape:
         found, wanted = ("x".join(map(str, s)) for s in (shape, data.shape))
         raise GenlabError(f"{key}={word}: its examples are {found} and those of {data.name} {wanted}; name others")
@@ -50,14 +51,14 @@ def of_other_data(key: str, word: str, raw: RawData, dataset: Dataset) -> Anomal
         raise GenlabError(f"{key}={word}: a standard error needs two examples, it holds {len(examples)}; name others")
     if raw.levels is None and dataset.represent.dequantize:
         raise GenlabError(f"{key}={word}: its values are continuous and those of {data.name} grey levels; name others")
-    low, high = (0.0, 1.0) if raw.levels is not None else (float(first.min()), float(first.max()))
+    low, high = (0.0, 1.0) if raw.levels is not None else (float(stored.min()), float(stored.max()))
     if data.support != "real" and (low < 0 or high > 1):
         raise GenlabError(
             f"{key}={word}: its values lie in [{low:.3g}, {high:.3g}] and those of {data.name} in [0, 1]; rescale them"
         )
     anomalies = Anomalies(word, examples, raw.levels)
     if data.support == "binary":
-        x = anomalies.represent(dataset)(first)
+        x = anomalies.represent(dataset)(stored)
         if not bool(((x == 0) | (x == 1)).all()):
             raise GenlabError(f"{key}={word}: its values are grey and those of {data.name} 0 and 1; name others")
     return anomalies
@@ -71,7 +72,7 @@ def of_excluded(dataset: Dataset) -> Anomalies:
         )
     if len(dataset.anomalies) < 2:
         raise GenlabError("anomaly=excluded: the test split holds fewer than two examples of the classes left out")
-    return Anomalies("excluded", evenly(dataset.anomalies, MOST), dataset.represent.levels)
+    return Anomalies("excluded", at_most(dataset.anomalies, MOST), dataset.represent.levels)
 
 
 def find_anomalies(word: str | None, dataset: Dataset, root: str | None) -> Anomalies | None:

@@ -22,13 +22,14 @@ from torch import Tensor
 
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import at_most
 from genlab.evaluation import diagnoses
 from genlab.evaluation.anomalous_data import MOST
 from genlab.evaluation.baseline import independent_log_likelihood
 from genlab.evaluation.entries import entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
-from genlab.evaluation.represented import evenly, represented
+from genlab.evaluation.represented import represented
 from genlab.inference.likelihood import importance_weighted
 from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.ranking import auroc, average_precision, false_positives_at, interval, roc
@@ -101,7 +102,7 @@ def anomaly_detection(context: EvaluationContext, findings: Findings) -> None:
     if anomalies is None:
         return
     k, seed = min(context.settings.k, DRAWS), context.settings.seed
-    test, anomalous = evenly(dataset.test, MOST), anomalies.examples.to(model.device)
+    test, anomalous = at_most(dataset.test, MOST), anomalies.examples.to(model.device)
     facts = {"against": anomalies.name, "normal": len(test), "anomalous": len(anomalous), "scores": {}}
     findings.facts["anomaly"] = facts
     names = [name for name, score in SCORES.items() if score.applies(model)]

@@ -7,16 +7,17 @@ from torch import Tensor
 
 from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
+from genlab.data.subsets import at_most
 
 MOST = 20_000  # training examples that are read where the data do not lie in memory
 
 
 def training_examples(examples: Examples, most: int = MOST) -> Tensor:
-    """Stored examples on the CPU: all that lie in memory, evenly spaced ones of those on disk."""
+    """Stored examples on the CPU: all that lie in memory, and `most` of those on disk (data/subsets.py)."""
     if isinstance(examples.x, Tensor):
         return examples.x.cpu()
-    index = torch.arange(0, len(examples), -(-len(examples) // most))
-    return torch.cat([examples.take(part).cpu() for part in index.split(500)])
+    few = at_most(examples, most)
+    return torch.cat([few.take(part).cpu() for part in torch.arange(len(few)).split(500)])
 
 
 def independent_components(stored: Tensor, n: int) -> Tensor:

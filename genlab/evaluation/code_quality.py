@@ -10,10 +10,11 @@ of that size.
 
 import torch
 
+from genlab.data.subsets import at_most
 from genlab.evaluation.entries import entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
-from genlab.evaluation.represented import evenly, represented
+from genlab.evaluation.represented import represented
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.neighbours import (
     linear_accuracy,
@@ -35,12 +36,12 @@ def code_quality(context: EvaluationContext, findings: Findings) -> None:
         return
     model, dataset = context.model, context.dataset
     assert isinstance(model, Encodes)
-    known = evenly(dataset.train.labelled(), TRAIN)
+    known = at_most(dataset.train.labelled(), TRAIN)
     batches = list(represented(known, dataset.represent, context.settings.seed, context.model.device))
     x_train = torch.cat([batch.x.flatten(1).cpu() for batch in batches])
     y_train = None if known.y is None else torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
     h_train = torch.cat([model.encode(batch.x).flatten(1).cpu() for batch in batches])
-    x_test = torch.cat([batch.x.flatten(1).cpu() for batch in context.first_batches])
+    x_test = torch.cat([batch.x.flatten(1).cpu() for batch in context.few_batches])
     y_test, h_test = findings.labels, findings.codes.flatten(1)
     if not bool(h_train.isfinite().all() and h_test.isfinite().all()):
         return

@@ -69,7 +69,7 @@ def denoising(context: EvaluationContext, findings: Findings) -> None:
     noisy_errors: list[Tensor] = []
     shown: list[Tensor] = []
     with seeded(seed, "denoising", device=context.model.device):
-        for batch in context.first_batches:
+        for batch in context.few_batches:
             noisy = noise(batch.x)
             restored = model.reconstruct(noisy)
             restored_errors.append((restored - batch.x).square().flatten(1).sum(1).cpu())

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from genlab.data.dataset import Dataset
 from genlab.data.spec import DataSpec
+from genlab.data.subsets import places
 from genlab.inference.shown_examples import held_out
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.kernels import median_distance
@@ -92,7 +93,7 @@ def lack_of_variety(samples: Tensor, data: Tensor) -> Diagnosis | None:
     few = min(len(samples), len(data), FEW_PAIRS)
     if few < 2:
         return None
-    of_samples, of_data = (median_distance(x[:few].flatten(1)) for x in (samples, data))
+    of_samples, of_data = (median_distance(x[places(len(x), few)].flatten(1)) for x in (samples, data))
     if of_data == 0 or of_samples >= 0.1 * of_data:
         return None
     return Diagnosis(
@@ -135,12 +136,11 @@ def poor_coverage(measured: Mapping[str, Estimate], floor: Mapping[str, Estimate
     return Diagnosis("low coverage", f"{shown}: most kinds of examples are never generated")
 
 
-def memorisation(found: Memorisation, real_copies: Estimate, n: int) -> Diagnosis | None:
+def memorisation(found: Memorisation, real_copies: Estimate) -> Diagnosis | None:
     """Samples that lie nearer to training examples than chance allows, or repeat more of them than real ones do, as spins may."""
-    chance = math.sqrt(found.expected * (1 - found.expected) / n)
     excess = found.nearest_is_train.value - found.expected
     copied = found.copies.value - real_copies.value > 0.05
-    if not copied and (excess < 5 * chance or excess < 0.3 * (1 - found.expected)):
+    if not copied and (excess < 5 * found.nearest_is_train.stderr or excess < 0.3 * (1 - found.expected)):
         return None
     evidence = (
         f"the nearest neighbour is a training example for {100 * found.nearest_is_train.value:.1f} % of the samples "
@@ -196,6 +196,22 @@ def few_chains_count(name: str, effective: float, chains: int) -> Diagnosis | No
     return Diagnosis(
         "log Z is uncertain",
         f"{effective:.1f} of {chains} chains carry the weight of the estimate {name}, whose standard error is then too small",
+    )
+
+
+def annealing_disagrees(forward: Mapping[str, float], reverse: Mapping[str, float], sweeps: int) -> Diagnosis | None:
+    """Two estimates of log Z, as facts of likelihoods, that are more than three standard errors apart."""
+    gap = reverse["log_z"] - forward["log_z"]
+    error = math.hypot(forward["log_z_stderr"], reverse["log_z_stderr"])
+    if abs(gap) <= 3 * error:
+        return None
+    apart = f"log Z by annealing in reverse is {abs(gap):.2f} nats ({abs(gap) / error:.1f} standard errors)"
+    if gap > 0:
+        return Diagnosis("log Z is uncertain", f"{apart} above that forwards, and lies between the two")
+    return Diagnosis(
+        "log Z is uncertain",
+        f"{apart} below that forwards, which draws of the model as starts rule out: training examples after {sweeps:,} sweeps "
+        "are none (ais.sweeps)",
     )
 
 

@@ -8,9 +8,9 @@ from genlab.inference.likelihood import LikelihoodKind
 from genlab.metrics.estimate import Estimate
 from genlab.models.base import Better
 
-Kind = LikelihoodKind | Literal["upper bound", "statistic", "cost"]
+Kind = LikelihoodKind | Literal["upper bound", "statistic", "biased", "cost"]
 """A likelihood, or a divergence that follows from one, is exact, a bound or an estimate. Else a value is a statistic of finite
-samples, or a cost."""
+samples, or a cost. A biased statistic is off by more than its error where it is small: `real` holds the floor that tells."""
 Group = Literal[
     "likelihood",
     "observables",
@@ -40,7 +40,8 @@ class Entry:
     kind: Kind
     better: Better = None
     real: Estimate | None = None
-    """The same of real examples in place of the generated ones: the floor, or the ceiling, of every model."""
+    """The same of real examples in place of the generated ones: the floor, or the ceiling, of every model. Of a calibration error
+    that of a perfectly calibrated classifier."""
     baseline: Estimate | None = None
     """A value that a model must surpass to have learned anything: the same of the model whose components are independent; for
     denoising, of the noisy examples themselves; for codes, of as many principal components."""

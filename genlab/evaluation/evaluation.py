@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from torch import Tensor
-
 from genlab.data.dataset import Dataset
 from genlab.evaluation.anomaly import anomaly_detection
 from genlab.evaluation.code_quality import code_quality
@@ -27,6 +25,7 @@ from genlab.evaluation.protocol import confusion, likelihood_methods, protocol, 
 from genlab.evaluation.remedies import Training, too_early, verdict
 from genlab.evaluation.sample_quality import sample_quality
 from genlab.inference.likelihood import has_likelihood
+from genlab.inference.samples import Samples
 from genlab.models.abilities import Encodes, HasMarkovChain, HasSamplers, Reconstructs, able, classifies
 from genlab.models.base import GenerativeModel, Model
 from genlab.tracking.progress import step
@@ -79,12 +78,12 @@ def evaluate(
     dataset: Dataset,
     settings: Settings,
     training_cost: Mapping[str, Any],
-    samples: Tensor | None = None,
+    samples: Samples | None = None,
     training: Training | None = None,
 ) -> Findings:
     """All measures of `model` (in evaluation mode) on the test split of `dataset`, both on one device.
 
-    `training_cost` is the cost in run.json, `training` what the remedies of diagnoses depend on. With `samples` (n, *shape) from
+    `training_cost` is the cost in run.json, `training` what the remedies of diagnoses depend on. With `samples` from
     elsewhere only these are measured.
     """
     began = time.perf_counter()

@@ -5,24 +5,26 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import chosen
 from genlab.evaluation.anomalous_data import Anomalies
 from genlab.evaluation.code_maps import Map
 from genlab.evaluation.features import feature_space
 from genlab.evaluation.represented import BATCH, represented
 from genlab.evaluation.sample_reference import LEAST, Reference
 from genlab.inference.partition import Annealing
-from genlab.inference.sampling import labels_of_samples, sampling_options, timed_draw
+from genlab.inference.samples import Samples
+from genlab.inference.sampling import sampling_options, timed_draw
 from genlab.metrics.estimate import Estimate
 from genlab.models.base import GenerativeModel, Model
 
-FIRST = 5_000
+FEW = 5_000  # test examples for what takes long or needs all of them at once
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,7 @@ class Settings:
 class Drawn:
     """The model's own samples."""
 
-    x: Tensor
-    """(n, *shape), on the CPU."""
+    samples: Samples
     per_second: Estimate
     seconds: float
 
@@ -69,8 +70,8 @@ class EvaluationContext:
     settings: Settings
     training_cost: Mapping[str, Any] = field(default_factory=dict)
     """The cost that the training noted in run.json."""
-    given: Tensor | None = None
-    """Samples (n, *shape) from elsewhere, in place of the model's own."""
+    given: Samples | None = None
+    """Samples from elsewhere, in place of the model's own."""
 
     @cached_property
     def test_batches(self) -> Iterable[Batch]:
@@ -79,9 +80,23 @@ class EvaluationContext:
         return represented(dataset.test, dataset.represent, self.settings.seed, self.model.device)
 
     @cached_property
-    def first_batches(self) -> list[Batch]:
-        """Those of the first FIRST test examples, for what takes long or needs all examples at once."""
-        return list(islice(self.test_batches, FIRST // BATCH))
+    def few_batches(self) -> list[Batch]:
+        """At most FEW test examples in random order, one of each class first (data/subsets.py)."""
+        x, y = self.of_test(chosen(self.dataset.test, FEW, each_class=True))
+        labels = [None] * len(x) if y is None else y.split(BATCH)
+        return [Batch(part, own, 1.0) for part, own in zip(x.split(BATCH), labels, strict=False)]
+
+    def of_test(self, index: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Test examples at the places `index` (n,), and their classes if there are any: (n, *shape), (n,)."""
+        which, rank = index.sort().values, index.argsort().argsort()
+        x, y, seen = [], [], 0
+        for batch in self.test_batches:
+            here = (which[(which >= seen) & (which < seen + len(batch.x))] - seen).to(batch.x.device)
+            x.append(batch.x[here])
+            y += [] if batch.y is None else [batch.y[here]]
+            seen += len(batch.x)
+        rank = rank.to(x[0].device)
+        return torch.cat(x)[rank], torch.cat(y)[rank] if y else None
 
     @cached_property
     def options(self) -> dict[str, Any]:
@@ -96,20 +111,13 @@ class EvaluationContext:
         began = time.perf_counter()
         n = self.settings.n or max(len(self.dataset.test), 2 * LEAST)
         with self.settings.precision():
-            x, per_second = timed_draw(self.model, n, self.settings.seed, **self.options)
-        return Drawn(x, per_second, time.perf_counter() - began)
+            samples, per_second = timed_draw(self.model, n, self.settings.seed, **self.options)
+        return Drawn(samples, per_second, time.perf_counter() - began)
 
     @property
-    def samples(self) -> Tensor:
-        """The samples that are measured, (n, *shape), on the CPU."""
-        return self.drawn.x if self.given is None else self.given
-
-    @property
-    def sample_labels(self) -> Tensor | None:
-        """The class from which each sample is drawn, (n,); None where there are no classes."""
-        if self.given is not None or not isinstance(self.model, GenerativeModel):
-            return None
-        return labels_of_samples(self.model, len(self.samples), self.options.get("labels"))
+    def samples(self) -> Samples:
+        """The samples that are measured."""
+        return self.drawn.samples if self.given is None else self.given
 
     @cached_property
     def reference(self) -> Reference:

@@ -41,7 +41,7 @@ def comparison_with_truth(context: EvaluationContext, findings: Findings) -> Non
         return
     log_p = torch.cat([truth.log_prob(batch.x) for batch in context.test_batches])
     for likelihood in findings.likelihoods:
-        real = mean(log_p[: len(likelihood.values)])  # a flow is integrated for the first examples only
+        real = mean(likelihood.of_same(log_p))
         bits = bits_per_dimension(real, dataset.spec, dataset.represent)
         for name, beside in (("log_likelihood", real), ("bits_per_dim", bits)):
             key = f"{name}_{likelihood.name}"
@@ -51,7 +51,7 @@ def comparison_with_truth(context: EvaluationContext, findings: Findings) -> Non
         _over_all_states(context, findings, states, truth.log_prob(states))
         return
     for likelihood in findings.likelihoods:
-        excess = mean(log_p[: len(likelihood.values)] - likelihood.values)
+        excess = mean(likelihood.of_same(log_p) - likelihood.values)
         divergence = Estimate(excess.value, math.hypot(excess.stderr, likelihood.common_stderr))
         kind = KINDS[likelihood.kind]
         findings.entries[f"kl_divergence_{likelihood.name}"] = entry("likelihood", divergence, "nats", "lower", kind)
@@ -65,7 +65,7 @@ def _over_all_states(context: EvaluationContext, findings: Findings, states: Ten
         kept = order[: int((log_p[order].exp().cumsum(0) < 1 - NEGLECTED).sum()) + 1]
         states, log_p = states[kept], log_p[kept]
     p = log_p.exp()
-    passes = [_likelihoods(context, states, number) for number in range(2 if drawn else 1)]
+    passes = [_likelihoods(context, states, p, number) for number in range(2 if drawn else 1)]
     for likelihoods in zip(*passes, strict=True):
         first = likelihoods[0]
         log_q = torch.stack([one.values for one in likelihoods]).mean(0)
@@ -77,8 +77,8 @@ def _over_all_states(context: EvaluationContext, findings: Findings, states: Ten
         findings.entries[f"kl_divergence_{first.name}"] = Entry("likelihood", value, error, "nats", kind, "lower")
 
 
-def _likelihoods(context: EvaluationContext, states: Tensor, number: int) -> list[LogLikelihood]:
-    """Log-likelihoods of all `states`, with the draws of the pass `number`."""
+def _likelihoods(context: EvaluationContext, states: Tensor, p: Tensor, number: int) -> list[LogLikelihood]:
+    """Log-likelihoods of all `states`, of the probabilities p, with the draws of the pass `number`."""
     model, settings = context.model, context.settings
 
     def batches() -> Iterator[Batch]:
@@ -86,5 +86,5 @@ def _likelihoods(context: EvaluationContext, states: Tensor, number: int) -> lis
             yield Batch(part.to(model.device), None, 1.0)
 
     with seeded(settings.seed, "states", number, device=model.device):
-        start = states[: settings.annealing.chains].to(model.device)
-        return log_likelihoods(model, batches(), min(settings.k, MOST_DRAWS), settings.annealing, start)
+        start = states[p.multinomial(settings.annealing.chains, replacement=True)].to(model.device)
+        return log_likelihoods(model, batches(), min(settings.k, MOST_DRAWS), settings.annealing, start, len(states))

@@ -48,7 +48,7 @@ def fid_by_steps(context: EvaluationContext, findings: Findings) -> None:
             for steps in context.settings.fid_steps:
                 options = {**common, "sampler": sampler, "steps": steps}
                 samples = draw(model, reference.n, seed, **options)
-                distance = fid(reference.features, reference.space.features(samples).double())
+                distance = fid(reference.features, reference.space.features(samples.x).double())
                 found.append(FidAtSteps(sampler, steps, network_evaluations(model, seed, **options), distance))
     findings.facts["efforts"] = [one.as_dict() for one in found]
     findings.pictures["efforts"] = quality_against_cost(found, reference.floor["fid"])

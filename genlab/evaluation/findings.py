@@ -8,6 +8,7 @@ from torch import Tensor
 from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Entries
 from genlab.inference.likelihood import LogLikelihood
+from genlab.inference.samples import Samples
 from genlab.plots.images import Picture
 
 
@@ -22,11 +23,11 @@ class Findings:
     """The protocol, and everything that is no single number: plain containers, fit for JSON."""
     pictures: dict[str, Picture] = field(default_factory=dict)
 
-    samples: Tensor | None = None
-    """The samples that were measured, (n, *shape), on the CPU."""
+    samples: Samples | None = None
+    """The samples that were measured."""
     likelihoods: list[LogLikelihood] = field(default_factory=list)
     codes: Tensor | None = None
-    """Codes of the first test examples, (n, latent_dim), on the CPU."""
+    """Codes of some test examples in random order, (n, latent_dim), on the CPU."""
     labels: Tensor | None = None
     """Classes of these examples, (n,)."""
     log_p: Tensor | None = None

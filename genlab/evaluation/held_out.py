@@ -1,22 +1,27 @@
 """What a trained model does on the test split: its family's own measures, likelihood, reconstruction, classification, codes."""
 
 import math
-from itertools import islice
 
 import torch
 from torch import Tensor
 
-from genlab.data.batches import in_order
+from genlab.data.dataset import Dataset
+from genlab.data.subsets import batch_of, belongs, places
 from genlab.evaluation import diagnoses
 from genlab.evaluation.baseline import independent_log_likelihood
 from genlab.evaluation.entries import Entries, Entry, Group, entry
-from genlab.evaluation.evaluation_context import FIRST, EvaluationContext
+from genlab.evaluation.evaluation_context import FEW, EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.evaluation.represented import BATCH
 from genlab.inference.ability_pictures import classification_charts
 from genlab.inference.likelihood import bits_per_dimension, log_likelihoods
 from genlab.inference.mixing import mixing
-from genlab.metrics.classes import accuracy_by_class, calibration_error
+from genlab.metrics.classes import (
+    accuracy_by_class,
+    calibration_error,
+    calibration_floor,
+    squared_calibration_error,
+)
 from genlab.metrics.estimate import Estimate, bootstrap, mean
 from genlab.models.abilities import (
     Classifies,
@@ -55,19 +60,25 @@ def family_measures(context: EvaluationContext, findings: Findings) -> None:
             group, mean(values), stated.unit, stated.better, "lower bound" if stated.lower_bound else "statistic"
         )
     if isinstance(model, HasLogBound):
-        findings.entries |= _terms_in_bits(findings.entries, context.dataset.spec.dim)
+        findings.entries |= _terms_in_bits(findings.entries, context.dataset)
     findings.suspect(*diagnoses.from_scalars({name: entry.value for name, entry in findings.entries.items()}))
 
 
-def _terms_in_bits(entries: Entries, dim: int) -> Entries:
-    """The terms of a bound once more, in bits per dimension."""
-    per_dim = 1 / (dim * math.log(2))
+def _terms_in_bits(entries: Entries, dataset: Dataset) -> Entries:
+    """The terms of a bound once more: bits per dimension of the bound = prior + denoising - reconstruction.
+
+    The reconstruction is that of integer grey levels where these are dequantised, as the bits per dimension of a density are.
+    """
     found = {}
     for name in ("reconstruction", "prior", "denoising"):
         if name in entries:
             nats = entries[name]
             assert nats.stderr is not None, "a mean has an error"
+            per_dim = 1 / (dataset.spec.dim * math.log(2))
             bits = Estimate(nats.value * per_dim, nats.stderr * per_dim)
+            if name == "reconstruction":
+                of_level = bits_per_dimension(Estimate(nats.value, nats.stderr), dataset.spec, dataset.represent)
+                bits = Estimate(-of_level.value, of_level.stderr)
             found[f"{name}_bits_per_dim"] = entry("family", bits, "bits/dimension")
     return found
 
@@ -78,19 +89,22 @@ def likelihoods(context: EvaluationContext, findings: Findings) -> None:
     model, dataset, settings = context.model, context.dataset, context.settings
     annealing = settings.annealing
     with seeded(settings.seed, "likelihood", device=model.device):
-        train = next(in_order(dataset.train, dataset.represent, batch_size=annealing.chains, device=model.device)).x
+        train = batch_of(dataset.train, annealing.chains, dataset.represent, model.device).x
         findings.likelihoods = log_likelihoods(
             model, context.test_batches, settings.k, annealing, train, len(dataset.test)
         )
     if not findings.likelihoods:
         return
-    x = torch.cat([batch.x.cpu() for batch in islice(context.test_batches, MOST_BASELINE // BATCH)])
+    x = context.of_test(places(len(dataset.test), MOST_BASELINE))[0]
     independent = independent_log_likelihood(dataset, x, bool(getattr(model, "discrete", False)))
     baseline = None if independent is None else mean(independent)
     for likelihood in findings.likelihoods:
         if "effective_chains" in likelihood.facts:
             effective = likelihood.facts["effective_chains"]
             findings.suspect(diagnoses.few_chains_count(likelihood.name, effective, annealing.chains))
+        if likelihood.name == "reverse_ais":
+            forward = next(one for one in findings.likelihoods if one.name == "ais")
+            findings.suspect(diagnoses.annealing_disagrees(forward.facts, likelihood.facts, annealing.sweeps))
         nats = likelihood.mean
         findings.entries[f"log_likelihood_{likelihood.name}"] = entry(
             "likelihood", nats, "nats", "higher", likelihood.kind, baseline=baseline
@@ -121,13 +135,13 @@ def reconstruction(context: EvaluationContext, findings: Findings) -> None:
     assert isinstance(model, Reconstructs)
     errors, constant, reconstructed, examples = [], [], [], []
     centre = data.mean.to(model.device)
-    for number, batch in enumerate(context.test_batches):
+    kept = belongs(len(context.dataset.test), FEW).split(BATCH)
+    for batch, few in zip(context.test_batches, kept, strict=True):
         restored = model.reconstruct(batch.x)
         errors.append((restored - batch.x).square().flatten(1).sum(1).cpu())
         constant.append((centre - batch.x).square().flatten(1).sum(1).cpu())
-        if number * BATCH < FIRST:
-            reconstructed.append(restored.cpu())
-            examples.append(batch.x.cpu())
+        reconstructed.append(restored.cpu()[few])
+        examples.append(batch.x.cpu()[few])
     findings.entries["reconstruction_mse"] = entry(
         "reconstruction",
         mean(torch.cat(errors)),
@@ -158,8 +172,13 @@ def classification(context: EvaluationContext, findings: Findings) -> None:
         if math.isnan(measure.value):  # dataset.exclude: there are no examples of this class
             continue
         findings.entries[f"accuracy_class_{k}"] = entry("classification", measure, "share", "higher")
-    error = _calibration(confidence, predictions == labels)
-    findings.entries["calibration_error"] = entry("classification", error, "share", "lower")
+    right = predictions == labels
+    findings.entries["calibration_error"] = entry(
+        "classification", _calibration(confidence, right), "share", "lower", "biased", calibration_floor(confidence)
+    )
+    findings.entries["squared_calibration_error"] = entry(
+        "classification", squared_calibration_error(confidence, right), "squared share"
+    )
     findings.pictures |= classification_charts(log_p, labels, "test split")
 
 
@@ -170,10 +189,10 @@ def _calibration(confidence: Tensor, right: Tensor) -> Estimate:
 
 @torch.no_grad()
 def codes(context: EvaluationContext, findings: Findings) -> None:
-    """Codes of the first test examples, which later measures use, and whether their units carry anything of x."""
+    """Codes of some test examples, which later measures use, and whether their units carry anything of x."""
     model = context.model
     assert isinstance(model, Encodes)
-    batches = context.first_batches
+    batches = context.few_batches
     findings.codes = torch.cat([model.encode(batch.x).cpu() for batch in batches])
     if batches[0].y is not None:
         findings.labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])

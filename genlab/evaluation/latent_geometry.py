@@ -1,7 +1,6 @@
 """Pictures of a model's latent space, and of the density that it has learned in the plane."""
 
 import torch
-from torch import Tensor
 
 from genlab.evaluation.code_maps import project
 from genlab.evaluation.evaluation_context import EvaluationContext
@@ -52,7 +51,7 @@ def density_map(context: EvaluationContext, findings: Findings) -> None:
     """Density and score of a model of the plane, beside the true ones; nothing for other data."""
     model, dataset, seed = context.model, context.dataset, context.settings.seed
     x = held_out(dataset, POINTS, seed, model.device).x
-    samples: Tensor | None = context.samples if isinstance(model, GenerativeModel) else None
+    samples = context.samples.x if isinstance(model, GenerativeModel) else None
     findings.pictures |= density_and_score_maps(
         model, dataset, seed, x, samples, side=160, draws=50, integrate_flow=True
     )

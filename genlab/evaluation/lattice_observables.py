@@ -13,8 +13,9 @@ from genlab.data.truth import HasObservables
 from genlab.evaluation.entries import Entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
+from genlab.inference.samples import Samples
 from genlab.lattice.observables import ALLOWED
-from genlab.lattice.statistics import correlations, thermodynamics
+from genlab.lattice.statistics import correlations, thermodynamics, too_short
 from genlab.metrics.estimate import Estimate
 from genlab.plots.images import Picture
 from genlab.plots.temperature_curves import AgainstTemperature, Distribution, against_temperature, distributions
@@ -24,39 +25,42 @@ UNITS = {"energy": "J/site", "specific_heat": "k_B/site"}
 
 def lattice_observables(context: EvaluationContext, findings: Findings) -> None:
     """Observables of the samples; nothing for data that have none."""
-    compare_observables(findings, context.dataset, context.samples, context.options.get("labels"))
+    compare_observables(findings, context.dataset, context.samples)
 
 
-def compare_observables(
-    findings: Findings, dataset: Dataset, samples: Tensor, labels: list[int] | int | None = None
-) -> None:
-    """Observables of `samples` (n, 1, H, W), drawn with the classes `labels` in turns, beside those of the test split."""
+def compare_observables(findings: Findings, dataset: Dataset, samples: Samples) -> None:
+    """Observables of `samples`, (n, 1, H, W), of each class, beside those of the test split."""
     truth = dataset.truth
     if not isinstance(truth, HasObservables):
         return
     test = _configurations(dataset.represent(_stored(dataset.test)).cpu(), truth)
-    generated = _configurations(samples.cpu(), truth)
-    groups = _groups(truth, len(samples), labels)
+    generated = _configurations(samples.x, truth)
+    groups = _groups(truth, samples)
     several = len(groups) > 1
     missing: list[float | None] = []
     curves: dict[str, list[AgainstTemperature]] = {}
+    lengths: dict[str, list[float]] = {}
     for k, index in groups.items():
         T = truth.temperatures[k] if k is not None else None
-        of_test, of_samples = test, generated[index]
+        of_test, of_samples, chain = test, generated[index], samples[index].chain
         if k is not None and len(truth.temperatures) > 1 and dataset.test.y is not None:
             of_test = test[torch.as_tensor(dataset.test.y == k).cpu()]
         if not len(of_samples) or not len(of_test):
             missing.append(T)
             continue
+        for whose, s in (("samples", of_samples), ("test split", of_test)):
+            known = chain is not None and whose == "samples"
+            if not known and (length := too_short(s, truth.observables)):
+                lengths.setdefault(whose, []).append(length)
         real = thermodynamics(of_test, truth.observables, T)
-        for name, measure in thermodynamics(of_samples, truth.observables, T).items():
+        for name, measure in thermodynamics(of_samples, truth.observables, T, chain).items():
             exact = truth.exact(name, T)
             key = f"{name}_T{T:g}" if several and T is not None else name
             findings.entries[key] = _entry(name, measure, real[name], exact)
             if several and T is not None:
                 curves.setdefault(name, []).append(AgainstTemperature(T, measure, real[name], exact))
         if not several:
-            findings.pictures["observables"] = _distributions(of_samples, of_test, truth)
+            findings.pictures["observables"] = _distributions(of_samples, of_test, truth, chain)
     if curves:
         findings.pictures["observables"] = against_temperature(curves, truth)
     findings.facts |= {
@@ -64,22 +68,24 @@ def compare_observables(
         "temperatures": list(truth.temperatures),
         "configurations": len(samples),
     }
+    if samples.chains is not None:
+        findings.facts["chains"] = samples.chains
+    if lengths:
+        findings.facts["autocorrelation_times"] = {whose: min(found) for whose, found in lengths.items()}
     if missing:
         findings.facts["temperatures_without_configurations"] = missing
-    if truth.spins and (share := _share_between(samples)):
+    if truth.spins and (share := _share_between(samples.x)):
         findings.facts["rounded"] = share
 
 
-def _groups(truth: HasObservables, n: int, labels: list[int] | int | None) -> dict[int | None, Tensor]:
+def _groups(truth: HasObservables, samples: Samples) -> dict[int | None, Tensor]:
     """Class (None for all samples together) -> places of its samples."""
-    everything = torch.arange(n)
+    everything = torch.arange(len(samples))
     if len(truth.temperatures) == 1:
         return {0: everything}
-    if labels is None:
+    if samples.labels is None:
         return {None: everything}
-    turns = [labels] if isinstance(labels, int) else labels
-    own = torch.tensor(turns)[everything % len(turns)]
-    return {k: (own == k).nonzero().squeeze(1) for k in sorted(set(turns))}
+    return {k: everything[samples.labels == k] for k in samples.labels.unique().tolist()}
 
 
 def _stored(examples: Examples) -> Tensor:
@@ -101,7 +107,7 @@ def _entry(name: str, measure: Estimate, real: Estimate, exact: float | None) ->
     return Entry("observables", measure.value, measure.stderr, UNITS.get(name, ""), "statistic", real=real, exact=exact)
 
 
-def _distributions(generated: Tensor, test: Tensor, truth: HasObservables) -> Picture:
+def _distributions(generated: Tensor, test: Tensor, truth: HasObservables, chain: Tensor | None) -> Picture:
     """Distributions of energy and magnetisation, and the correlation function, of samples and of the test split."""
     shown = [
         Distribution(name, ALLOWED[name](generated), ALLOWED[name](test))
@@ -110,5 +116,5 @@ def _distributions(generated: Tensor, test: Tensor, truth: HasObservables) -> Pi
     ]
     both = None
     if "correlation" in truth.observables:
-        both = (correlations(generated), correlations(test))
+        both = (correlations(generated, chain), correlations(test))
     return distributions(shown, both)

@@ -16,6 +16,7 @@ from rich.text import Text
 from genlab.errors import GenlabError
 from genlab.evaluation.entries import GROUPS, Entry
 from genlab.evaluation.findings import Findings
+from genlab.lattice.statistics import SHORT
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.rounding import plain, rounded
 from genlab.plots.captions import caption, write_captions
@@ -61,7 +62,7 @@ def _write_details(findings: Findings, facts: dict[str, Any], folder: Path) -> N
         save_png(folder / f"{name}.png", picture)
     write_captions(folder)
     if findings.samples is not None:
-        np.savez_compressed(folder / "samples.npz", samples=findings.samples[:MOST_SAMPLES].numpy())
+        np.savez_compressed(folder / "samples.npz", **findings.samples[:MOST_SAMPLES].arrays())  # type: ignore[arg-type]
     _dump(folder / "evaluation.json", facts)
     _dump(folder / "metrics.json", findings.metrics())
 
@@ -111,7 +112,7 @@ def _write_events(findings: Findings, tensorboard: Path, seen: int) -> None:
 
 
 def write_projector(findings: Findings, folder: Path, seen: int) -> None:
-    """Codes of the first test examples, with their classes, for TensorBoard's projector."""
+    """Codes of some test examples, with their classes, for TensorBoard's projector."""
     codes, labels = findings.codes, findings.labels
     if codes is None or codes.shape[1] < 3:  # the projector needs three dimensions; two are a picture already
         return
@@ -144,13 +145,13 @@ def show(findings: Findings, folder: Path) -> None:
     if "n" in facts:
         features = facts["features"]
         protocol += [
-            f"{facts['n']:,} samples, seed {facts['seed']}",
+            f"{facts['n']:,} samples{_of_chains(facts)}, seed {facts['seed']}",
             f"features {features['name']} {features['hash']} ({features['dimensions']} dimensions)",
         ]
     table = Table(title=", ".join(protocol), title_justify="left", box=None, pad_edge=False)
     beside = [
         (name, attribute)
-        for name, attribute in (("real against real", "real"), ("baseline", "baseline"))
+        for name, attribute in (("real against real" if "n" in facts else "floor", "real"), ("baseline", "baseline"))
         if any(getattr(entry, attribute) is not None for entry in findings.entries.values())
     ]
     if console.width < WIDE:  # the second one stands in metrics.json
@@ -170,6 +171,13 @@ def show(findings: Findings, folder: Path) -> None:
     console.print(table)
     if observables:
         console.print(_of_observables(observables, facts))
+        for whose, length in facts.get("autocorrelation_times", {}).items():
+            fact(
+                "errors",
+                f"of the {whose} are too small: their order is correlated, and they are {length:.0f} "
+                f"autocorrelation times; {SHORT:.0f} are enough",
+                style="yellow",
+            )
     fact("likelihood", facts["representation"])
     for found in facts.get("likelihoods", []):
         if "log_z_outside_data" in found:
@@ -185,6 +193,8 @@ def show(findings: Findings, folder: Path) -> None:
                 f"{found['log_z']:,.2f} by {found['name']}, within 3 standard errors {low:,.2f} to {high:,.2f}; "
                 f"{found['effective_chains']:.0f} chains count",
             )
+    if "calibration_error" in findings.entries:
+        fact("floor", "of the calibration error that of a perfectly calibrated classifier")
     if any(entry.baseline is not None for entry in findings.entries.values()):
         special = {"denoising": "of denoising the noisy examples", "codes": "of codes as many principal components"}
         present = {entry.group for entry in findings.entries.values()}
@@ -209,9 +219,13 @@ def show(findings: Findings, folder: Path) -> None:
     fact("written", below_each_other([str(folder / "metrics.json"), f"{folder / 'evaluation'}/"]))
 
 
+def _of_chains(facts: dict[str, Any]) -> str:
+    return f" that go on from {facts['chains']:,} chains" if "chains" in facts else ""
+
+
 def _of_observables(entries: dict[str, Entry], facts: dict[str, Any]) -> Table:
     """Observables of a lattice beside Monte Carlo and what is exact, with deviations in standard errors."""
-    title = f"{facts['configurations']:,} configurations against the test split"
+    title = f"{facts['configurations']:,} configurations{_of_chains(facts)} against the test split"
     if "rounded" in facts:
         title += f"; {100 * facts['rounded']:.1f} % of their components were not 0 or 1 and were rounded"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
@@ -240,4 +254,5 @@ def _show_anomalies(facts: dict[str, Any]) -> None:
 
 
 def _unit(entry: Entry) -> str:
-    return f"{entry.unit}, {entry.kind}" if entry.group == "likelihood" or entry.kind == "lower bound" else entry.unit
+    says = entry.group == "likelihood" or entry.kind in ("lower bound", "biased")
+    return f"{entry.unit}, {entry.kind}" if says else entry.unit

@@ -41,11 +41,3 @@ class _Batches:
             if batch is None:
                 return
             yield batch
-
-
-def evenly(examples: Examples, most: int) -> Examples:
-    """At most `most` examples, evenly spaced."""
-    if len(examples) <= most:
-        return examples
-    index = torch.arange(most) * len(examples) // most
-    return examples.subset(index.to(examples.x.device) if isinstance(examples.x, Tensor) else index)

@@ -2,24 +2,29 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import places
 from genlab.data.truth import HasObservables
 from genlab.evaluation.baseline import independent_components, training_examples
 from genlab.evaluation.features import FeatureSpace
 from genlab.evaluation.features.feature_network import grey
-from genlab.metrics.classes import classes_reached, entropy, histogram, total_variation
+from genlab.metrics.classes import classes_reached, entropy, histogram, squared_distance, total_variation
+from genlab.metrics.clusters import effective_number
 from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.frechet import fid
-from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
+from genlab.metrics.kernels import CUBIC, Kernel, RowMeans, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import Manifold, manifold, quality
 from genlab.metrics.memorisation import nearest
-from genlab.numerics.rng import seeded
+from genlab.numerics.rng import derive, seeded
 
 MOST_REFERENCE = 10_000  # test examples that take part: the cost of comparing all pairs grows with the square
+FEW_PAIRS = 2_000  # test examples between which the width of the Gaussian kernel is measured
 NEIGHBOURS = 5  # k of the balls around examples
 LEAST = 2 * NEIGHBOURS
 
@@ -54,8 +59,7 @@ class Reference:
     def _chosen(self, of: int, n: int, what: str) -> Tensor:
         if n == of:
             return torch.arange(of)
-        with seeded(self.seed, "chosen", what, device=torch.device("cpu")):
-            return torch.randperm(of)[:n].sort().values
+        return places(of, n, seed=derive(self.seed, "chosen", what)).sort().values
 
     @cached_property
     def features(self) -> Tensor:
@@ -66,9 +70,10 @@ class Reference:
         return manifold(self.features, NEIGHBOURS)
 
     @cached_property
-    def kernels(self) -> dict[str, tuple[Kernel, Tensor]]:
+    def kernels(self) -> dict[str, tuple[Kernel, RowMeans]]:
         """Kernel and its mean over the other real examples, for each real one."""
-        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(self.features))}
+        few = self.features[places(len(self.features), FEW_PAIRS)]
+        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(few))}
         return {name: (kernel, within(self.features, kernel)) for name, kernel in kernels.items()}
 
     @cached_property
@@ -86,12 +91,12 @@ class Reference:
     @cached_property
     def floor(self) -> dict[str, Estimate]:
         """All measures of training examples in place of the generated ones: real against real."""
-        return feature_measures(self, self.real_x)[0]
+        return feature_measures(self, self.real_x).measures
 
     @cached_property
     def baseline(self) -> dict[str, Estimate]:
         """All measures of examples whose components are independent."""
-        return feature_measures(self, self.baseline_x)[0]
+        return feature_measures(self, self.baseline_x).measures
 
     def stored_train(self) -> Tensor:
         """All training examples as floats in the representation of the reference."""
@@ -99,22 +104,32 @@ class Reference:
             return grey(self.dataset)(self.train)
 
 
-def feature_measures(reference: Reference, x: Tensor) -> tuple[dict[str, Estimate], Tensor | None]:
-    """All measures of the features of examples x, and the share of each class (None without classes)."""
+class FeatureMeasures(NamedTuple):
+    measures: dict[str, Estimate]
+    shares: Tensor | None
+    """Of each class; None without classes."""
+    effective: int
+    """Number of independent examples whose shares of the classes scatter as much."""
+
+
+def feature_measures(reference: Reference, x: Tensor, chain: Tensor | None = None) -> FeatureMeasures:
+    """All measures of the features of examples x (n, *shape), of chains (n,) where samples of one chain are correlated."""
     features = reference.space.features(x).double()
-    found: dict[str, Estimate] = {"fid": fid(reference.features, features)}
+    found: dict[str, Estimate] = {"fid": fid(reference.features, features, chain)}
     for name, (kernel, real_within) in reference.kernels.items():
-        found[name] = mmd(reference.features, features, kernel, real_within)
-    found |= quality(reference.manifold, manifold(features, NEIGHBOURS))
+        found[name] = mmd(reference.features, features, kernel, real_within, chain)
+    found |= quality(reference.manifold, manifold(features, NEIGHBOURS), chain)
     if reference.labels is None or reference.num_classes is None:
-        return found, None
+        return FeatureMeasures(found, None, len(x))
     labels = _classes_of(reference, features)
     shares = histogram(labels, reference.num_classes)
-    n, m = len(labels), len(reference.labels)
+    n = max(1, round(effective_number(one_hot(labels.cpu(), reference.num_classes), chain)))
+    m = len(reference.labels)
     found["class_entropy"] = entropy(shares, n)
     found["classes_reached"] = classes_reached(shares, reference.class_shares, n)
     found["class_distance"] = total_variation(shares, reference.class_shares, n, m)
-    return found, shares
+    found["squared_class_distance"] = squared_distance(shares, reference.class_shares, n, m)
+    return FeatureMeasures(found, shares, n)
 
 
 def _classes_of(reference: Reference, features: Tensor) -> Tensor:

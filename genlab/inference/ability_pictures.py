@@ -8,6 +8,7 @@ from torch import Tensor
 
 from genlab.data.batches import in_order
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import at_most
 from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
 from genlab.metrics.classes import calibration_error, confusion_matrix, reliability
 from genlab.models.abilities import (
@@ -111,7 +112,7 @@ def classification(model: Model, dataset: Dataset, seed: int) -> dict[str, Pictu
     assert isinstance(model, Classifies)
     split = dataset.validation or dataset.test
     with rng.seeded(seed, "held out", device=model.device):
-        batches = list(in_order(split, dataset.represent, batch_size=500, device=model.device, limit=10_000))
+        batches = list(in_order(at_most(split, 10_000), dataset.represent, batch_size=500, device=model.device))
     with evaluation_mode(model):
         log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
     labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])

@@ -3,6 +3,8 @@
 exact         log p(x) itself
 lower bound   E_q[log w] (the ELBO) and the importance-weighted bound L_k = E log (1/k) sum_i w_i with w = p(x, h)/q(h|x) and
               h ~ q(h|x) (Burda et al. 2016): L_1 = ELBO <= L_k <= L_(k+1) <= log p(x)
+              the mean over draws in the cell of a grey level of the log of a density of grey levels as real numbers (Theis et
+              al. 2016)
 estimate      unbiased or consistent, on either side of the truth: -F(x) - log Z with an estimated log Z (partition.py), or, in
               the plane, with log Z summed over a grid of points (plane_grid.py)
 
@@ -20,6 +22,7 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.representation import Representation
 from genlab.data.spec import DataSpec
+from genlab.data.subsets import belongs
 from genlab.inference.annealing_effort import anneal_both_ways
 from genlab.inference.partition import Annealing, LogZ, exact_log_z
 from genlab.inference.plane_grid import grid_log_z, is_plane
@@ -50,6 +53,7 @@ LEAST_INTEGRATED, MOST_INTEGRATED = (
     64,
     100_000,
 )  # examples, and components of all of them, for which a flow is integrated
+AT_ONCE = 500  # examples for which a flow is integrated together
 FEWEST = 16  # examples at a time, so that the encoder has something to do
 
 
@@ -66,11 +70,17 @@ class LogLikelihood:
     """Standard error that all examples share, such as that of an estimated log Z."""
     facts: dict[str, Any] = field(default_factory=dict)
     """More about the method: log Z, its error, the effective number of chains."""
+    index: Tensor | None = None
+    """Places of the examples that were measured, int64, (n,); None for all of them."""
 
     @property
     def mean(self) -> Estimate:
         own = float(self.values.std()) / len(self.values) ** 0.5
         return Estimate(float(self.values.mean()), math.hypot(own, self.common_stderr))
+
+    def of_same(self, values: Tensor) -> Tensor:
+        """Those of `values`, one for each example of the split, that belong to the examples measured."""
+        return values if self.index is None else values[self.index]
 
 
 @torch.no_grad()
@@ -82,7 +92,7 @@ def log_likelihoods(
     train: Tensor,
     of: int | None = None,
 ) -> list[LogLikelihood]:
-    """Every likelihood that `model` has, of the data in `batches`, `of` examples in all where that is known.
+    """Every likelihood that `model` has, of the data in `batches`. `of` is the number of their examples, which a flow must know.
 
     `k` draws for the importance-weighted bound; log Z of a free energy by enumeration or as `annealing` says, its reverse
     chains starting from the examples `train`.
@@ -90,7 +100,11 @@ def log_likelihoods(
     found: list[LogLikelihood] = []
     parts: dict[str, list[Tensor]] = {}
     energies: list[Tensor] = []
-    flow: list[Tensor] = []
+    for_flow: list[Tensor] = []
+    integrated, seen = torch.zeros(0, dtype=torch.bool), 0
+    if isinstance(model, HasProbabilityFlow):
+        assert of is not None
+        integrated = belongs(of, most_integrated(model.data.dim))
     weighs = isinstance(model, HasLogWeights)
     with step(f"likelihood, {k:,} draws" if weighs else "likelihood", of, "examples") as doing:
         for batch in batches:
@@ -103,11 +117,10 @@ def log_likelihoods(
             if isinstance(model, HasLogBound):
                 parts.setdefault("bound", []).append(model.log_bound(batch.x))
             if isinstance(model, HasProbabilityFlow):
-                few = batch.x[: most_integrated(model.data.dim) - sum(map(len, flow))]
-                log_p = model.flow_log_prob(few) if len(few) else None
-                flow += [] if log_p is None else [log_p]
+                for_flow.append(batch.x[integrated[seen : seen + len(batch.x)].to(batch.x.device)])
             if isinstance(model, HasFreeEnergy):
                 energies.append(model.free_energy(batch.x))
+            seen += len(batch.x)
             if not weighs:
                 doing.advance(len(batch.x))
     methods: dict[str, tuple[LikelihoodKind, str]] = {
@@ -116,12 +129,18 @@ def log_likelihoods(
         f"iw_{k}": ("lower bound", f"importance-weighted bound with k = {k}"),
         "bound": ("lower bound", "variational bound of the family"),
     }
-    if flow:
-        methods["flow"] = ("estimate", f"differential equation, the first {sum(map(len, flow)):,} test examples")
-        parts["flow"] = flow
+    if isinstance(model, HasProbabilityFlow) and for_flow:
+        flow = [model.flow_log_prob(few) for few in torch.cat(for_flow).split(AT_ONCE)]
+        if known := [log_p for log_p in flow if log_p is not None]:
+            drawn = f"{sum(map(len, known)):,} test examples drawn at random"
+            methods["flow"] = ("estimate", f"differential equation, {drawn}")
+            if model.data.levels is not None:
+                methods["flow"] = ("lower bound", f"differential equation of dequantised grey levels, {drawn}")
+            parts["flow"] = known
     for name, values in parts.items():
         kind, method = methods[name]
-        found.append(LogLikelihood(name, kind, method, torch.cat(values).cpu().double()))
+        index = integrated.nonzero().squeeze(1) if name == "flow" else None
+        found.append(LogLikelihood(name, kind, method, torch.cat(values).cpu().double(), index=index))
     if energies:
         found += _normalised(model, torch.cat(energies).cpu().double(), annealing, train)
     return found
@@ -152,7 +171,9 @@ def _normalised(model: Model, energies: Tensor, annealing: Annealing, train: Ten
     error = float(energies.std()) / len(energies) ** 0.5
     annealing, forward, reverse = anneal_both_ways(model, annealing, few, error)
     how = f"{annealing.chains} chains, {annealing.temperatures:,} temperatures ({annealing.schedule})"
-    settled = f"from training examples after {annealing.sweeps:,} sweeps"
+    settled = (
+        f"from training examples after {annealing.sweeps:,} sweeps; no bound where these are no draws of the model"
+    )
     return [
         _with_log_z("ais", f"annealed importance sampling, {how}; flatters on average", energies, forward),
         _with_log_z("reverse_ais", f"the same in reverse, {how}, {settled}", energies, reverse),

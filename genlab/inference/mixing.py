@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from genlab.data.batches import in_order
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import batch_of
 from genlab.metrics.convergence import autocorrelation_time, r_hat
 from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import HasMarkovChain
@@ -24,7 +24,7 @@ def mixing(model: HasMarkovChain, dataset: Dataset, seed: int) -> dict[str, Esti
     """
     assert isinstance(model, Model)
     with evaluation_mode(model), rng.seeded(seed, "mixing", device=model.device):
-        x = next(in_order(dataset.train, dataset.represent, batch_size=CHAINS, device=model.device)).x
+        x = batch_of(dataset.train, CHAINS, dataset.represent, model.device, each_class=True).x
         chains = [_observed(model, start) for start in (x, len(x))]
     both = torch.cat(chains, dim=1)[:, :, STEPS // 2 :]
     rows = range(len(both))

@@ -7,9 +7,15 @@ a draw x_0 of the first one; with x_k drawn from x_(k-1) by a transition that le
 
 The mean of w over chains is unbiased for Z, so that its logarithm is too small on average (Jensen) and log p(x) looks too large.
 Chains that run the other way, from draws of the model to the base, have E 1/w = Z_0/Z and err to the other side: where the two
-agree, both are right, as far as the draws of the model are draws of it: here they are chains from training examples after
-`sweeps` sweeps. Temperatures are spaced as Salakhutdinov & Murray (2008) did: of 29 of them one below 1/2, eight between 0.5
-and 0.9 and twenty above; or evenly.
+agree, both are right. From starts x ~ q that are no draws of the model p,
+
+    E 1/w = (Z_0/Z) sum_x q(x) p_F(x)/p(x),
+
+with the distribution p_F of the last states of forward chains, regardless of their weights (Crooks 1999). Where q has too much
+of what forward chains reach too often, log Z is too small in reverse as well, and the order of the two is turned around. The
+starts here are training examples after `sweeps` sweeps; where chains do not mix, these keep the shares that modes have in the
+data. (Forward chains, weighted, would be better draws, and blind to a mode that they never reach.) Temperatures are spaced as
+Salakhutdinov & Murray (2008) did: of 29 of them one below 1/2, eight between 0.5 and 0.9 and twenty above; or evenly.
 """
 
 import copy

@@ -56,7 +56,7 @@ def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None, n: in
         return None
     options = {} if dataset is None else sampling_options(model, dataset, {})
     n = n or (COLUMNS * COLUMNS if model.data.is_image else POINTS)
-    return draw_fewer(model, n, seed, **options) if n < BLOCK else draw(model, n, seed, **options)
+    return (draw_fewer if n < BLOCK else draw)(model, n, seed, **options).x
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ class Portfolio:
     pictures: dict[str, Picture] = field(default_factory=dict)
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
     test: Batch | None = None
-    """The first POINTS test examples; None without a data set."""
+    """POINTS test examples, one of each class first; None without a data set."""
     samples: Tensor | None = None
     """Samples (n, *shape), once `show_samples` has drawn them."""
 
@@ -111,8 +111,9 @@ def show_samples(shown: Portfolio) -> None:
     assert isinstance(model, GenerativeModel)
     if shown.dataset is not None:
         shown.options = sampling_options(model, shown.dataset, shown.options)
-    shown.samples = draw(model, shown.n, shown.seed, **shown.options)
-    shown.arrays["samples"] = shown.samples.numpy()
+    samples = draw(model, shown.n, shown.seed, **shown.options)
+    shown.samples = samples.x
+    shown.arrays |= samples.arrays()
     if data.is_image:
         columns = COLUMNS if shown.n <= COLUMNS**2 else 2 * COLUMNS
         shown.pictures["samples"] = grid(shown.samples[: columns**2], columns, data)  # all of them are in the array

@@ -2,7 +2,8 @@
 
 Sample i lies in block i // size at place i % size, and a block is always drawn whole. So on one kind of device sample i is a
 function of the seed and of i, to the last bit, whatever n is. (Products of matrices of other heights may be rounded
-differently.)
+differently.) Samples that go on from chains of the training take these in turns, in an order that follows from the seed, so that
+each is used equally often.
 
 The options of sampling are the keyword arguments of a family's `sample_loop`. Their annotations are types and ranges, as those
 of a constructor are.
@@ -21,17 +22,20 @@ from genlab.config.schema import check, family_of, keys_of
 from genlab.data.dataset import Dataset
 from genlab.data.truth import HasObservables
 from genlab.errors import GenlabError
+from genlab.inference.samples import Samples
 from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import Conditional
 from genlab.models.base import GenerativeModel, Model, evaluation_mode
+from genlab.models.kept_chains import KeepsChains
 from genlab.numerics import rng
 from genlab.tracking.progress import step, tracked
 
 BLOCK = 64
 BLOCK_NUMBERS = 2**20  # in a block on an accelerator, which 64 examples leave idle
 FEWEST_BLOCKS = 5  # whose times have a spread to speak of
-INTERNAL = frozenset({"n", "mean"})
-"""Arguments of sample_loop that are no option: n is set apart, and `mean` follows from the data (`sampling_options`)."""
+INTERNAL = frozenset({"n", "mean", "chains"})
+"""Arguments of sample_loop that are no option: n is set apart, `mean` follows from the data (`sampling_options`), and the chains
+from which samples go on are taken in turns."""
 
 
 def block_size(model: GenerativeModel) -> int:
@@ -43,8 +47,8 @@ def block_size(model: GenerativeModel) -> int:
 
 def draw(
     model: GenerativeModel, n: int, seed: int, *, after_block: Callable[[], None] | None = None, **options: Any
-) -> Tensor:
-    """n samples, shape (n, *shape), on the CPU; `after_block` is called after each block."""
+) -> Samples:
+    """n samples; `after_block` is called after each block."""
     last = []
     blocks = -(-n // block_size(model))
     length = known_length(model, options)
@@ -57,18 +61,24 @@ def draw(
             doing.total = doing.done / (block + 1) * blocks
             if after_block is not None:
                 after_block()
-    return torch.cat(last)[:n]
+    return _record(model, torch.cat(last)[:n], seed, options)
 
 
-def draw_fewer(model: GenerativeModel, n: int, seed: int, **options: Any) -> Tensor:
+def draw_fewer(model: GenerativeModel, n: int, seed: int, **options: Any) -> Samples:
     """n samples in a block of n, where a whole block costs too much: other samples than those of `draw`."""
     chain = _chain(model, 0, seed, options, n)
     for state in tracked(chain, f"drawing {n:,} samples", known_length(model, options), "states"):
         sample = state
-    return sample.cpu()
+    return _record(model, sample.cpu(), seed, options)
 
 
-def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Tensor, Estimate]:
+def _record(model: GenerativeModel, x: Tensor, seed: int, options: dict[str, Any]) -> Samples:
+    return Samples(
+        x, chains_of_samples(model, len(x), seed, options), labels_of_samples(model, len(x), options.get("labels"))
+    )
+
+
+def timed_draw(model: GenerativeModel, n: int, seed: int, **options: Any) -> tuple[Samples, Estimate]:
     """n samples and the number drawn per second, with its standard error."""
     seconds: list[float] = []
     last = time.perf_counter()
@@ -112,10 +122,13 @@ def _chain(
 
     To be drained: the training's random stream is put back at the end.
     """
-    given, states = options, 0
+    given, states, size = options, 0, size or block_size(model)
+    chain = chains_of_samples(model, size, seed, options, first=block * block_size(model))
     options = options | labels_of_block(model, block, options.get("labels"))
+    if chain is not None:
+        options["chains"] = chain.tolist()
     with evaluation_mode(model), rng.seeded(seed, "sample", block, device=model.device):
-        for state in model.sample_loop(size or block_size(model), **options):
+        for state in model.sample_loop(size, **options):
             states += 1
             yield state.detach().float()  # of whatever precision the networks are
     _lengths.setdefault(model, {})[str(given)] = states
@@ -149,6 +162,25 @@ def _turns(model: GenerativeModel, labels: list[int] | int | None) -> list[int]:
     if labels is None:
         return list(range(model.num_classes)) if isinstance(model, Conditional) else []
     return [labels] if isinstance(labels, int) else list(labels)
+
+
+# Chains
+
+
+def chains_of_samples(
+    model: GenerativeModel, n: int, seed: int, options: Mapping[str, Any], first: int = 0
+) -> Tensor | None:
+    """Number of the kept chain from which each of n samples goes on, the first of them being sample `first`: int64, (n,).
+
+    None where every sample begins a chain of its own.
+    """
+    if not isinstance(model, KeepsChains):
+        return None
+    kept = model.chains_continued(options.get("sampler"), options.get("labels"))
+    if not kept:
+        return None
+    order = torch.randperm(kept, generator=torch.Generator().manual_seed(rng.derive(seed, "chains")))
+    return order[(first + torch.arange(n)) % kept]
 
 
 # Options

@@ -1,9 +1,10 @@
-"""The examples that pictures show: the first ones of the test split, always the same."""
+"""The examples that pictures show: of every class of the test split, always the same."""
 
 import torch
 
-from genlab.data.batches import Batch, in_order
+from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import batch_of
 from genlab.numerics import rng
 
 COLUMNS = 10  # pictures in a row
@@ -11,6 +12,6 @@ POINTS = 1024  # vectors in a scatter plot
 
 
 def held_out(dataset: Dataset, n: int, seed: int, device: torch.device) -> Batch:
-    """The first n test examples in the data's support, always the same ones."""
+    """n test examples in the data's support, always the same ones, one of each class first."""
     with rng.seeded(seed, "held out", device=device):
-        return next(in_order(dataset.test, dataset.represent, batch_size=n, device=device, limit=n))
+        return batch_of(dataset.test, n, dataset.represent, device, each_class=True)

@@ -1,10 +1,13 @@
 """A number with its standard error, and the bootstrap where there is no formula for the error."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from genlab.metrics.clusters import Chain, numbered, variance_of_mean
 
 
 class Estimate(NamedTuple):
@@ -13,19 +16,24 @@ class Estimate(NamedTuple):
     """Standard error from the finite number of examples; nan where it is unknown."""
 
 
-def mean(values: Tensor) -> Estimate:
-    """Mean of `values` (n,) and its standard error, s/sqrt(n).
+def mean(values: Tensor, chain: Chain = None) -> Estimate:
+    """Mean of `values` (n,) and its standard error, with `chain` (n,) that of a mean over clusters (clusters.py).
 
     Where they are all 0 or 1, the error is that of a share with half a success and half a failure added (Jeffreys' prior): 31 of
-    31 are not known to be 100 % without error.
+    31 are not known to be 100 % without error. Of clusters as many count as independent examples of this scatter would, and each
+    cluster once where nothing scatters.
     """
     values, n = values.double(), len(values)
     if n < 2:
-        return Estimate(float(values.mean()), float("nan"))
-    if bool(((values == 0) | (values == 1)).all()):
-        p = (float(values.sum()) + 0.5) / (n + 1)
-        return Estimate(float(values.mean()), (p * (1 - p) / (n + 1)) ** 0.5)
-    return Estimate(float(values.mean()), float(values.std()) / n**0.5)
+        return Estimate(float(values.mean()), math.nan)
+    value, variance = float(values.mean()), variance_of_mean(values, chain)
+    if math.isfinite(variance) and bool(((values == 0) | (values == 1)).all()):
+        count: float = n
+        if chain is not None:
+            count = value * (1 - value) / variance if variance > 0 else int(numbered(chain, n).max()) + 1
+        p = (value * count + 0.5) / (count + 1)
+        return Estimate(value, (p * (1 - p) / (count + 1)) ** 0.5)
+    return Estimate(value, variance**0.5)
 
 
 def bootstrap(

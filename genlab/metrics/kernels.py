@@ -7,10 +7,12 @@ two distributions. It is unbiased, so that it scatters around 0 where the two ar
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from genlab.metrics.clusters import Chain, LinearTerms, groups, members, numbered, second_order_error
 from genlab.metrics.estimate import Estimate
 
 BLOCK_ELEMENTS = 2**19  # larger blocks leave the cache: their passes then take twice as long
@@ -79,35 +81,61 @@ def median_distance(x: Tensor, most: int = 2000) -> float:
     return float(distances[upper].median().sqrt())
 
 
-def row_sums(x: Tensor, y: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor]:
-    """sum_j k(x_i, y_j) for each i, and sum_i k(x_i, y_j) for each j, in blocks of bounded memory."""
-    rows, columns = x.new_zeros(len(x)), y.new_zeros(len(y))
+class RowMeans(NamedTuple):
+    """Means of a kernel over the examples of another set, for each example: (n,)."""
+
+    whole: Tensor
+    first: Tensor
+    """Over the examples of the first half of that set."""
+    second: Tensor
+
+    def minus(self, other: "RowMeans") -> "RowMeans":
+        return RowMeans(*(a - b for a, b in zip(self, other, strict=True)))
+
+
+def within(x: Tensor, kernel: Kernel, chain: Chain = None) -> RowMeans:
+    """Mean of k(x_i, x_j) over all j that are not in the cluster of i, for each i of x (n, d)."""
+    half = members(groups(chain, len(x), 2), 2, x)
+    number = numbered(chain, len(x)).to(x.device)
+    sums, counts = torch.zeros_like(half), half.sum(0) - number.bincount()[number][:, None] * half
+    left, right = kernel.left(x), kernel.right(x).T
+    for part in block_rows(len(x), len(x)):
+        block = kernel.shape(left[part] @ right)
+        if chain is None:
+            block.diagonal(part.start).zero_()
+        else:
+            block.masked_fill_(number[part, None] == number, 0)
+        sums[part] = block @ half
+    return RowMeans(sums.sum(1) / counts.sum(1), *(sums / counts).unbind(1))
+
+
+def between(x: Tensor, y: Tensor, kernel: Kernel, chain: Chain = None) -> tuple[RowMeans, RowMeans]:
+    """Mean of k(x_i, y_j) over j for each i, and over i for each j, of x (n, d) and y (m, d) in clusters, block after block."""
+    half_x, half_y = members(groups(None, len(x), 2), 2, x), members(groups(chain, len(y), 2), 2, y)
+    rows, columns = torch.zeros_like(half_x), torch.zeros_like(half_y)
     left, right = kernel.left(x), kernel.right(y).T
     for part in block_rows(len(x), len(y)):
         block = kernel.shape(left[part] @ right)
-        rows[part] = block.sum(1)
-        columns += block.sum(0)
-    return rows, columns
+        rows[part] = block @ half_y
+        columns += block.T @ half_x[part]
+    means = (rows / half_y.sum(0), columns / half_x.sum(0))
+    wholes = (rows.sum(1) / len(y), columns.sum(1) / len(x))
+    by_x, by_y = (RowMeans(whole, *parts.unbind(1)) for whole, parts in zip(wholes, means, strict=True))
+    return by_x, by_y
 
 
-def within(x: Tensor, kernel: Kernel) -> Tensor:
-    """Mean of k(x_i, x_j) over j != i, for each i: shape (n,)."""
-    rows, _ = row_sums(x, x, kernel)
-    own = kernel.shape((kernel.left(x) * kernel.right(x)).sum(1))
-    return (rows - own) / (len(x) - 1)
+def mmd(
+    real: Tensor, generated: Tensor, kernel: Kernel, real_within: RowMeans | None = None, chain: Chain = None
+) -> Estimate:
+    """MMD^2 of features (n, d) and (m, d), n, m >= 4; `real_within` may hold within(real, kernel) for use with several sets.
 
-
-def mmd(real: Tensor, generated: Tensor, kernel: Kernel, real_within: Tensor | None = None) -> Estimate:
-    """MMD^2 of features (n, d) and (m, d), n, m >= 2; `real_within` may hold within(real, kernel) for use with several sets.
-
-    The standard error is that of the linear terms of the statistic, with the scatter of the means in them left in: near
-    MMD = 0, where the quadratic terms decide, this overestimates it by up to sqrt(2) and never falls short.
+    `chain` (m,) has the clusters of the generated ones. Pairs of one cluster do not count, which keeps the statistic unbiased.
+    The standard error has the linear and the quadratic terms (clusters.py): it holds where the two distributions are equal, too.
     """
     x, y = real.double(), generated.double()
     xx = within(x, kernel) if real_within is None else real_within
-    yy = within(y, kernel)
-    xy_rows, xy_columns = row_sums(x, y, kernel)
-    xy, yx = xy_rows / len(y), xy_columns / len(x)
-    value = xx.mean() + yy.mean() - 2 * xy.mean()
-    variance = 4 * (xx - xy).var() / len(x) + 4 * (yy - yx).var() / len(y)
-    return Estimate(float(value), float(variance.sqrt()))
+    yy = within(y, kernel, chain)
+    xy, yx = between(x, y, kernel, chain)
+    value = xx.whole.mean() + yy.whole.mean() - 2 * xy.whole.mean()
+    error = second_order_error(LinearTerms(*xx.minus(xy)), LinearTerms(*yy.minus(yx), chain))
+    return Estimate(float(value), 2 * error)

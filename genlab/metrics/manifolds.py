@@ -12,16 +12,17 @@ which is 1 - 2^-k for large n.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from genlab.metrics.estimate import Estimate, mean
+from genlab.metrics.clusters import Chain, errors_by_parts, numbered
+from genlab.metrics.estimate import Estimate
 from genlab.metrics.kernels import distance_blocks
 
-GROUPS = 20
+PARTS = 4
 
 
 class Manifold(NamedTuple):
@@ -38,45 +39,40 @@ def manifold(points: Tensor, k: int = 5) -> Manifold:
     found = []
     for _, distances in distance_blocks(x, x):
         # The point itself is among its neighbours at distance 0, so k + 1 are asked for.
-        found.append(distances.kthvalue(k + 1, dim=1).values)
+        found.append(distances.topk(k + 1, dim=1, largest=False, sorted=False).values.amax(1))
     return Manifold(x, torch.cat(found), k)
 
 
-def quality(real: Manifold, generated: Manifold) -> dict[str, Estimate]:
+def quality(real: Manifold, generated: Manifold, chain: Chain = None) -> dict[str, Estimate]:
     """precision, recall, density, coverage of generated features, with standard errors from the finite number of both sets.
 
-    Each is a mean over one of the sets, whose scatter gives one part of the error; the other part, from the balls that the
-    other set happens to have, is found by leaving out a twentieth of that set at a time (a delete-group jackknife; the radii of
-    the balls that are left stay as they are).
+    `chain` (m,) has the clusters of the generated ones. The parts from which the errors are found (clusters.py) have balls of
+    their own; where they are too small, the errors are nan.
     """
+    found = _shares(real, generated)
+    x, y, k = real.points, generated.points, real.k
+    clusters = int(numbered(chain, len(y)).max()) + 1
+    parts, errors = min(PARTS, len(x) // (k + 2), len(y) // (k + 2), clusters), [math.nan] * len(found)
+    if parts > 1:
+
+        def of_part(in_x: Tensor, in_y: Tensor) -> Sequence[float]:
+            return list(_shares(manifold(x[in_x], k), manifold(y[in_y], k)).values())
+
+        errors = errors_by_parts(of_part, parts, (len(x), None), (len(y), chain))
+    return {name: Estimate(value, error) for (name, value), error in zip(found.items(), errors, strict=True)}
+
+
+def _shares(real: Manifold, generated: Manifold) -> dict[str, float]:
     x, y = real.points, generated.points
-    groups_x, groups_y = _groups(len(x), x), _groups(len(y), y)
-    # For each example, in how many balls of each group of the other set it lies.
-    real_balls = groups_x.new_zeros(len(y), GROUPS)
-    generated_in_ball, generated_balls = groups_x.new_zeros(len(x), GROUPS), groups_x.new_zeros(len(x), GROUPS)
+    real_balls, in_generated, covered = x.new_zeros(len(y)), [], []
     for block, distances in distance_blocks(x, y):
-        in_ball = (distances <= real.squared_radii[block, None]).float()
-        real_balls += in_ball.T @ groups_x[block]
-        generated_in_ball[block] = in_ball @ groups_y
-        generated_balls[block] = (distances <= generated.squared_radii).float() @ groups_y
+        in_ball = distances <= real.squared_radii[block, None]
+        real_balls += in_ball.sum(0)
+        covered.append(in_ball.any(1))
+        in_generated.append((distances <= generated.squared_radii).any(1))
     return {
-        "precision": _with_jackknife(real_balls, lambda count, _: (count > 0).double()),
-        "recall": _with_jackknife(generated_balls, lambda count, _: (count > 0).double()),
-        "density": _with_jackknife(real_balls, lambda count, left: count / (real.k * left)),
-        "coverage": _with_jackknife(generated_in_ball, lambda count, _: (count > 0).double()),
+        "precision": float((real_balls > 0).double().mean()),
+        "recall": float(torch.cat(in_generated).double().mean()),
+        "density": float(real_balls.mean()) / real.k,
+        "coverage": float(torch.cat(covered).double().mean()),
     }
-
-
-def _groups(n: int, like: Tensor) -> Tensor:
-    """Membership of n examples in GROUPS groups of equal size, as zeros and ones, float32, shape (n, GROUPS)."""
-    return torch.eye(GROUPS, device=like.device)[torch.arange(n, device=like.device) % GROUPS]
-
-
-def _with_jackknife(counts: Tensor, statistic: Callable[[Tensor, float], Tensor]) -> Estimate:
-    """Mean over examples of statistic(number of balls, share of the groups left in), from counts (n, GROUPS)."""
-    counts = counts.double()
-    total = counts.sum(1)
-    own = mean(statistic(total, 1.0))
-    left = torch.stack([statistic(total - counts[:, g], 1 - 1 / GROUPS).mean() for g in range(GROUPS)])
-    others = (GROUPS - 1) / GROUPS * float((left - left.mean()).square().sum())
-    return Estimate(own.value, math.sqrt(own.stderr**2 + others))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from genlab.metrics.clusters import Chain
 from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.kernels import distance_blocks
 
@@ -53,7 +54,7 @@ def nearest(x: Tensor, others: Tensor) -> Nearest:
 @dataclass(frozen=True)
 class Memorisation:
     nearest_is_train: Estimate
-    """Share of generated examples whose nearest neighbour is a training example."""
+    """Share of generated examples whose nearest neighbour is a training example; its error is that of another split as well."""
     expected: float
     """That share for a model that has memorised nothing, N_train/(N_train + N_test)."""
     train_distance: Estimate
@@ -64,11 +65,40 @@ class Memorisation:
     """Share of generated examples that lie a hundred times nearer to a training example than to any test example."""
 
 
-def memorisation(train: Nearest, test: Nearest, n_train: int, n_test: int) -> Memorisation:
-    """From the nearest neighbours of the same generated examples in both splits. A tie is broken by drawing one of the equals."""
+def memorisation(train: Nearest, test: Nearest, n_train: int, n_test: int, chain: Chain = None) -> Memorisation:
+    """From the nearest neighbours of the same generated examples, in clusters `chain`, in both splits.
+
+    A tie is broken by drawing one of the equals.
+    """
     expected = n_train / (n_train + n_test)
     closer = (train.distance < test.distance).double()
     drawn = train.count / (train.count + test.count)
     closer = torch.where(train.distance == test.distance, drawn.double(), closer)
+    share = mean(closer, chain)
+    error = max(share.stderr, _error_of_the_split(closer, train.index, test.index, n_train, n_test))
     copies = (train.distance < 0.01 * test.distance).double()
-    return Memorisation(mean(closer), expected, mean(train.distance), mean(test.distance), mean(copies))
+    return Memorisation(
+        Estimate(share.value, error),
+        expected,
+        mean(train.distance, chain),
+        mean(test.distance, chain),
+        mean(copies, chain),
+    )
+
+
+def _error_of_the_split(closer: Tensor, in_train: Tensor, in_test: Tensor, n_train: int, n_test: int) -> float:
+    """Standard error of A/(A + B), where the training examples attract A samples in all and the test examples B.
+
+    Samples with the same neighbour are no independent ones. So the error is that of two sums over the known examples, of the
+    numbers c of samples that each attracts: with A + B = n, variance (B^2 N_train var c_train + A^2 N_test var c_test)/n^4.
+    """
+    n = len(closer)
+    attracted = (
+        torch.zeros(n_train, dtype=torch.float64).index_add_(0, in_train.cpu(), closer.cpu()),
+        torch.zeros(n_test, dtype=torch.float64).index_add_(0, in_test.cpu(), 1 - closer.cpu()),
+    )
+    if min(n_train, n_test) < 2:
+        return 0.0
+    a, b = attracted
+    variance = (b.sum().square() * n_train * a.var() + a.sum().square() * n_test * b.var()) / n**4
+    return float(variance.sqrt())

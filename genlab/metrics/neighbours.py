@@ -8,12 +8,16 @@ its distance from x_i, 1 for the nearest,
 1 where all neighbours of the codes are neighbours of the data, about 1/2 for codes drawn at random.
 """
 
+import math
 import warnings
 
 import torch
 from torch import Tensor
 
+from genlab.metrics.clusters import errors_by_parts
 from genlab.metrics.estimate import Estimate, mean
+
+PARTS = 4
 
 
 def ranks_of_distances(x: Tensor) -> Tensor:
@@ -26,13 +30,28 @@ def ranks_of_distances(x: Tensor) -> Tensor:
 
 
 def trustworthiness(ranks: Tensor, codes: Tensor, k: int = 5) -> Estimate:
-    """T of `codes` (n, q), n > 2k, of examples with ranks_of_distances `ranks`; the error is from the scatter over i."""
+    """T of `codes` (n, q), n > 2k, of examples with ranks_of_distances `ranks`.
+
+    Ranks and neighbours depend on all examples: the error is from parts of them (clusters.py), nan where these are too small.
+    """
     n = len(codes)
     assert n > 2 * k, "ranks beyond k must exist"
+    parts, error = min(PARTS, n // (2 * k + 1)), math.nan
+    if parts > 1:
+
+        def of_part(chosen: Tensor) -> list[float]:
+            return [_trustworthiness(ranks[chosen][:, chosen].argsort(1).argsort(1), codes[chosen], k)]
+
+        (error,) = errors_by_parts(of_part, parts, (n, None))
+    return Estimate(_trustworthiness(ranks, codes, k), error)
+
+
+def _trustworthiness(ranks: Tensor, codes: Tensor, k: int) -> float:
+    n = len(codes)
     distances = torch.cdist(codes.double(), codes.double()).fill_diagonal_(torch.inf)
     neighbours = distances.topk(k, largest=False).indices
     excess = (ranks.gather(1, neighbours) - k).clamp_min(0).sum(1).double()
-    return mean(1 - 2 * excess / (k * (2 * n - 3 * k - 1)))
+    return float(1 - 2 * excess.mean() / (k * (2 * n - 3 * k - 1)))
 
 
 def nearest_neighbours_accuracy(train: Tensor, y: Tensor, test: Tensor, labels: Tensor, k: int = 5) -> Estimate:

@@ -39,8 +39,8 @@ def _preference(name: str, measure: Measure) -> tuple[int, bool, float]:
 
 
 def _what(name: str, kind: str) -> str:
-    """'exact', 'AIS estimate', 'IW bound, k = 100', 'lower bound'."""
+    """'exact', 'AIS estimate', 'IW bound, k = 100', 'flow lower bound', 'lower bound'."""
     method = definition(name).label
     if kind == "exact" or method in ("log-likelihood", "bound"):
         return kind
-    return f"{method} {kind}" if kind == "estimate" else method
+    return method if method == "ELBO" or "bound" in method else f"{method} {kind}"

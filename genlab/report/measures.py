@@ -50,13 +50,14 @@ class Definition:
     kind: str = ""
 
 
+BIASED = "biased"  # of these measures also in runs that were evaluated when metrics.json did not say so
 DEFINITIONS = {
     BEST: Definition(LIKELIHOOD, "log-likelihood", "nats", "higher"),
     "elbo": Definition(LIKELIHOOD, "ELBO", "nats", "higher", "lower bound"),
     "entropy": Definition(LIKELIHOOD, "entropy of the data", "nats", "", "exact"),
     "magnetisation": Definition(OBSERVABLES, "|m|"),
     "binder": Definition(OBSERVABLES, "Binder cumulant"),
-    "fid": Definition(QUALITY, "FID", "", "lower"),
+    "fid": Definition(QUALITY, "FID", "", "lower", BIASED),
     "kid": Definition(QUALITY, "KID", "", "lower"),
     "mmd": Definition(QUALITY, "MMD", "", "lower"),
     "precision": Definition(QUALITY, "precision", "", "higher"),
@@ -65,7 +66,8 @@ DEFINITIONS = {
     "coverage": Definition(DIVERSITY, "coverage", "", "higher"),
     "class_entropy": Definition(DIVERSITY, "class entropy", "nats"),
     "classes_reached": Definition(DIVERSITY, "classes reached"),
-    "class_distance": Definition(DIVERSITY, "class distance", "", "lower"),
+    "class_distance": Definition(DIVERSITY, "class distance", "", "lower", BIASED),
+    "squared_class_distance": Definition(DIVERSITY, "squared class distance"),
     "nearest_is_train": Definition(MEMORISATION, "nearest is train"),
     "nearest_train_distance": Definition(MEMORISATION, "distance to train"),
     "nearest_test_distance": Definition(MEMORISATION, "distance to test"),
@@ -83,7 +85,8 @@ DEFINITIONS = {
     "accuracy": Definition(CLASSIFICATION, "accuracy", "", "higher"),
     "error_rate": Definition(CLASSIFICATION, "error rate", "", "lower"),
     "nll": Definition(CLASSIFICATION, "NLL", "nats", "lower"),
-    "calibration_error": Definition(CLASSIFICATION, "calibration error", "", "lower"),
+    "calibration_error": Definition(CLASSIFICATION, "calibration error", "", "lower", BIASED),
+    "squared_calibration_error": Definition(CLASSIFICATION, "squared calibration error"),
     "pseudo_log_likelihood": Definition(OTHER, "pseudo-likelihood", "nats", "higher"),
     "free_energy": Definition(OTHER, "free energy", "nats"),
     "r_hat": Definition(OTHER, "R-hat"),
@@ -193,7 +196,7 @@ def read_measure(name: str, entry: Any) -> Measure | None:
         value,
         _error(entry.get("stderr")),
         unit=str(entry.get("unit") or known.unit),
-        kind=str(entry.get("kind") or known.kind),
+        kind=known.kind if known.kind == BIASED else str(entry.get("kind") or known.kind),
         better=str(entry.get("better") or known.better),
         real=_reference(entry.get("real")),
         baseline=_reference(entry.get("baseline")),

@@ -37,6 +37,7 @@ from genlab.report.runs import Run
 
 RANKED: tuple[str, ...] = (LIKELIHOOD, QUALITY, DIVERSITY, RECONSTRUCTION, DENOISING, CODES, ANOMALY, CLASSIFICATION)
 RANKED += (BY_CLASS, OTHER)
+LIMITS = {CLASSIFICATION: "calibrated (limit)"}
 BASELINES = {DENOISING: "noisy examples (baseline)", CODES: "principal components (baseline)"}
 STANDARD_ERRORS = 2.0
 OBSERVED = ("energy", "specific_heat", "magnetisation", "susceptibility")
@@ -321,7 +322,8 @@ def _references(
     """The truth, floor and baseline; dashes in a column (None) whose rows would each need their own."""
     references = []
     baseline = BASELINES.get(group, "independent components (baseline)")
-    for label, field in (("exact", "exact"), ("real against real (limit)", "real"), (baseline, "baseline")):
+    limit = LIMITS.get(group, "real against real (limit)")
+    for label, field in (("exact", "exact"), (limit, "real"), (baseline, "baseline")):
         values: list[Cell | None] = []
         for column in columns:
             if column is None:

@@ -11,8 +11,8 @@ from functools import partial
 
 import torch
 
-from genlab.data.batches import in_order
 from genlab.data.dataset import Dataset
+from genlab.data.subsets import batch_of
 from genlab.inference.sampling import BLOCK, draw_fewer, sampling_options
 from genlab.inference.shown_examples import COLUMNS, POINTS
 from genlab.models.base import GenerativeModel, Model, evaluation_mode
@@ -92,7 +92,7 @@ def _affordable(cost: float, budget: float, times: int, of: int) -> int:
 
 def _cost_of_measures(model: Model, dataset: Dataset) -> float:
     """Nominal seconds for one example."""
-    few = next(in_order(dataset.train, dataset.represent, batch_size=PROBE, device=model.device, limit=PROBE))
+    few = batch_of(dataset.train, PROBE, dataset.represent, model.device)
     work = count_work(partial(model.evaluate, few))
     return (
         Work(work.flops // len(few.x), 0).nominal_seconds + Work(0, work.operations).nominal_seconds / EVALUATION_BATCH

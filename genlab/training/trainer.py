@@ -18,10 +18,10 @@ from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
 from genlab.data.places import without_places
+from genlab.data.subsets import at_most
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 from genlab.evaluation import diagnoses
 from genlab.evaluation.remedies import Training, remedy
-from genlab.evaluation.represented import evenly
 from genlab.inference import portfolio
 from genlab.inference.mixing import mixing
 from genlab.models.abilities import HasMarkovChain
@@ -173,7 +173,7 @@ class Trainer:
                 values |= self.training_scalars()
                 self.warnings.of_scalars(values, self.training)
             if "eval" in due and self.dataset.validation is not None:
-                values |= self.validate(evenly(self.dataset.validation, self.allowed.validation))
+                values |= self.validate(at_most(self.dataset.validation, self.allowed.validation))
             if "sample" in due:
                 self.show_samples(values, "keep" in due)
             self.tracker.record(values, seen, self.batches.epoch, self.elapsed())
@@ -194,7 +194,7 @@ class Trainer:
         values = self.training_scalars() if self.window else {}
         results: dict[str, tuple[float, float]] = {}
         if self.dataset.validation is not None:
-            values |= self.validate(evenly(self.dataset.validation, self.allowed.validation))
+            values |= self.validate(at_most(self.dataset.validation, self.allowed.validation))
         for name, value in self.evaluate(self.test).items():
             results[f"test/{name}"] = value
             values[f"test/{name}"] = value[0]
@@ -289,7 +289,7 @@ class Trainer:
     @property
     def test(self) -> Examples:
         """What is measured of the test split."""
-        return evenly(self.dataset.test, self.allowed.test)
+        return at_most(self.dataset.test, self.allowed.test)
 
     def evaluate(self, split: Examples, title: str = "test split") -> dict[str, tuple[float, float]]:
         """Mean and standard error over the examples of `split` of everything that the family measures."""

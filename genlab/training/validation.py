@@ -6,6 +6,7 @@ from torch import Tensor
 from genlab.data.batches import in_order
 from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
+from genlab.data.subsets import batch_of
 from genlab.models.abilities import Monitors
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
@@ -34,17 +35,17 @@ def evaluate_split(
 
 
 def monitor_state(model: Model, dataset: Dataset, seed: int, where: torch.device) -> dict[str, float]:
-    """State of the model (abilities.Monitors), from the first examples of the training and the validation split.
+    """State of the model (abilities.Monitors), from some examples of the training and the validation split.
 
     Empty where the family has none to report.
     """
     if not isinstance(model, Monitors):
         return {}
 
-    def first(split: Examples) -> Tensor:
-        return next(in_order(split, dataset.represent, batch_size=MONITORED, device=where)).x
+    def few(split: Examples) -> Tensor:
+        return batch_of(split, MONITORED, dataset.represent, where).x
 
     with evaluation_mode(model), rng.seeded(seed, "monitor", device=where):
-        held_out = None if dataset.validation is None else first(dataset.validation)
-        found = model.monitor(first(dataset.train), held_out)
+        held_out = None if dataset.validation is None else few(dataset.validation)
+        found = model.monitor(few(dataset.train), held_out)
     return {name: float(value) for name, value in found.items()}

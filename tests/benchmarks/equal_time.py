@@ -133,7 +133,7 @@ def main() -> None:
 
     if "genlab" in arguments.loops:
         model, seen = genlab(config, dataset, arguments.seconds)
-        report("genlab", draw(model, arguments.samples, 0, sampler="dpm_solver", steps=STEPS, eta=0.0), seen)
+        report("genlab", draw(model, arguments.samples, 0, sampler="dpm_solver", steps=STEPS, eta=0.0).x, seen)
     if "diffusers" in arguments.loops:
         network, average, seen = diffusers(dataset, arguments.seconds)
         report("diffusers", samples_of(network, arguments.samples), seen)

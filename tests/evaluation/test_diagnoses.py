@@ -105,7 +105,7 @@ def test_memorisation_of_copies_and_of_near_copies() -> None:
 
     def of(samples: Tensor) -> diagnoses.Diagnosis | None:
         found = memorisation(nearest(samples, train), nearest(samples, test), len(train), len(test))
-        return diagnoses.memorisation(found, Estimate(0.0, 0.0), len(samples))
+        return diagnoses.memorisation(found, Estimate(0.0, 0.0))
 
     assert of(fresh) is None
     for samples in (train[:400], train[:400] + 0.1 * normal(400, 8, 3)):

@@ -213,13 +213,13 @@ def test_every_family_is_measured_on_all_that_it_models(
     if kind == "spins" and isinstance(model, GenerativeModel):
         assert found.samples is not None
         if getattr(model, "discrete", False):  # others, as PCA, know no spins
-            assert set(found.samples.unique().tolist()) <= {0.0, 1.0}, "spins are compared as spins"
+            assert set(found.samples.x.unique().tolist()) <= {0.0, 1.0}, "spins are compared as spins"
 
 
 def test_real_images_are_better_than_noisy_ones_and_these_than_independent_pixels(digits: Reference) -> None:
     floor, baseline = digits.floor, digits.baseline
     noise = torch.randn(digits.real_x.shape, generator=torch.Generator().manual_seed(0))
-    noisy, _ = feature_measures(digits, (digits.real_x + 0.2 * noise).clamp(0, 1))
+    noisy = feature_measures(digits, (digits.real_x + 0.2 * noise).clamp(0, 1)).measures
     for name in ("fid", "kid", "mmd"):
         assert floor[name].value < noisy[name].value < baseline[name].value, name
     assert floor["coverage"].value > noisy["coverage"].value > baseline["coverage"].value

@@ -13,6 +13,7 @@ from torch import Tensor
 from genlab.data.densities import Density, grid_over
 from genlab.data.sources.gaussian import Normal, gaussian
 from genlab.data.sources.toy2d import NOISE, density_of, toy2d
+from genlab.data.subsets import places
 from genlab.errors import GenlabError
 from genlab.evaluation.evaluation import evaluate
 from genlab.evaluation.evaluation_context import Settings
@@ -202,7 +203,7 @@ def test_every_family_for_real_data_is_shown_beside_the_truth(name: str) -> None
             make_model(config, dataset.spec)
         return
     model = make_model(config, dataset.spec)
-    samples = draw(model, 64, 0) if isinstance(model, GenerativeModel) else None
+    samples = draw(model, 64, 0).x if isinstance(model, GenerativeModel) else None
     x = dataset.test.take(torch.arange(100))
     found = density_and_score_maps(model, dataset, 0, x, samples, side=24, draws=2)
     assert found["density"].std() > 5
@@ -247,7 +248,7 @@ def test_a_flow_that_carries_a_part_of_the_test_split_is_compared_on_that_part()
     model = make_model(config, dataset.spec).eval()
     entries = evaluate(model, dataset, Settings(100, 0, 1, FEW_CHAINS, "pca", {}, noise=0.0), {}).entries
     assert isinstance(dataset.truth, Normal)
-    carried = dataset.truth.log_prob(dataset.test.take(torch.arange(most_integrated(50))))
+    carried = dataset.truth.log_prob(dataset.test.take(places(3000, most_integrated(50))))
     real, found = entries["log_likelihood_flow"].real, entries["log_likelihood_flow"]
     assert most_integrated(50) < 3000
     assert real is not None

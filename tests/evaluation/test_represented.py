@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from genlab.evaluation import represented as module
-from genlab.evaluation.represented import BATCH, evenly, represented
-from tests.helpers.support import dataset_of, small_data
+from genlab.evaluation.represented import BATCH, represented
+from tests.helpers.support import dataset_of
 
 CPU = torch.device("cpu")
 
@@ -26,12 +26,3 @@ def test_every_pass_gives_the_same_draws_kept_or_not(monkeypatch: pytest.MonkeyP
     assert not torch.equal(next(iter(other)).x, kept[0].x)
     assert torch.equal(torch.get_rng_state(), before), "the random stream of others is left alone"
     assert sum(len(batch.x) for batch in streamed) == len(dataset.train)
-
-
-def test_examples_are_evenly_spaced() -> None:
-    examples = small_data("vectors").test
-    assert evenly(examples, 1000) is examples
-    few = evenly(examples, 8)
-    assert len(few) == 8
-    whole = examples.take(torch.arange(len(examples)))
-    assert torch.equal(few.take(torch.arange(8)), whole[torch.arange(8) * len(examples) // 8])

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from genlab.data.dataset import Dataset
@@ -12,6 +13,7 @@ from genlab.evaluation.findings import Findings
 from genlab.evaluation.lattice_observables import compare_observables
 from genlab.evaluation.sample_quality import compare_samples
 from genlab.evaluation.sample_reference import Reference
+from genlab.inference.samples import Samples
 from genlab.models.base import Model
 from tests.helpers.support import FEW_CHAINS
 
@@ -36,12 +38,13 @@ def taken(
 def quality(reference: Reference, samples: Tensor, labels: Tensor | None = None) -> Findings:
     """Those of samples beside the reference."""
     findings = Findings()
-    compare_samples(findings, reference, samples, labels)
+    compare_samples(findings, reference, Samples(samples, None, labels))
     return findings
 
 
-def observables(dataset: Dataset, samples: Tensor, labels: list[int] | int | None = None) -> Findings:
-    """Those of configurations beside the test split."""
+def observables(dataset: Dataset, samples: Tensor, labels: list[int] | None = None) -> Findings:
+    """Those of configurations, with the classes `labels` in turns, beside the test split."""
     findings = Findings()
-    compare_observables(findings, dataset, samples, labels)
+    own = None if labels is None else torch.tensor(labels)[torch.arange(len(samples)) % len(labels)]
+    compare_observables(findings, dataset, Samples(samples, None, own))
     return findings

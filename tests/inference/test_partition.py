@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.batches import Batch
+from genlab.evaluation import diagnoses
 from genlab.inference import partition
 from genlab.inference.likelihood import log_likelihoods
 from genlab.inference.partition import Annealing, ais, configurations, exact_log_z, reverse_ais
@@ -144,6 +145,33 @@ def test_errors_are_as_large_as_they_claim_to_be(kind: str) -> None:
         scores = torch.tensor([(found.value - truth) / found.stderr for found in estimates])
         assert abs(float(scores.mean())) < 4 / 40**0.5
         assert abs(float(scores.std()) - 1) < 4 / 80**0.5
+
+
+def test_reverse_annealing_errs_as_its_starts_are_no_draws_of_the_machine() -> None:
+    """E 1/w = (Z_0/Z) sum_x q(x) p_F(x)/p(x). From ends of forward chains it is sum p_F^2/p > 1: log Z is too small both ways."""
+    machine = rbm(6, 5, strength=2.0)
+    truth, betas = exact(machine), torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+    log_p = log_joint(machine, visible_states(machine), states(5)).logsumexp(1).log_softmax(0)
+
+    torch.manual_seed(0)
+    n, places = 200_000, 2.0 ** torch.arange(5, -1, -1).double()
+    _, v = machine.anneal(machine.base_draws(n), 0.0, 0.4)  # where the last weights are taken
+    p_f = (v @ places).long().bincount(minlength=64).double() / n
+    bias = float((p_f.square() / log_p.exp()).sum())
+    found = reverse_ais(machine, betas, v)
+    assert bias > 1.2
+    assert deviation((truth - found.log_weights).exp()[:, None], torch.full((1,), bias)) < FAR
+    forward = ais(machine, betas, n)
+    assert abs(forward.value - truth) < FAR * forward.stderr
+    assert found.value < truth - 0.1, "against Jensen's order"
+    facts = [{"log_z": one.value, "log_z_stderr": one.stderr} for one in (forward, found)]
+    told = diagnoses.annealing_disagrees(facts[0], facts[1], 1000)
+    assert told is not None
+    assert "below that forwards" in told.evidence
+    told = diagnoses.annealing_disagrees(facts[1], facts[0], 1000)
+    assert told is not None
+    assert "lies between the two" in told.evidence
+    assert diagnoses.annealing_disagrees(facts[0], facts[0], 1000) is None
 
 
 @pytest.mark.parametrize("classes", [0, 3])

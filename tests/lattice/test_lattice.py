@@ -24,7 +24,7 @@ from genlab.inference.sampling import sampling_options
 from genlab.lattice.exact import T_CRITICAL, Enumeration, onsager_energy, onsager_magnetisation, thermodynamics
 from genlab.lattice.monte_carlo import Lattices, sample, thermalise
 from genlab.lattice.observables import ALLOWED, correlation, energy, magnetisation
-from genlab.lattice.statistics import block_length, derived, primitives
+from genlab.lattice.statistics import block_length, blocks_of, derived, jackknife, primitives, too_short
 from genlab.lattice.statistics import thermodynamics as measured
 from genlab.models.base import GenerativeModel
 from tests.helpers.evaluations import SETTINGS, observables
@@ -129,6 +129,44 @@ def test_blocks_are_as_long_as_the_correlations() -> None:
     independent = torch.randn(5000, generator=generator)
     assert block_length({"energy": independent}) <= 6
     assert 60 <= block_length({"energy": independent.repeat_interleave(20)}) <= 140  # tau = 20
+
+
+def series(tau: float, length: float, generator: torch.Generator) -> Tensor:
+    """Autoregressive values of variance 1 and of this integrated autocorrelation time, `length` such times."""
+    phi = (tau - 1) / (tau + 1)
+    noise = torch.randn(int(length * tau), dtype=torch.float64, generator=generator).tolist()
+    values = [noise[0]]
+    for z in noise[1:]:
+        values.append(phi * values[-1] + math.sqrt(1 - phi**2) * z)
+    return torch.tensor(values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("times", "least", "most"), [(10, 0.70, 0.88), (100, 0.88, 0.98)])
+def test_errors_of_correlated_configurations_cover_where_there_are_enough_of_them(
+    times: int, least: float, most: float
+) -> None:
+    """Two standard errors over 200 chains, of a mean and of a variance: short chains cover too little, and it is said of them."""
+    generator = torch.Generator().manual_seed(0)
+    truth, hits = {"mean": 0.0, "variance": 1.0}, torch.zeros(2)
+    for _ in range(200):
+        x = series(8, times, generator)
+        found = jackknife(
+            lambda means: {"mean": means["x"], "variance": means["xx"] - means["x"].square()},
+            {"x": x, "xx": x.square()},
+            blocks_of({"x": x}),
+        )
+        hits += torch.tensor([abs(found[name].value - t) <= 2 * found[name].stderr for name, t in truth.items()])
+    assert bool(((hits / 200 >= least) & (hits / 200 <= most)).all()), hits / 200
+
+
+def test_a_chain_that_is_too_short_says_so() -> None:
+    generator = torch.Generator().manual_seed(0)
+    independent = torch.where(torch.rand(3000, 4, 4, generator=generator) < 0.5, 1.0, -1.0)
+    assert too_short(independent, NAMES) is None
+    slow = too_short(independent[:30].repeat_interleave(100, 0), NAMES)
+    assert slow == pytest.approx(30, rel=0.5)
+    assert too_short(independent.repeat_interleave(5, 0), NAMES) is None, "600 times"
 
 
 # The sampler

@@ -112,7 +112,7 @@ def distance_of_means(model: Model, loop: Trainer) -> float:
     """Squared distance between the means of samples and of test examples, per component."""
     assert isinstance(model, GenerativeModel)
     x = next(in_order(loop.dataset.test, loop.dataset.represent, batch_size=300, device=loop.where)).x
-    return float((draw(model, 300, 0).mean(0) - x.mean(0)).square().mean())
+    return float((draw(model, 300, 0).x.mean(0) - x.mean(0)).square().mean())
 
 
 QUICK = ("classifier", "ebm", "hvae", "sgan")
@@ -179,11 +179,11 @@ def test_sample_i_does_not_depend_on_how_many_are_drawn(name: str) -> None:
     model = build(name, "grey" if accepts(name, "grey") else "binary")
     if not isinstance(model, GenerativeModel):
         pytest.skip(f"{name} is no generative model")
-    many = draw(model, 2 * BLOCK + 3, seed=5)
+    many = draw(model, 2 * BLOCK + 3, seed=5).x
     assert len(many) == 2 * BLOCK + 3
     for n in (1, 10, BLOCK, BLOCK + 1):
-        assert torch.equal(draw(model, n, seed=5), many[:n])
-    assert not torch.equal(draw(model, 3, seed=6), many[:3])
+        assert torch.equal(draw(model, n, seed=5).x, many[:n])
+    assert not torch.equal(draw(model, 3, seed=6).x, many[:3])
     assert not torch.equal(many[:3], many[BLOCK : BLOCK + 3])
 
 
@@ -270,7 +270,7 @@ def test_its_arithmetic_can_be_counted(name: str) -> None:
     model = experiment.model
     assert TrainingSteps(experiment).flops() >= 0
     if isinstance(model, GenerativeModel):
-        assert count_work(lambda: draw(model, BLOCK, 0)).flops > 0
+        assert count_work(lambda: draw(model, BLOCK, 0).x).flops > 0
 
 
 @pytest.mark.skipif(not has_bf16_products(), reason="without instructions for bf16 this takes many minutes")
@@ -286,7 +286,7 @@ def test_precision_bf16_trains_and_samples(name: str, tmp_path: Path) -> None:
     assert all(p.dtype == torch.float32 for p in loop.model.parameters())
     if isinstance(loop.model, GenerativeModel):
         with loop.device.autocast():
-            x = draw(loop.model.eval(), 8, 0)
+            x = draw(loop.model.eval(), 8, 0).x
         assert x.dtype == torch.float32
         assert bool(x.isfinite().all())
 

@@ -327,7 +327,7 @@ def log_likelihoods(**values: tuple[float, str]) -> dict[str, Any]:
 def test_one_column_has_the_best_likelihood_of_each_row_with_its_kind() -> None:
     make_run("r0", beta=0, measures=log_likelihoods(elbo=(-90.0, "lower bound"), iw_100=(-85.0, "lower bound")))
     make_run("r1", beta=1, measures=log_likelihoods(ais=(-80.0, "estimate"), reverse_ais=(-70.0, "estimate")))
-    make_run("r2", beta=2, measures=log_likelihoods(bound=(-95.0, "lower bound")))
+    make_run("r2", beta=2, measures=log_likelihoods(bound=(-95.0, "lower bound"), flow=(-97.0, "lower bound")))
     make_run("r3", beta=3, measures=log_likelihoods(exact=(-99.0, "exact"), elbo=(-10.0, "lower bound")))
     rows = rows_of("r*")
     (table,) = overview(rows.rows)
@@ -343,6 +343,11 @@ def test_one_column_has_the_best_likelihood_of_each_row_with_its_kind() -> None:
     assert "(IW bound, k = 100)" in tex([table], "title")
     (alike,) = overview(rows_of("r0", "r0").rows + [row for row in rows.rows if row.label == "beta=0"])
     assert [line.marks[0] for line in alike.lines] == ["best", "tie"], "the same bound of two rows is ranked"
+    make_run("grey", beta=4, measures=log_likelihoods(bound=(-95.0, "lower bound"), flow=(-91.0, "lower bound")))
+    (table,) = overview(rows_of("grey").rows)
+    cell = table.lines[0].cells[0]
+    assert cell is not None
+    assert cell.note == "flow lower bound"
 
 
 def test_terms_of_a_part_of_the_test_split_say_so() -> None:

@@ -21,6 +21,7 @@ from genlab.data.dataset import Dataset
 from genlab.data.download import data_root
 from genlab.data.examples import Examples
 from genlab.data.spec import DataSpec
+from genlab.data.subsets import at_most
 from genlab.data.truth import HasObservables
 from genlab.errors import GenlabError
 from genlab.evaluation.features.feature_network import blank, fit, grey, recipe
@@ -127,7 +128,7 @@ def _cached(dataset: Dataset, device: torch.device) -> bytes:
 def encode(network: Classifier, dataset: Dataset) -> bytes:
     """Weights as they are kept: safetensors, half precision, with the scale of the features of training images."""
     network.eval()
-    stream = in_order(dataset.train, grey(dataset), batch_size=BATCH, device=network.device, limit=10_000)
+    stream = in_order(at_most(dataset.train, 10_000), grey(dataset), batch_size=BATCH, device=network.device)
     features = torch.cat([network.features(batch.x).cpu() for batch in stream])
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     kept = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}

@@ -18,6 +18,7 @@ from genlab.errors import GenlabError, did_you_mean
 from genlab.models.boltzmann.layers import Layers
 from genlab.models.boltzmann.negative_phase import TemperedChains
 from genlab.models.conditioning import requested_classes
+from genlab.models.kept_chains import continued
 from genlab.models.tempering import annealed_betas
 from genlab.numerics.rng import bernoulli
 from genlab.numerics.softplus import softplus
@@ -66,6 +67,11 @@ def chains(
         yield machine.restore(state)
 
 
+def sampler_of(sampler: str | None, fantasies: Tensor | None, labels: list[int] | int | None) -> str:
+    """The sampler that is set, or else the default."""
+    return sampler or ("annealed" if fantasies is None or labels is not None else "chains")
+
+
 @torch.no_grad()
 def sample(
     machine: Layers,
@@ -75,20 +81,21 @@ def sample(
     steps: int | None,
     labels: list[int] | int | None,
     mean: bool,
+    continue_from: list[int] | None,
 ) -> Iterator[Tensor]:
     """States (n, *shape) of n chains.
 
         annealed   starts at the base distribution; beta rises to 1 over the first four fifths of the sweeps
         gibbs      starts there too and runs at beta = 1
         tempered   runs at ten temperatures at once, which exchange their states, and yields those at beta = 1
-        chains     continues persistent chains of the training, `fantasies` (chains, hidden), drawn at random
+        chains     continues persistent chains of the training, `fantasies` (chains, hidden): those that `continue_from` numbers
+                   for each sample, or random ones
 
     Persistent chains have found in a whole training what a short annealing does not find. They are the default where there are
     some and no class is clamped. Samples that start from the same chain are correlated, the more so after fewer sweeps. `labels`
     clamps the classes of a conditional machine, in turns. Raises GenlabError where the machine cannot do that.
     """
-    if sampler is None:
-        sampler = "annealed" if fantasies is None or labels is not None else "chains"
+    sampler = sampler_of(sampler, fantasies, labels)
     if sampler not in STEPS:
         raise GenlabError(f"sampler={sampler}: {did_you_mean(sampler, STEPS)}")
     clamped = None
@@ -106,8 +113,7 @@ def sample(
     if sampler == "chains":
         if fantasies is None:
             raise GenlabError("sampler=chains: no chains persist with model.negative=cd; set sampler=annealed")
-        drawn = torch.randint(len(fantasies), (n,), device=fantasies.device)
-        v = machine.draw_visible(machine.visible_input(fantasies[drawn]))
+        v = machine.draw_visible(machine.visible_input(continued(fantasies, continue_from, n)))
     else:
         v = machine.base_draws(n)
     yield from chains(machine, v, betas, mean=mean, clamped=clamped)

@@ -287,6 +287,12 @@ class BoltzmannMachine(GenerativeModel):
         """Exact draws of the base distribution, at beta = 0: (n, visible)."""
         return self.draw_visible(self.theta("a").expand(n, -1).clone(), 0.0)
 
+    def chains_continued(self, sampler: str | None = None, labels: list[int] | int | None = None) -> int:
+        fantasies = self.negative.fantasies()
+        return (
+            len(fantasies) if fantasies is not None and gibbs.sampler_of(sampler, fantasies, labels) == "chains" else 0
+        )
+
     def sample_loop(
         self,
         n: int,
@@ -294,10 +300,11 @@ class BoltzmannMachine(GenerativeModel):
         steps: Count | None = None,
         labels: list[int] | int | None = None,
         mean: bool | None = None,
+        chains: list[int] | None = None,
     ) -> Iterator[Tensor]:
         """States of n chains, as E[x|h] (`mean`, the default for images) or as x itself; see gibbs.sample."""
         show_mean = self.data.is_image if mean is None else mean
-        return gibbs.sample(self, self.negative.fantasies(), n, sampler, steps, labels, show_mean)
+        return gibbs.sample(self, self.negative.fantasies(), n, sampler, steps, labels, show_mean, chains)
 
     def walk(self, x: Tensor | int, steps: int, mean: bool = False) -> Iterator[Tensor]:
         """States of chains at beta = 1 from examples x, or of so many chains from the base distribution."""

@@ -122,19 +122,24 @@ class RBM(BoltzmannMachine):
         return [*super().log_marginals(), (self.data.dim, lambda x: -self.free_energy(x))]
 
     def held_out_loss(self, v: Tensor, effort: float = 1.0) -> Metrics:
-        """Minus the pseudo-likelihood. The sum over components is estimated from some of them where the data are large."""
-        some = min(self.data.dim, max(1, int(effort * AFFORDABLE) // (len(v) * self.hidden)))
-        chosen = torch.randperm(self.data.dim, device=v.device)[:some]
-        pseudo = self.data.dim * self.log_conditionals(v, chosen).mean(1)
+        """Minus the pseudo-likelihood. The sum over components is estimated from some of them where the data are large.
+
+        These are drawn for each example on its own, so that the scatter over examples holds the error of this choice.
+        """
+        n, d = len(v), self.data.dim
+        some = min(d, max(1, int(effort * AFFORDABLE) // (n * self.hidden)))
+        start = torch.randint(d, (n, 1), device=v.device)
+        chosen = torch.randperm(d, device=v.device)[(start + torch.arange(some, device=v.device)) % d]
+        pseudo = d * self.log_conditionals(v, chosen).mean(1)
         return {"loss": -pseudo, "pseudo_log_likelihood": pseudo}
 
     def log_conditionals(self, v: Tensor, chosen: Tensor) -> Tensor:
-        """log p(x_i|x_-i) in nats for the components i `chosen` (k,): (n, k). From the change of F(x) as x_i flips."""
+        """log p(x_i|x_-i) in nats for the components i `chosen` (n, k): (n, k). From the change of F(x) as x_i flips."""
         W, a, z = self.theta("W"), self.theta("a"), self.hidden_input(v)
         before = softplus(z).sum(1)
         found = []
-        for i in chosen.tolist():
-            change = 1 - 2 * v[:, i : i + 1]
+        for i in chosen.unbind(1):
+            change = 1 - 2 * v.gather(1, i.unsqueeze(1))
             gain = softplus(z + change * W[i]).sum(1) - before + change[:, 0] * a[i]
             found.append(F.logsigmoid(-gain))
         return torch.stack(found, 1)

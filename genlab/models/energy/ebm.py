@@ -41,6 +41,7 @@ from genlab.models.energy.energy_charts import CHARTS
 from genlab.models.energy.reference import UniformReference, reference_for
 from genlab.models.energy.replay_buffer import ReplayBuffer
 from genlab.models.energy.transitions import MALA, Langevin
+from genlab.models.kept_chains import continued
 from genlab.models.scaling import Scaling
 from genlab.models.tempering import annealed_betas
 from genlab.networks.discriminators import Architecture
@@ -229,7 +230,14 @@ class EBM(GenerativeModel):
 
     # Sampling
 
-    def sample_loop(self, n: int, sampler: str | None = None, steps: Count | None = None) -> Iterator[Tensor]:
+    def chains_continued(self, sampler: str | None = None, labels: list[int] | int | None = None) -> int:
+        return (
+            0 if self.replay_buffer is None or sampler not in (None, "buffer") else len(self.replay_buffer.older_half())
+        )
+
+    def sample_loop(
+        self, n: int, sampler: str | None = None, steps: Count | None = None, chains: list[int] | None = None
+    ) -> Iterator[Tensor]:
         """States (n, *shape) of n chains in the data's support.
 
         `buffer` continues chains of the training, by k steps unless `steps` is set. It takes them from the older half of the
@@ -237,8 +245,7 @@ class EBM(GenerativeModel):
         `annealed` does so too, and beta rises from 0. Both take 500 steps by default; a model that was trained by short runs
         takes k, as in its training. Raises GenlabError where there is no such sampler or no buffer.
         """
-        if sampler is None:
-            sampler = "buffer" if self.replay_buffer is not None else "annealed" if self.matches_scores else "noise"
+        sampler = sampler or ("buffer" if self.replay_buffer else "annealed" if self.matches_scores else "noise")
         if sampler not in SAMPLERS:
             raise GenlabError(f"sampler={sampler}: {did_you_mean(sampler, SAMPLERS)}")
         if sampler == "buffer":
@@ -246,16 +253,14 @@ class EBM(GenerativeModel):
                 raise GenlabError(
                     "sampler=buffer: this model keeps no chains (model.negative, model.objective); set sampler=noise"
                 )
-            start, default = self.replay_buffer.draw_older(n), self.k
+            start, default = continued(self.replay_buffer.older_half(), chains, n), self.k
         else:
             start = self.reference.draw(n)
             default = STEPS if self.replay_buffer is not None or self.matches_scores else self.k
         steps = steps or default
         betas = annealed_betas(steps) if sampler == "annealed" else [1.0] * steps
         for state in run(self.transition, self.energy_at, betas, start):
-            if (
-                self.matches_scores and self.data.is_image
-            ):  # the posterior mean without noise, as in Saremi & Hyvarinen 2019
+            if self.matches_scores and self.data.is_image:  # the posterior mean without noise (Saremi & Hyvarinen 2019)
                 yield self.scaling.restore(state.u - self.sigma**2 * state.gradient)
             else:
                 yield self.scaling.restore(state.u)

@@ -34,10 +34,6 @@ class ReplayBuffer(nn.Module):
         self.states[slots] = states
         self.ages[slots] += 1
 
-    def draw_older(self, n: int) -> Tensor:
-        """States (n, ...) of random chains from the older half of the buffer, without replacement if it has n of them."""
-        half = self.ages.argsort(descending=True, stable=True)[: max(1, len(self.states) // 2)]
-        drawn = torch.randperm(len(half), device=half.device)[:n]
-        if len(half) < n:
-            drawn = torch.randint(len(half), (n,), device=half.device)
-        return self.states[half[drawn]]
+    def older_half(self) -> Tensor:
+        """States (slots/2, ...) of the older half of the chains, the oldest first."""
+        return self.states[self.ages.argsort(descending=True, stable=True)[: max(1, len(self.states) // 2)]]

@@ -382,13 +382,13 @@ def test_classes_come_in_turns_through_all_blocks() -> None:
     gan = build(line(1, classes=3), conditional=True)
     gan.generator = Echo()
     n = 2 * BLOCK + 9
-    assert torch.equal(draw(gan, n, 0)[:, 0], torch.arange(n) % 3.0)
-    assert torch.equal(draw(gan, n, 0, labels=[2, 0])[:, 0], torch.tensor([2.0, 0.0]).repeat(n)[:n])
-    assert torch.equal(draw(gan, n, 0, labels=1)[:, 0], torch.ones(n))
+    assert torch.equal(draw(gan, n, 0).x[:, 0], torch.arange(n) % 3.0)
+    assert torch.equal(draw(gan, n, 0, labels=[2, 0]).x[:, 0], torch.tensor([2.0, 0.0]).repeat(n)[:n])
+    assert torch.equal(draw(gan, n, 0, labels=1).x[:, 0], torch.ones(n))
     for labels in (None, [2, 0], 1):
         asked = labels_of_samples(gan, n, labels)
         assert asked is not None
-        assert torch.equal(draw(gan, n, 0, labels=labels)[:, 0], asked.float())
+        assert torch.equal(draw(gan, n, 0, labels=labels).x[:, 0], asked.float())
     assert labels_of_samples(build(line(1)), n, None) is None
 
 

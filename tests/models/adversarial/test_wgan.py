@@ -48,6 +48,10 @@ def test_a_linear_critic_settles_at_its_slope(shift: float, weight: float) -> No
     nn.init.constant_(wgan.critic.head.weight, 0.5)  # from below 0 it would settle at slope -1 + shift/(2 lambda)
     list(wgan.train_loop(batches(600, 4, shift, 0.0)))
     assert wgan.critic.head.weight.item() == pytest.approx(1 + shift / (2 * weight), abs=1e-5)
+    # The difference of means is shift (1 + shift/2 lambda), and what is stated is the distance.
+    x = torch.full((4, 1), shift)
+    assert float(wgan.evaluate(Batch(x, None, 1.0))["wasserstein"].mean()) == pytest.approx(shift, abs=1e-5)
+    assert float(wgan.monitor(x, None)["wasserstein_train"]) == pytest.approx(shift, abs=1e-5)
 
 
 def distance(mu: float, sigma: float) -> float:

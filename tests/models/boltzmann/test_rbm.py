@@ -15,6 +15,7 @@ from torch import Tensor
 import genlab.models.boltzmann.rbm as rbm_module
 from genlab.data.batches import Batch
 from genlab.inference.partition import exact_log_z
+from genlab.metrics.estimate import mean
 from genlab.models.boltzmann.gradients import write_gradients
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.boltzmann.rbm import RBM
@@ -266,16 +267,30 @@ def test_pseudo_likelihood_is_that_of_each_component_given_the_others(
     other = torch.stack([exchanged(i) for i in units])
     conditional = (log_p - torch.logaddexp(log_p, log_p[other])).T  # p(v) over p of v and of v with x_i exchanged
     with torch.no_grad():
-        torch.testing.assert_close(machine.log_conditionals(v, units), conditional, atol=1e-12, rtol=0)
-        torch.testing.assert_close(
-            machine.log_conditionals(v, units[[3, 1]]), conditional[:, [3, 1]], atol=1e-12, rtol=0
-        )
+        every = units.expand(len(v), -1)
+        torch.testing.assert_close(machine.log_conditionals(v, every), conditional, atol=1e-12, rtol=0)
+        own = torch.randint(5, (len(v), 2), generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(machine.log_conditionals(v, own), conditional.gather(1, own), atol=1e-12, rtol=0)
     batch = Batch(v[:, :5], v[:, 5:].argmax(1) if classes else None, 1.0)
     torch.testing.assert_close(machine.evaluate(batch)["pseudo_log_likelihood"], conditional.sum(1), atol=1e-12, rtol=0)
     monkeypatch.setattr(rbm_module, "AFFORDABLE", 2 * len(v) * 3)
     torch.manual_seed(0)
     some_components = torch.stack([machine.evaluate(batch)["pseudo_log_likelihood"] for _ in range(1000)])
     assert deviation(some_components, conditional.sum(1)) < FAR
+
+
+def test_the_error_of_the_pseudo_likelihood_holds_that_of_its_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Means over 60 exact draws with 2 of 12 components each scatter as their standard errors say: sd of a ratio 1/sqrt(2 R)."""
+    machine = rbm(12, 4)
+    machine.a.data += 2 * torch.linspace(-1, 1, 12)  # components that differ: a choice that all share would decide
+    every = visible_states(machine)
+    x = every[log_p_visible(machine).exp().multinomial(400 * 60, replacement=True)].split(60)
+    monkeypatch.setattr(rbm_module, "AFFORDABLE", 2 * 60 * 4)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        found = [mean(machine.held_out_loss(part)["pseudo_log_likelihood"]) for part in x]
+    values, errors = torch.tensor(found).T
+    assert float(values.std() / errors.square().mean().sqrt()) == pytest.approx(1, abs=4 / 800**0.5)
 
 
 def test_training_reaches_the_entropy_of_the_data() -> None:
