@@ -21,6 +21,7 @@ from genlab.numerics.work import Work, count_work
 from genlab.tracking.console import BESIDE
 from genlab.tracking.next_steps import to_type
 from genlab.training.cadence import SETS
+from genlab.training.sections import TrainSection
 from genlab.training.validation import EVALUATION_BATCH
 
 FREE = 1.0  # nominal seconds that pictures, and measures, may take however short the training is
@@ -60,19 +61,21 @@ def unlimited(model: Model, dataset: Dataset) -> Budget:
 
 
 def budget_of(
-    model: Model, dataset: Dataset, seed: int, share: float, training: float, evaluations: int | None, asked: bool
+    model: Model, dataset: Dataset, seed: int, train: TrainSection, training: float, evaluations: int
 ) -> Budget:
-    """What `share` of a training of that many nominal seconds allows.
+    """What train.evaluation_budget of a training of that many nominal seconds allows.
 
-    `evaluations` are those on the validation split; None where the user has chosen when. So with `asked` for pictures: what the
-    user asks for is done in full.
+    `evaluations` are those on the validation split. What the user has chosen the moments of is done in full.
     """
+    share = train.evaluation_budget
+    if share is None:
+        return unlimited(model, dataset)
     whole, half = unlimited(model, dataset), max(FREE, share * training / 2)
     with evaluation_mode(model), torch.no_grad(), rng.seeded(seed, "budget", device=model.device):
         measure = partial(_affordable, _cost_of_measures(model, dataset), half / 2)
         test = measure(1, whole.test)
-        validation = whole.validation if evaluations is None else measure(evaluations, whole.validation)
-        if asked:
+        validation = whole.validation if train.eval_every is not None else measure(evaluations, whole.validation)
+        if train.sample_every is not None:
             return Budget(whole.samples, whole.sets, validation, test, None)
         cost = _cost_of_samples(model, dataset, seed)
     choices = (100, 60, 30, 10) if model.data.is_image else (1024, 512, 256, 128, 64)

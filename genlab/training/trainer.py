@@ -41,7 +41,7 @@ from genlab.training.divergence import nonfinite_parameter, refuse_nonfinite
 from genlab.training.run_warnings import RunWarnings
 from genlab.training.sections import TrainSection
 from genlab.training.signals import StopRequest
-from genlab.training.validation import evaluate_split, monitor_state
+from genlab.training.validation import evaluate_split, monitor_state, state_of_optimizers
 
 
 class Trainer:
@@ -129,16 +129,16 @@ class Trainer:
         if self.budget is not None:
             return self.next_update(updates)
         before, found = self.batches.seen, list[Metrics | None]()
-        share, model, dataset = self.train.evaluation_budget, self.model, self.dataset
-        if share is None:  # nothing to decide, and counting may take kernels that round otherwise
+        if (
+            self.train.evaluation_budget is None
+        ):  # nothing to decide, and counting may take kernels that round otherwise
             found.append(self.next_update(updates))
-            self.budget = budget.unlimited(model, dataset)
+            self.budget = budget.unlimited(self.model, self.dataset)
         else:
             work = count_work(lambda: found.append(self.next_update(updates)))
-            seen, asked = max(1, self.batches.seen - before), self.train.sample_every is not None
-            training = work.nominal_seconds * self.batches.examples / seen
-            evaluations = None if self.train.eval_every is not None else self.batches.examples // self.every.eval + 1
-            self.budget = budget.budget_of(model, dataset, self.seed, share, training, evaluations, asked)
+            training = work.nominal_seconds * self.batches.examples / max(1, self.batches.seen - before)
+            evaluations = self.batches.examples // self.every.eval + 1
+            self.budget = budget.budget_of(self.model, self.dataset, self.seed, self.train, training, evaluations)
         self._plan_pictures(self.budget.sets, before)
         return found[0]
 
@@ -172,8 +172,8 @@ class Trainer:
             if "log" in due:
                 values |= self.training_scalars()
                 self.warnings.of_scalars(values, self.training)
-            if "eval" in due and self.dataset.validation is not None:
-                values |= self.validate(at_most(self.dataset.validation, self.allowed.validation))
+            if "eval" in due:
+                values |= self.validate()
             if "sample" in due:
                 self.show_samples(values, "keep" in due)
             self.tracker.record(values, seen, self.batches.epoch, self.elapsed())
@@ -193,8 +193,7 @@ class Trainer:
         self.save()
         values = self.training_scalars() if self.window else {}
         results: dict[str, tuple[float, float]] = {}
-        if self.dataset.validation is not None:
-            values |= self.validate(at_most(self.dataset.validation, self.allowed.validation))
+        values |= self.validate()
         for name, value in self.evaluate(self.test).items():
             results[f"test/{name}"] = value
             values[f"test/{name}"] = value[0]
@@ -241,10 +240,9 @@ class Trainer:
         means = {name: torch.stack([m[name].float() for m in self.window]).mean() for name in self.window[0]}
         values = {f"train/{name}": float(value) for name, value in means.items()}
         self._refuse_nonfinite(values)
-        for name, optimizer in self.model.optimizers.items():
-            values[f"optimizer/{name}/learning_rate"] = float(optimizer.param_groups[0]["lr"])
-            values[f"optimizer/{name}/gradient_norm"] = float(self.model.gradient_norm(name))
-        values |= self._monitor()
+        values |= state_of_optimizers(self.model)
+        self._refuse_nonfinite(monitored := monitor_state(self.model, self.dataset, self.seed, self.where))
+        values |= monitored
         now, seen = time.perf_counter(), self.batches.seen
         values["throughput/images_per_second"] = (seen - self._lap[1]) / max(now - self._lap[0], 1e-9)
         self._lap = (now, seen)
@@ -252,12 +250,6 @@ class Trainer:
         self.progress.losses = {
             name.removeprefix("train/"): v for name, v in values.items() if name.startswith("train/")
         }
-        return values
-
-    def _monitor(self) -> dict[str, float]:
-        found = monitor_state(self.model, self.dataset, self.seed, self.where)
-        values = {f"monitor/{name}": value for name, value in found.items()}
-        self._refuse_nonfinite(values)
         return values
 
     def _refuse_nonfinite(self, values: Mapping[str, float]) -> None:
@@ -276,8 +268,11 @@ class Trainer:
                 f"{remedy('non-finite values', self.model, self.training)}; checkpoints were left as they are"
             )
 
-    def validate(self, split: Examples) -> dict[str, float]:
-        """Means over the validation split. The model is saved to best.pt where its loss is the lowest so far."""
+    def validate(self) -> dict[str, float]:
+        """Means over the validation split, if there is one. The model is saved to best.pt where its loss is the lowest so far."""
+        if self.dataset.validation is None:
+            return {}
+        split = at_most(self.dataset.validation, self.allowed.validation)
         values = {f"eval/{name}": mean for name, (mean, _) in self.evaluate(split, "validation split").items()}
         self._refuse_nonfinite(values)
         self.validation_loss = values.get("eval/loss", float("nan"))

@@ -35,7 +35,7 @@ def evaluate_split(
 
 
 def monitor_state(model: Model, dataset: Dataset, seed: int, where: torch.device) -> dict[str, float]:
-    """State of the model (abilities.Monitors), from some examples of the training and the validation split.
+    """'monitor/...': state of the model (abilities.Monitors), from some examples of the training and the validation split.
 
     Empty where the family has none to report.
     """
@@ -48,4 +48,13 @@ def monitor_state(model: Model, dataset: Dataset, seed: int, where: torch.device
     with evaluation_mode(model), rng.seeded(seed, "monitor", device=where):
         held_out = None if dataset.validation is None else few(dataset.validation)
         found = model.monitor(few(dataset.train), held_out)
-    return {name: float(value) for name, value in found.items()}
+    return {f"monitor/{name}": float(value) for name, value in found.items()}
+
+
+def state_of_optimizers(model: Model) -> dict[str, float]:
+    """Rate and norm of the last gradient of each."""
+    values = {}
+    for name, optimizer in model.optimizers.items():
+        values[f"optimizer/{name}/learning_rate"] = float(optimizer.param_groups[0]["lr"])
+        values[f"optimizer/{name}/gradient_norm"] = float(model.gradient_norm(name))
+    return values

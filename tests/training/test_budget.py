@@ -11,6 +11,7 @@ from genlab.numerics.work import count_work
 from genlab.training import budget
 from genlab.training.budget import LEAST_MEASURED, budget_of
 from genlab.training.cadence import SETS, Cadence, early_and_late, thinned
+from genlab.training.sections import TrainSection
 from tests.helpers.processes import CLOCK, call, files, info, records
 from tests.helpers.support import configure, experiment_of, make_dataset, make_model
 
@@ -68,7 +69,12 @@ def test_fewer_moments_are_spread_over_all(most: int) -> None:
 def budgets(training: float, share: float = 0.5, *overrides: str) -> budget.Budget:
     config = configure(*DIFFUSION, *overrides)
     dataset = make_dataset(config)
-    return budget_of(make_model(config, dataset.spec), dataset, 0, share, training, 10, False)
+    return budget_of(make_model(config, dataset.spec), dataset, 0, section(share), training, 10)
+
+
+def section(share: float) -> TrainSection:
+    """A `train` section that leaves all moments to genlab."""
+    return TrainSection(None, 640, 128, None, None, None, None, evaluation_budget=share)
 
 
 def test_the_shorter_the_training_the_less_is_shown_and_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +103,7 @@ def test_a_probe_leaves_the_training_as_it_is() -> None:
     model.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    budget_of(model, dataset, 0, 0.5, 1.0, 1, False)
+    budget_of(model, dataset, 0, section(0.5), 1.0, 1)
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
