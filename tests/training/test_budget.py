@@ -127,13 +127,15 @@ def test_a_short_run_says_what_it_left_out_and_repeats_itself(
 ) -> None:
     monkeypatch.setattr(budget, "FREE", 0.0)
     run, out = trained(tmp_path / "a", capsys, "train.evaluation_budget=0.1")
-    (line,) = [line for line in out.splitlines() if "short run" in line]
+    said = out.partition("  shortened ")[2]
     assert "test split, 100 of 359 examples" in out
-    assert "100 of 359 test examples are measured" in line
-    assert "pictures are of 10 samples of 100 in 1 of 10 sets" in line
+    assert "100 of 359 test examples are measured" in said
+    assert "pictures are of 10 samples of 100 in 1 of 10 sets" in said
     assert steps(run) == [640]
-    assert f"genlab evaluate run={run}" in line
-    assert f"genlab sample run={run}" in line
+    commands = [line.strip() for line in said.splitlines()[1:3]]
+    assert commands[0].endswith(f"genlab evaluate run={run}")
+    assert commands[1].endswith(f"genlab sample run={run}")
+    assert info(run)["test_examples"] == 100
     again, _ = trained(tmp_path / "b", capsys, "train.evaluation_budget=0.1")
     assert records(run, CLOCK) == records(again, CLOCK)
     assert files(run / "samples") == files(again / "samples")
@@ -144,7 +146,7 @@ def test_what_the_user_asks_for_is_done_in_full(
 ) -> None:
     monkeypatch.setattr(budget, "FREE", 0.0)
     unlimited, out = trained(tmp_path / "a", capsys, "train.evaluation_budget=null")
-    assert "short run" not in out
+    assert "shortened" not in out
     assert "test split, 359 examples" in out
     assert steps(unlimited) == [128, 256, 384, 512, 640]
     asked, out = trained(tmp_path / "b", capsys, "train.sample_every=256")
