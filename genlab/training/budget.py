@@ -91,7 +91,7 @@ def _affordable(cost: float, budget: float, times: int, of: int) -> int:
 
 def _cost_of_measures(model: Model, dataset: Dataset) -> float:
     """Nominal seconds for one example."""
-    few = next(in_order(dataset.train, dataset.represent, batch_size=PROBE, device=model.device, limit=PROBE))
+    few = next(in_order(dataset.test, dataset.represent, batch_size=PROBE, device=model.device, limit=PROBE))
     work = count_work(partial(model.evaluate, few))
     return (
         Work(work.flops // len(few.x), 0).nominal_seconds + Work(0, work.operations).nominal_seconds / EVALUATION_BATCH
