@@ -95,7 +95,7 @@ def _affordable(cost: float, budget: float, times: int, of: int) -> int:
 
 def _cost_of_measures(model: Model, dataset: Dataset) -> float:
     """Nominal seconds for one example."""
-    few = batch_of(dataset.train, PROBE, dataset.represent, model.device)
+    few = batch_of(dataset.test, PROBE, dataset.represent, model.device)
     work = count_work(partial(model.evaluate, few))
     return (
         Work(work.flops // len(few.x), 0).nominal_seconds + Work(0, work.operations).nominal_seconds / EVALUATION_BATCH

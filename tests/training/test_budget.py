@@ -162,3 +162,13 @@ def test_every_run_of_a_generative_model_has_a_film(
 ) -> None:
     assert call(["train", *overrides, f"hydra.run.dir={tmp_path / 'run'}"], capsys).code == 0
     assert (tmp_path / "run" / "samples" / "samples.gif").exists()
+
+
+def test_training_examples_without_a_label_are_no_hindrance() -> None:
+    """What evaluation costs is counted on examples whose classes are known."""
+    config = configure("model=sgan", "dataset.labelled=100", "model.hidden=[8]", "model.critic_hidden=[8,8]")
+    dataset = make_dataset(config)
+    assert dataset.train.y is not None
+    assert (dataset.train.y[:8] < 0).any()
+    model = make_model(config, dataset.spec)
+    assert budget_of(model, dataset, 0, 0.5, 1.0, 5, asked=True).test > 0
