@@ -65,8 +65,7 @@ def squared_distance(shares: Tensor, real: Tensor, n: int, m: int) -> Estimate:
     is up to 1.7 times too wide near 0 and never falls short there.
     """
     difference = shares - real
-    covariance = sum((p.diag() - p.outer(p)) / (size - 1) for p, size in ((shares, n), (real, m)))
-    assert isinstance(covariance, Tensor)
+    covariance = (shares.diag() - shares.outer(shares)) / (n - 1) + (real.diag() - real.outer(real)) / (m - 1)
     value = difference.square().sum() - covariance.trace()
     variance = 4 * difference @ covariance @ difference + 2 * covariance.square().sum()
     return Estimate(float(value), math.sqrt(max(0.0, float(variance))))

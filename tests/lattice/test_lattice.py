@@ -386,6 +386,7 @@ def test_own_configurations_are_measured_by_the_observables_that_are_named(
     outcome = call([*evaluation, f"hydra.run.dir={tmp_path / 'compared'}"], capsys)
     assert outcome.code == 0, outcome.err
     assert "400 configurations against the test split" in outcome.out
+    assert "errors       of the samples are too small" in outcome.out, "of 400 states with a time of 19"
     found = strict_json((tmp_path / "compared" / "metrics.json").read_text())
     for name in ("energy", "specific_heat", "magnetisation", "susceptibility"):
         assert found[name]["group"] == "observables"

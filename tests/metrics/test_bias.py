@@ -35,7 +35,8 @@ def off(found: list[Estimate], truth: float) -> float:
 def shares(p: list[float], n: int, seed: int) -> Tensor:
     """Shares of the classes among n independent examples, in each of the repetitions."""
     torch.manual_seed(seed)
-    return torch.distributions.Multinomial(n, torch.tensor(p, dtype=torch.float64)).sample((REPETITIONS,)) / n
+    counts: Tensor = torch.distributions.Multinomial(n, torch.tensor(p, dtype=torch.float64)).sample((REPETITIONS,))
+    return counts / n
 
 
 @pytest.mark.slow
