@@ -60,7 +60,7 @@ class Memorisation:
     train_distance: Estimate
     """Mean distance to the nearest training example."""
     test_distance: Estimate
-    """Mean distance to the nearest test example."""
+    """Mean distance to the nearest test example. The error is that of the samples: a small test split adds its own."""
     copies: Estimate
     """Share of generated examples that lie a hundred times nearer to a training example than to any test example."""
 

@@ -19,11 +19,12 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=REPETITIONS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows: list[Coverage] = []
+    console = Console(width=200, highlight=False)
     for part in arguments.parts or PARTS:
+        rows: list[Coverage] = []
         for case in importlib.import_module(f"tests.error_bars.{part}").CASES:
             rows += study(case, arguments.repetitions)
-    Console(width=200, highlight=False).print(table(rows))
+        console.print(part, table(rows), sep="\n")
 
 
 if __name__ == "__main__":

@@ -94,6 +94,6 @@ def table(rows: list[Coverage]) -> Table:
         truth = f"{row.truth:.4g}" if row.known else "its mean"
         numbers = [f"{value:.4g}" for value in (row.mean, row.scatter, row.stated)]
         ratio = f"{row.scatter / row.stated:.2f}" if row.stated > 0 else ""
-        remark = row.reason or ("" if row.holds else "OUTSIDE")
+        remark = "" if row.holds else row.reason or "OUTSIDE"
         found.add_row(row.measure, row.case, truth, *numbers, ratio, f"{100 * row.covered:.1f} %", remark)
     return found

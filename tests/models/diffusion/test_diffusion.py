@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 from genlab.errors import GenlabError
+from genlab.evaluation.held_out import family_measures, likelihoods
+from genlab.inference.likelihood import bits_per_dimension
+from genlab.metrics.estimate import Estimate
 from genlab.models.diffusion.consistency import consistency_terms
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.flow_matching import FlowMatching
@@ -16,8 +19,9 @@ from genlab.models.diffusion.schedules import LearnedSchedule, TabulatedSchedule
 from genlab.networks.noise_embedding import fourier_features
 from genlab.numerics import rng
 from genlab.plots.charts import spreads
+from tests.helpers.evaluations import taken
 from tests.helpers.gaussians import COVARIANCE, exact_diffusion, log_gaussian
-from tests.helpers.support import configure, make_model, small_data
+from tests.helpers.support import BRISK, configure, make_model, small_data
 
 CPU = torch.device("cpu")
 
@@ -349,3 +353,17 @@ def test_fourier_features_distinguish_values_that_are_closer_than_grey_levels(ne
 def test_vectors_have_no_fourier_features() -> None:
     with pytest.raises(GenlabError, match=r"model\.fourier=\[7, 8\]: .*set model\.fourier=null"):
         make_model(configure("model=diffusion", "model.fourier=[7,8]"), small_data("vectors").spec)
+
+
+@pytest.mark.parametrize("kind", ["grey", "dequantized"])
+def test_terms_of_the_bound_add_up_in_bits_and_the_flow_of_grey_levels_is_a_bound(kind: str) -> None:
+    data = small_data(kind)
+    model = make_model(configure("model=diffusion", *BRISK["diffusion"]), data.spec).eval()
+    found = taken([family_measures, likelihoods], model, data).entries
+    terms = {name: found[f"{name}_bits_per_dim"].value for name in ("prior", "denoising", "reconstruction")}
+    bound = Estimate(found["bound"].value, 0.0)  # of the same draws
+    total = terms["prior"] + terms["denoising"] - terms["reconstruction"]
+    assert total == pytest.approx(bits_per_dimension(bound, data.spec, data.represent).value, rel=1e-5)
+    levels = 8.0 if kind == "dequantized" else 0.0  # bits that a density of dequantised values lacks
+    assert total == pytest.approx(-bound.value / 64 / math.log(2) + levels, rel=1e-5)
+    assert found["log_likelihood_flow"].kind == ("lower bound" if kind == "grey" else "estimate")
