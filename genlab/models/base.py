@@ -42,8 +42,9 @@ Charts = dict[str, Chart]
 class Model(nn.Module, ABC):
     """What the runner needs. A family writes its literal training loop and yields after each complete update.
 
-    Rules: yield detached tensors, and only between complete updates; keep everything that lasts in parameters, buffers or
-    optimizers (locals of the loop are disposable); make noise on the model's device from torch's default generators.
+    Rules: yield detached tensors that no later update changes, and only between complete updates; keep everything that lasts
+    in parameters, buffers or optimizers (locals of the loop are disposable); make noise on the model's device from torch's
+    default generators.
     """
 
     supports: ClassVar[frozenset[Support]]
