@@ -30,6 +30,7 @@ genlab evaluate run=RUN [key=value ...]: measure a trained run on the test split
   genlab evaluate run=latest samples=mine.npz        compare samples from elsewhere with the run's data
   genlab evaluate run=latest 'fid_steps=[5,10,50]'   FID by each sampler with each number of steps
   genlab evaluate run=latest dataset.root=~/data     where the data of the run lie now
+  genlab evaluate run=latest allow=mine.Mine         a run of a model of your own
 """,
     "benchmark": """\
 genlab benchmark [key=value ...]: images/s of training and sampling, and the share of this machine's own peak that is reached

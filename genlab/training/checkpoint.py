@@ -113,7 +113,7 @@ def fitting(path: Path) -> Iterator[None]:
     try:
         yield
     except UNREADABLE as error:
-        if "memory" in str(error) or isinstance(error, MemoryError):
+        if isinstance(error, OSError | MemoryError) or "memory" in str(error):
             raise
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise GenlabError(f"checkpoint {path} does not fit this version of genlab ({reason}); train again") from None

@@ -7,13 +7,14 @@ stream.
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genlab.config.schema import differing_keys
+from genlab.config.schema import check, differing_keys
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
@@ -89,10 +90,9 @@ class Trainer:
         self.stop = StopRequest()
         self.preferred = preferred or examples
         self.warnings = RunWarnings(run, model)
-        resumed_at = None
-        if run.last.exists():
-            resumed_at = self._restore()
-        else:
+        resumed_at = self._restore() if run.last.exists() else None
+        self.resumed = resumed_at is not None
+        if not self.resumed:
             run.cut_logs({})  # a run that was killed before its first checkpoint has left some
         self.tracker = Tracker(run, config, resumed_at, model.layout())
         self._lap = (time.perf_counter(), self.batches.seen)
@@ -113,11 +113,14 @@ class Trainer:
             updates = updates_of(self.model, self.batches, self.device)
             before = self.batches.seen
             self._set_rates()
-            while (metrics := self._counted_update(updates)) is not None:
+            with checkpoint.fitting(self.run.last) if self.resumed else nullcontext():  # what was restored shows now
+                metrics = self._counted_update(updates)
+            while metrics is not None:
                 self.window.append(metrics)
                 self._set_rates()
                 self.between_updates(before, self.batches.seen)
                 before = self.batches.seen
+                metrics = self._counted_update(updates)
             return self._finish()
 
     def _set_rates(self) -> None:
@@ -324,26 +327,24 @@ class Trainer:
         """Go back to last.pt; returns the number of examples seen there. Raises GenlabError where it does not fit."""
         state = checkpoint.load(self.run.last)
         with checkpoint.fitting(self.run.last):
-            difference = differing_keys(without_places(state["config"]), without_places(self.config))
-        if difference:
-            raise GenlabError(f"run={self.run.path} was trained with another configuration: {'; '.join(difference)}")
-        with checkpoint.fitting(self.run.last):
-            self._take(state)
+            if difference := differing_keys(without_places(state["config"]), without_places(self.config)):
+                changes = "; ".join(difference)
+                raise GenlabError(f"run={self.run.path} was trained with another configuration: {changes}")
+            self.model.load_state_dict(state["model"])
+            for name, optimizer in self.model.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+            self.batches.load_state_dict(state["batches"])
+            rng.set_state(state["random"], self.where)
+            self.window = [{k: v.to(self.where) for k, v in m.items()} for m in state["window"]]
+            best, best_at = state["best"]
+            self.best, self.best_at, self.seconds = float(best), int(best_at), float(state["seconds"])
+            self.model.gradient_norms = {name: torch.tensor(float(n)) for name, n in state["gradient_norms"].items()}
+            self.warnings.shown_since = {str(name): int(seen) for name, seen in state["shown_since"].items()}
+            if looking := state["looking"]:
+                (kept,) = check(looking["budget"], "looking.budget", budget.Budget)
+                self.budget, self.sets = budget.Budget(**kept), int(looking["sets"])
+                if looking["moments"] is not None:
+                    self.every = replace(self.every, sample=[int(moment) for moment in looking["moments"]])
+            logs = {name: int(size) for name, size in state["logs"].items()}
+        self.run.cut_logs(logs)
         return self.batches.seen
-
-    def _take(self, state: Mapping[str, Any]) -> None:
-        """What a checkpoint holds of the training becomes its state."""
-        self.model.load_state_dict(state["model"])
-        for name, optimizer in self.model.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        self.batches.load_state_dict(state["batches"])
-        rng.set_state(state["random"], self.where)
-        self.window = [{k: v.to(self.where) for k, v in m.items()} for m in state["window"]]
-        (self.best, self.best_at), self.seconds = state["best"], state["seconds"]
-        self.model.gradient_norms = {name: torch.tensor(norm) for name, norm in state["gradient_norms"].items()}
-        self.warnings.shown_since = state["shown_since"]
-        if looking := state["looking"]:
-            self.budget, self.sets = budget.Budget(**looking["budget"]), looking["sets"]
-            if looking["moments"] is not None:
-                self.every = replace(self.every, sample=looking["moments"])
-        self.run.cut_logs(state["logs"])

@@ -276,7 +276,7 @@ def test_a_picture_of_a_run_is_not_decoded_to_any_size(tmp_path: Path) -> None:
 
 
 def test_damaged_and_crafted_runs_are_answered_by_one_line_or_a_correct_run(trained: dict[str, Path]) -> None:
-    found = [case for case, _ in zip(cases(trained, seed=0), range(16), strict=False)]
+    found = [case for case, _ in zip(cases(trained, seed=0), range(8), strict=False)]
     assert [case for case in found if not answers_well(case[-1])] == []
     assert {case[-1].code for case in found} == {0, 2}, "else the mutations are too weak, or too strong"
 
