@@ -120,8 +120,9 @@ def override_list(number: int) -> list[str]:
         hints = keys_of_group(command, "device", "cpu")
         words = ["run=trained", "hydra.run.dir=new", f"n={chance.choice([20, 21])}"]
         words += ["k=2", "ais.temperatures=3", "ais.chains=3", "ais.sweeps=2"] if command == "evaluate" else []
+    well_meant = chance.random() < 0.3
     for _ in range(chance.choice([1, 1, 1, 2, 2, 3, 5])):
-        words.append(_override(chance, hints))
+        words.append(_allowed_override(chance, hints) if well_meant else _override(chance, hints))
     if chance.random() < 0.08:
         words.insert(0, "-m")
     if chance.random() < 0.03:
@@ -130,6 +131,11 @@ def override_list(number: int) -> list[str]:
             chance.choice(["--fast", "-x", "vae", "=", "=3", "~model", "--cfg", "--info=x"]),
         )
     return [command, *words]
+
+
+def _allowed_override(chance: random.Random, hints: dict[str, Any]) -> str:
+    key = chance.choice([key for key, hint in hints.items() if hint is not None])
+    return f"{key}={LENGTHS.get(key) or allowed(chance, hints[key])}"
 
 
 def _override(chance: random.Random, hints: dict[str, Any]) -> str:
