@@ -20,6 +20,10 @@ from genlab.errors import GenlabError, did_you_mean
 INJECTED = {"self", "data", "optimizer", "raw", "create"}  # arguments that code supplies, never a configuration
 
 
+LENGTHS = ("train", "preferred")
+LARGEST, LARGEST_LENGTH = 10**9, 2**63 - 1
+"""Whole numbers: of things that are kept or done at once; in the sections LENGTHS of examples to see, and seeds."""
+
 KINDS = {
     "list": "a list",
     "integer": "an integer",
@@ -56,7 +60,18 @@ def check(values: Mapping[str, Any], key: str, *targets: Callable[..., Any]) -> 
         except ValidationError as error:
             raise GenlabError(_describe(error, key, model, mine)) from None
         sorted_out.append({name: getattr(checked, name) for name in mine})
+        for name, value in sorted_out[-1].items():
+            _refuse_beyond(LARGEST_LENGTH if key in LENGTHS or name == "seed" else LARGEST, value, _place(key, name))
     return sorted_out
+
+
+def _refuse_beyond(largest: int, value: object, place: str) -> None:
+    """Raises GenlabError for a whole number in `value` that nothing can hold or count to."""
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            _refuse_beyond(largest, item, f"{place}[{i}]")
+    elif isinstance(value, int) and abs(value) > largest:
+        raise GenlabError(f"{place}={value}: should be {largest:,} at most")
 
 
 def keys_of(target: Callable[..., Any]) -> dict[str, Any]:

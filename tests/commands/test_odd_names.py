@@ -17,7 +17,6 @@ from genlab.cli import main
 from genlab.commands import dashboard
 from genlab.commands.compare import parse
 from genlab.commands.evaluate import keys as evaluate_keys
-from genlab.commands.guesses import composed
 from genlab.commands.list import names
 from genlab.commands.sample import keys as sample_keys
 from genlab.commands.words import TEXT, pasteable, readable
@@ -25,6 +24,7 @@ from genlab.config.schema import keys_of
 from genlab.config.targets import locate
 from genlab.report.find import find_runs
 from genlab.report.runs import Run
+from tests.helpers.override_lists import section_of
 from tests.helpers.processes import Outcome, assert_refused, call
 
 ODD = ["a=b", "a#b", "a&b", "a,b", "d'or", "café", "a(b)", "a[b]", "a{b}", "a;b", "a!b", "a~b", "a b", "-a", "1e3"]
@@ -78,7 +78,7 @@ def _texts() -> Iterator[str]:
     yield from of("", sample_keys)
     for group in ("dataset", "model"):
         for name in names(group):
-            target = locate(composed("train", {group: name})[0][group]["_target_"], group)
+            target = locate(section_of(group, name)["_target_"], group)
             yield from of(f"{group}.", target)
             if hasattr(target, "sample_loop"):
                 yield from of("", target.sample_loop)

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import yaml
+
 from genlab.commands import evaluate, sample
-from genlab.commands.guesses import composed, flatten
+from genlab.commands.guesses import flatten
 from genlab.commands.list import names
 from genlab.config.schema import keys_of
 from genlab.config.targets import locate
@@ -20,6 +22,7 @@ from genlab.inference.partition import Annealing
 from genlab.optimizers.recipe import Recipe
 from genlab.training.devices import Device
 from genlab.training.sections import Preferences, TrainSection
+from tests.helpers.processes import REPOSITORY
 
 SHORT = ["train.batch_size=8", "train.examples=24", "dataset.test=20", "dataset.validation=0", "hydra.run.dir=new"]
 DATASETS = {
@@ -64,9 +67,21 @@ ODD = [
 
 
 @cache
+def section_of(group: str, name: str) -> dict[str, Any]:
+    """What conf/GROUP/NAME.yaml holds for its own group."""
+    content = yaml.safe_load((REPOSITORY / "conf" / group / f"{name}.yaml").read_text())
+    section: dict[str, Any] = content.get(group) or content
+    return section
+
+
+@cache
 def keys_of_group(command: str, group: str, name: str) -> dict[str, Any]:
     """Every key that there is with a choice in a group -> its annotation, None where it is not known."""
-    config, _ = composed(command, {group: name})
+    config = yaml.safe_load((REPOSITORY / "conf" / f"{command}.yaml").read_text())
+    config = {key: value for key, value in config.items() if key not in ("defaults", "hydra")}
+    config |= {"device": section_of("device", "auto"), group: section_of(group, name)}
+    if command != "train":
+        config |= section_of("", "sampling")
     targets: dict[str, list[Callable[..., Any]]] = {"device": [Device]}
     if command == "train":
         shared: dict[str, list[Callable[..., Any]]] = {"dataset": [prepare], "optimizer": [Recipe]}
@@ -105,8 +120,9 @@ def override_list(number: int) -> list[str]:
         hints = keys_of_group(command, "device", "cpu")
         words = ["run=trained", "hydra.run.dir=new", f"n={chance.choice([20, 21])}"]
         words += ["k=2", "ais.temperatures=3", "ais.chains=3", "ais.sweeps=2"] if command == "evaluate" else []
+    well_meant = chance.random() < 0.3
     for _ in range(chance.choice([1, 1, 1, 2, 2, 3, 5])):
-        words.append(_override(chance, hints))
+        words.append(_allowed_override(chance, hints) if well_meant else _override(chance, hints))
     if chance.random() < 0.08:
         words.insert(0, "-m")
     if chance.random() < 0.03:
@@ -115,6 +131,11 @@ def override_list(number: int) -> list[str]:
             chance.choice(["--fast", "-x", "vae", "=", "=3", "~model", "--cfg", "--info=x"]),
         )
     return [command, *words]
+
+
+def _allowed_override(chance: random.Random, hints: dict[str, Any]) -> str:
+    key = chance.choice([key for key, hint in hints.items() if hint is not None])
+    return f"{key}={LENGTHS.get(key) or allowed(chance, hints[key])}"
 
 
 def _override(chance: random.Random, hints: dict[str, Any]) -> str:
