@@ -171,4 +171,4 @@ def test_training_examples_without_a_label_are_no_hindrance() -> None:
     assert dataset.train.y is not None
     assert (dataset.train.y[:8] < 0).any()
     model = make_model(config, dataset.spec)
-    assert budget_of(model, dataset, 0, 0.5, 1.0, 5, asked=True).test > 0
+    assert budget_of(model, dataset, 0, section(0.5), 1.0, 5).test > 0
