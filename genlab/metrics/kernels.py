@@ -125,8 +125,8 @@ def between(x: Tensor, y: Tensor, kernel: Kernel, chain: Chain = None) -> tuple[
     by_x, by_y = rows.sum(1) / len(y), columns.sum(1) / len(x)
     of_rows = float(by_x.square().mean() + by_y.square().mean() - by_x.mean().square())
     degenerate = squares / (len(x) * len(y)) - of_rows
-    halves_x, halves_y = (rows / half_y.sum(0)).unbind(1), (columns / half_x.sum(0)).unbind(1)
-    return RowMeans(by_x, *halves_x, degenerate), RowMeans(by_y, *halves_y, degenerate)
+    (first_x, second_x), (first_y, second_y) = (rows / half_y.sum(0)).unbind(1), (columns / half_x.sum(0)).unbind(1)
+    return RowMeans(by_x, first_x, second_x, degenerate), RowMeans(by_y, first_y, second_y, degenerate)
 
 
 def mmd(
