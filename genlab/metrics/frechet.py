@@ -52,7 +52,7 @@ def fid(real: Tensor, generated: Tensor, chain: Chain = None) -> Estimate:
 
 def _linear_terms(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> tuple[Tensor, Tensor]:
     """phi of the examples `of_x` and `of_y`, by the moments of x and y."""
-    mu_x, mu_y, cov_x, cov_y = x.mean(0), y.mean(0), x.T.cov(), y.T.cov()
+    mu_x, mu_y, cov_x, cov_y = x.mean(0), y.mean(0), _covariance(x), _covariance(y)
     found = []
     for z, mu, other, T in (
         (of_x, mu_x, mu_y, _optimal_map(cov_x, cov_y)),
@@ -61,6 +61,11 @@ def _linear_terms(x: Tensor, y: Tensor, of_x: Tensor, of_y: Tensor) -> tuple[Ten
         off = z - mu
         found.append(2 * off @ (mu - other) + (off * (off - off @ T)).sum(1))
     return found[0], found[1]
+
+
+def _covariance(x: Tensor) -> Tensor:
+    off = x - x.mean(0)
+    return off.T @ off / (len(x) - 1)
 
 
 def _optimal_map(start: Tensor, end: Tensor) -> Tensor:

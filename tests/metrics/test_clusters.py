@@ -43,12 +43,12 @@ def test_shares_of_copies() -> None:
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])
-def test_copies_change_neither_mmd_nor_its_error(shift: float) -> None:
+def test_copies_change_no_mmd_and_its_error_by_little(shift: float) -> None:
     real, x = normal(200), shift + normal(CHAINS, seed=1)
     for kernel in (CUBIC, gaussian(2.0)):
         once, copied = mmd(real, x, kernel), mmd(real, x[CHAIN], kernel, chain=CHAIN)
         assert copied.value == pytest.approx(once.value, rel=1e-9)
-        assert copied.stderr == pytest.approx(once.stderr, rel=1e-9)
+        assert copied.stderr == pytest.approx(once.stderr, rel=0.03)
 
 
 def test_copies_change_the_error_of_the_frechet_distance_by_little() -> None:
