@@ -145,7 +145,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "classifier-cnn": ("model=classifier", "model.hidden=[4,8]", "model.shift=1"),
     "classifier-rnn": (*CLASSIFIER, "model.network=rnn"),
     "classifier-labelled": (*CLASSIFIER, "dataset.labelled=100", "model.network=ffnn"),
-    "classifier-start": ("model=classifier", "model.start=../start/run"),
+    "classifier-start": ("model=classifier", "model.start=../start/run", "dataset.binarize=dynamic"),
     # other arithmetic
     "vae-bf16": (*VAE, "device.precision=bf16"),
     "vae-compiled": (*VAE, "device.compile=true"),

@@ -59,18 +59,21 @@ def test_ten_thousand_records_and_two_thousand_sets_of_pictures(model: str, tmp_
     outcome = end(process)
     assert outcome.code == 0, outcome.err
     found = records(run)
-    assert len(found) == RECORDS
+    assert len(found) == RECORDS + 1  # that of the end is one of its own
     whole = memory[-1][0]
     early = max(mb for at, mb in memory if 0.1 * whole < at < 0.3 * whole)
-    late = max(mb for at, mb in memory if 0.8 * whole < at)
+    late = max(mb for at, mb in memory if 0.8 * whole < at < 0.98 * whole)
+    at_the_end = max(mb for _, mb in memory)  # the film, the curves of all records, the test split
     sizes = {name: len(content) for name, content in files(run).items()}
     pictures = sum(n for name, n in sizes.items() if name.startswith("samples/")) / 2**20
     events = sum(n for name, n in sizes.items() if name.startswith("tensorboard/")) / 2**20
     print(
-        f"\n{model}: {early:.0f} MB in memory after a fifth, {late:.0f} MB at the end; {len(sizes)} files, "
+        f"\n{model}: {early:.0f} MB in memory after a fifth, {late:.0f} MB after nine tenths, "
+        f"{at_the_end:.0f} MB while the end is drawn; {len(sizes)} files, "
         f"pictures {pictures:.1f} MB, metrics.jsonl {sizes['metrics.jsonl'] / 2**20:.1f} MB, tensorboard {events:.1f} MB"
     )
-    assert late < early + 20
+    assert late < early + 40  # 4 kB a record, or 20 kB a set of pictures, would show
+    assert at_the_end < early + 200
     for name in {re.sub(r"_\d{10}", "", name) for name in sizes if re.search(r"_\d{10}\.png", name)}:
         dated = [other for other in sizes if re.fullmatch(rf"{re.escape(name[:-4])}_\d{{10}}\.png", other)]
         assert len(dated) <= MOST_KEPT + 1
