@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ def craft(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
         torch.save({**torch.load(path), "config": config}, path)
 
 
+def name_target(section: str, target: object, config: dict[str, Any]) -> None:
+    config[section] |= {"_target_": target, "arguments": ATTACK}
+
+
 ATTACK = ["train", "train.examples=300", "hydra.run.dir=elsewhere"]
 OPENING = ("resume", "evaluate", "sample")
 
@@ -65,7 +70,7 @@ def test_a_run_folder_has_nothing_called_and_nothing_imported(
     section: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for target in ("evil.build", "os.system", "genlab.models.base.Model", "genlab.cli.main"):
-        craft(run, lambda config, target=target: config[section].update(_target_=target, arguments=ATTACK))
+        craft(run, partial(name_target, section, target))
         before = files(run)
         for name in OPENING if target == "genlab.cli.main" else ("resume",):
             refused = call(command(name, run), capsys)

@@ -82,7 +82,8 @@ def answers_well(outcome: Outcome) -> bool:
 
 def make_runs(folder: Path, variants: tuple[str, ...] = tuple(VARIANTS)) -> dict[str, Path]:
     """A run of each variant, stopped in its middle and evaluated."""
-    runs, here = {}, Path.cwd()
+    runs: dict[str, Path] = {}
+    here = Path.cwd()
     for name in variants:
         run = folder / name
         os.chdir(folder)
@@ -131,21 +132,27 @@ ODD: list[Any] = [
 
 
 READ = {
-    "sample": ("checkpoints/last.pt", "config.yaml", "run.json"),
-    "evaluate": ("checkpoints/last.pt", "config.yaml", "run.json", "evaluation/evaluation.json"),
-    "resume": ("checkpoints/*.pt", "config.yaml", "run.json", "metrics.jsonl", "tensorboard/events*"),
-    "compare": ("config.yaml", "run.json", "*.json*", "evaluation/*.json", "evaluation/samples.png", ".hydra/*"),
+    "sample": ("checkpoints/last.pt", "checkpoints/last.pt", "checkpoints/last.pt", "config.yaml", "run.json"),
+    "evaluate": ("checkpoints/last.pt", "checkpoints/last.pt", "checkpoints/last.pt", "evaluation/evaluation.json"),
+    "resume": (
+        "checkpoints/last.pt",
+        "checkpoints/last.pt",
+        "config.yaml",
+        "run.json",
+        "metrics.jsonl",
+        "tensorboard/*",
+    ),
+    "compare": ("config.yaml", "run.json", "*.json*", "evaluation/*.json", "evaluation/*.png", ".hydra/*"),
 }
-"""The files that a command reads, of which most mutations are."""
+"""Where most mutations are: the files that a command reads."""
 
 
 def mutate(run: Path, name: str, dice: random.Random) -> str:
     """Change something in the run folder on which the command `name` is to work; returns what, in words."""
-    patterns = READ[name] if dice.random() < 0.8 else ("**/*",)
-    files = {path for pattern in patterns for path in run.glob(pattern) if path.is_file() and path.name != ".lock"}
-    path = dice.choice(sorted(files))
+    pattern = dice.choice(READ[name]) if dice.random() < 0.85 else "**/*"
+    path = dice.choice(sorted(path for path in run.glob(pattern) if path.is_file() and path.name != ".lock"))
     place = str(path.relative_to(run))
-    if dice.random() < 0.1:
+    if dice.random() < 0.15:
         return f"configuration, in all files: {_everywhere(run, dice)}"
     if path.suffix in (".pt", ".yaml", ".json") and dice.random() < 0.7:
         return f"{place}: {_crafted(path, dice)}"
