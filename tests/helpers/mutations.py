@@ -153,9 +153,9 @@ def mutate(run: Path, name: str, dice: random.Random) -> str:
     path = dice.choice(sorted(path for path in run.glob(pattern) if path.is_file() and path.name != ".lock"))
     place = str(path.relative_to(run))
     if dice.random() < 0.15:
-        return f"configuration, in all files: {_everywhere(run, dice)}"
+        return f"configuration, in all files: {craft_configuration(run, dice)}"
     if path.suffix in (".pt", ".yaml", ".json") and dice.random() < 0.7:
-        return f"{place}: {_crafted(path, dice)}"
+        return f"{place}: {craft_file(path, dice)}"
     return f"{place}: {_damaged(path, dice)}"
 
 
@@ -183,7 +183,7 @@ def _damaged(path: Path, dice: random.Random) -> str:
     return kind
 
 
-def _crafted(path: Path, dice: random.Random) -> str:
+def craft_file(path: Path, dice: random.Random) -> str:
     """Another value, a key less or a key more, in a file that is still well-formed."""
     content, write = _open(path)
     for _ in range(dice.choice([1, 1, 1, 3])):
@@ -200,7 +200,7 @@ def _open(path: Path) -> tuple[Any, Callable[[Any], object]]:
     return yaml.safe_load(path.read_text()), lambda content: path.write_text(yaml.safe_dump(content))
 
 
-def _everywhere(run: Path, dice: random.Random) -> str:
+def craft_configuration(run: Path, dice: random.Random) -> str:
     """The same change of the configuration in config.yaml and in the checkpoints: only the values can tell."""
     config, write = _open(run / "config.yaml")
     config, what = _changed(config, dice)
