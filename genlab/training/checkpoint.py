@@ -19,17 +19,17 @@ from genlab.tracking.untrusted import DEEPEST, plain, printable
 FORMAT = 2
 """Of what a checkpoint holds. Whoever changes that raises it, and says in `_to_this_format` how older ones become new ones."""
 
-UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    pickle.UnpicklingError,
+UNREADABLE: tuple[type[Exception], ...] = (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, EOFError, OSError)
+UNREADABLE += (
     RuntimeError,
-    EOFError,
-    OSError,
     ValueError,
-    KeyError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
 )
-UNREADABLE += (TypeError, AttributeError, IndexError, AssertionError, OverflowError, MemoryError, NotImplementedError)
 """What zipfile and torch raise for a file that is damaged, or crafted."""
 
 
@@ -122,13 +122,13 @@ def fitting(path: Path) -> Iterator[None]:
 def _checked(state: dict[str, Any]) -> dict[str, Any]:
     """`state` with plain text in it. Raises ValueError for what no checkpoint of genlab holds."""
     for name, tensor in _tensors(state, ""):
-        if tensor.layout is not torch.strided or tensor.is_quantized:
+        if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_complex():
             raise ValueError(f"{name} is no plain tensor")
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise ValueError(f"{name} claims {tensor.numel():,} values, more than there are")
         if name.startswith((".model.", ".data.")) and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"{name[1:]} is not finite")
-    texts = {key: plain(state[key]) for key in ("config", "logs") if key in state}
+    texts: dict[str, Any] = {key: plain(state[key]) for key in ("config", "logs") if key in state}
     data = {key: printable(v) if isinstance(v, str) else v for key, v in state.get("data", {}).items()}
     return {**state, **texts, "data": data}
 

@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,29 @@ import pytest
 import torch
 import yaml
 
+from genlab.commands.explain import explain
 from genlab.commands.resolvers import register, run_name
 from genlab.config.targets import ALLOW, allow, locate
 from genlab.data.download import DownloadError, foreign_root, locked
 from genlab.data.places import foreign_root_of
 from genlab.errors import GenlabError
+from genlab.experiment.opening import open_run
+from genlab.models.base import GenerativeModel
 from genlab.report.galleries import read_png
 from genlab.tracking.run_folder import RunFolder
-from tests.helpers.mutations import VARIANTS, answers_well, campaign, cases, command, make_runs, write_bomb
+from tests.helpers.mutations import (
+    VARIANTS,
+    answers_well,
+    campaign,
+    cases,
+    command,
+    craft_configuration,
+    craft_file,
+    make_runs,
+    write_bomb,
+)
 from tests.helpers.processes import assert_refused, call, files
+from tests.helpers.support import CPU
 
 EVIL = "from pathlib import Path\nPath('executed').touch()\ndef build(**keys): Path('executed').touch()\nclass Model: pass\n"
 
@@ -53,6 +69,10 @@ def craft(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
         torch.save({**torch.load(path), "config": config}, path)
 
 
+def name_target(section: str, target: object, config: dict[str, Any]) -> None:
+    config[section] |= {"_target_": target, "arguments": ATTACK}
+
+
 ATTACK = ["train", "train.examples=300", "hydra.run.dir=elsewhere"]
 OPENING = ("resume", "evaluate", "sample")
 
@@ -65,7 +85,7 @@ def test_a_run_folder_has_nothing_called_and_nothing_imported(
     section: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for target in ("evil.build", "os.system", "genlab.models.base.Model", "genlab.cli.main"):
-        craft(run, lambda config, target=target: config[section].update(_target_=target, arguments=ATTACK))
+        craft(run, partial(name_target, section, target))
         before = files(run)
         for name in OPENING if target == "genlab.cli.main" else ("resume",):
             refused = call(command(name, run), capsys)
@@ -279,6 +299,27 @@ def test_damaged_and_crafted_runs_are_answered_by_one_line_or_a_correct_run(trai
     found = [case for case, _ in zip(cases(trained, seed=0), range(8), strict=False)]
     assert [case for case in found if not answers_well(case[-1])] == []
     assert {case[-1].code for case in found} == {0, 2}, "else the mutations are too weak, or too strong"
+
+
+def test_crafted_checkpoints_are_opened_or_refused(trained: dict[str, Path], tmp_path: Path) -> None:
+    """Without the commands around, so that there can be many."""
+    dice, refused, count = random.Random(0), 0, 80
+    unexplained: list[tuple[str, Exception]] = []
+    for k in range(count):
+        run = tmp_path / str(k)
+        (run / "checkpoints").mkdir(parents=True)
+        for name in ("config.yaml", "checkpoints/last.pt"):
+            shutil.copy(trained["vae"] / name, run / name)
+        what = craft_configuration(run, dice) if k % 3 == 0 else craft_file(run / "checkpoints" / "last.pt", dice)
+        try:
+            model = open_run(RunFolder(run), CPU, "last").model
+            assert isinstance(model, GenerativeModel)
+            model.sample(2)
+        except Exception as error:
+            refused += 1
+            unexplained += [] if explain(error, "sample") else [(what, error)]
+    assert unexplained == []
+    assert count / 4 < refused < count
 
 
 @pytest.mark.slow

@@ -82,7 +82,8 @@ def answers_well(outcome: Outcome) -> bool:
 
 def make_runs(folder: Path, variants: tuple[str, ...] = tuple(VARIANTS)) -> dict[str, Path]:
     """A run of each variant, stopped in its middle and evaluated."""
-    runs, here = {}, Path.cwd()
+    runs: dict[str, Path] = {}
+    here = Path.cwd()
     for name in variants:
         run = folder / name
         os.chdir(folder)
@@ -131,24 +132,30 @@ ODD: list[Any] = [
 
 
 READ = {
-    "sample": ("checkpoints/last.pt", "config.yaml", "run.json"),
-    "evaluate": ("checkpoints/last.pt", "config.yaml", "run.json", "evaluation/evaluation.json"),
-    "resume": ("checkpoints/*.pt", "config.yaml", "run.json", "metrics.jsonl", "tensorboard/events*"),
-    "compare": ("config.yaml", "run.json", "*.json*", "evaluation/*.json", "evaluation/samples.png", ".hydra/*"),
+    "sample": ("checkpoints/last.pt", "checkpoints/last.pt", "checkpoints/last.pt", "config.yaml", "run.json"),
+    "evaluate": ("checkpoints/last.pt", "checkpoints/last.pt", "checkpoints/last.pt", "evaluation/evaluation.json"),
+    "resume": (
+        "checkpoints/last.pt",
+        "checkpoints/last.pt",
+        "config.yaml",
+        "run.json",
+        "metrics.jsonl",
+        "tensorboard/*",
+    ),
+    "compare": ("config.yaml", "run.json", "*.json*", "evaluation/*.json", "evaluation/*.png", ".hydra/*"),
 }
-"""The files that a command reads, of which most mutations are."""
+"""Where most mutations are: the files that a command reads."""
 
 
 def mutate(run: Path, name: str, dice: random.Random) -> str:
     """Change something in the run folder on which the command `name` is to work; returns what, in words."""
-    patterns = READ[name] if dice.random() < 0.8 else ("**/*",)
-    files = {path for pattern in patterns for path in run.glob(pattern) if path.is_file() and path.name != ".lock"}
-    path = dice.choice(sorted(files))
+    pattern = dice.choice(READ[name]) if dice.random() < 0.85 else "**/*"
+    path = dice.choice(sorted(path for path in run.glob(pattern) if path.is_file() and path.name != ".lock"))
     place = str(path.relative_to(run))
-    if dice.random() < 0.1:
-        return f"configuration, in all files: {_everywhere(run, dice)}"
+    if dice.random() < 0.15:
+        return f"configuration, in all files: {craft_configuration(run, dice)}"
     if path.suffix in (".pt", ".yaml", ".json") and dice.random() < 0.7:
-        return f"{place}: {_crafted(path, dice)}"
+        return f"{place}: {craft_file(path, dice)}"
     return f"{place}: {_damaged(path, dice)}"
 
 
@@ -176,7 +183,7 @@ def _damaged(path: Path, dice: random.Random) -> str:
     return kind
 
 
-def _crafted(path: Path, dice: random.Random) -> str:
+def craft_file(path: Path, dice: random.Random) -> str:
     """Another value, a key less or a key more, in a file that is still well-formed."""
     content, write = _open(path)
     for _ in range(dice.choice([1, 1, 1, 3])):
@@ -193,7 +200,7 @@ def _open(path: Path) -> tuple[Any, Callable[[Any], object]]:
     return yaml.safe_load(path.read_text()), lambda content: path.write_text(yaml.safe_dump(content))
 
 
-def _everywhere(run: Path, dice: random.Random) -> str:
+def craft_configuration(run: Path, dice: random.Random) -> str:
     """The same change of the configuration in config.yaml and in the checkpoints: only the values can tell."""
     config, write = _open(run / "config.yaml")
     config, what = _changed(config, dice)
