@@ -375,7 +375,7 @@ def test_another_data_set_by_its_name(
         (["anomaly=array"], ["anomaly=array", "anomaly=PATH"]),
         (["anomaly=nothing.npy"], ["anomaly=nothing.npy", "no such file"]),
         (["anomaly=points.npy"], ["anomaly=points.npy", "its examples are 2 and those of digits 1x8x8"]),
-        (["anomaly=4"], ["anomaly=4", "text"]),
+        (["anomaly=4"], ["anomaly=4", "excluded", "fashion_mnist"]),
         (["anomaly=excluded", "samples=x.npy"], ["anomaly=excluded", "samples=x.npy", "one of the two"]),
     ],
 )
