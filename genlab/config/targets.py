@@ -161,7 +161,8 @@ def _import(name: str, key: str, beside: bool) -> object:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         reason = "" if getattr(error, "name", module) in (module, attribute) else f" ({error})"
-        raise GenlabError(f"{key}._target_={name}: there is no such class or function{reason}") from None
+        remedy = f"; name the folder of {module} by PYTHONPATH, or one beside it by --config-dir" if beside else ""
+        raise GenlabError(f"{key}._target_={name}: there is no such class or function{reason}{remedy}") from None
 
 
 @cache
