@@ -128,7 +128,10 @@ def locate(target: object, key: str) -> Callable[..., Any]:
     Raises GenlabError, before anything is imported, where it is neither genlab's own nor allowed.
     """
     section = key.rpartition(".")[2]
-    name = MOVED_TARGETS.get(target, target) if isinstance(target, str) else ""
+    if not isinstance(target, str):
+        example = min(targets_of_genlab(section), default="its import path")
+        raise GenlabError(f"{key}._target_={target}: should be one name, such as {example}")
+    name = MOVED_TARGETS.get(target, target)
     own = name in targets_of_genlab(section)
     if not own and name not in allowed_targets():
         remedy = f"if it is code of your own, add allow={target}" if _may_be_own(target) else "do not open this run"
@@ -145,9 +148,9 @@ def locate(target: object, key: str) -> Callable[..., Any]:
     return typing.cast(Callable[..., Any], found)
 
 
-def _may_be_own(target: object) -> bool:
+def _may_be_own(target: str) -> bool:
     """Whether it is the import path of something that a user may have written."""
-    parts = target.split(".") if isinstance(target, str) else []
+    parts = target.split(".")
     foreign = {"genlab", "torch", *sys.stdlib_module_names}
     return len(parts) > 1 and all(part.isidentifier() for part in parts) and parts[0] not in foreign
 

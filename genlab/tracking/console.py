@@ -28,7 +28,7 @@ class PatientConsole(Console):
 
 
 console = PatientConsole(soft_wrap=True, highlight=False)
-if not console.is_terminal and "COLUMNS" not in os.environ:
+if not console.is_terminal:
     console.width = 160  # in a file nothing needs to fit a screen
 
 

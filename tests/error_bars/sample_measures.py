@@ -35,7 +35,9 @@ def measures(x: Tensor, y: Tensor, chain: Tensor | None = None) -> Measured:
     }
 
 
-AT_EQUALITY = dict.fromkeys(("kid", "mmd"), "a tenth too wide at equality, a third in one dimension; never too narrow")
+AT_EQUALITY = dict.fromkeys(
+    ("kid", "mmd"), "up to a fifth too wide at equality, more in one dimension; never too narrow"
+)
 
 
 def independent(shift: float) -> Case:
