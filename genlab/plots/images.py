@@ -155,8 +155,20 @@ def png(picture: Picture, description: str = "") -> bytes:
 
 
 def save_gif(path: Path, frames: Sequence[Path], milliseconds: int = 300) -> None:
-    """PNG files of one size in a row, over and over; the last one stays for longer."""
-    _save_frames(path, [Image.open(frame) for frame in frames], milliseconds)
+    """PNG files of one size in a row, over and over; the last one stays for longer. A file that is damaged is left out."""
+    found = [image for frame in frames if (image := _read_frame(frame)) is not None]
+    if found:
+        _save_frames(path, found, milliseconds)
+
+
+def _read_frame(path: Path) -> Image.Image | None:
+    """A picture that this run, or somebody else, has left; None where it cannot be read."""
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            opened.load()
+            return opened.copy()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
 
 
 def save_animation(path: Path, pictures: Sequence[Picture], milliseconds: int = 80) -> None:
