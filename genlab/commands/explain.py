@@ -78,6 +78,8 @@ def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str])
     text = str(error)
     if match := re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text):
         sweep, one = f"{match[1]}={match[2]}", f"{match[1]}=[{match[2]}]"
+        if re.fullmatch(r"-?0,\d+", match[2]):
+            return f"{sweep}: a number is written with a point: {match[1]}={match[2].replace(',', '.')}"
         listed = "" if match[1] in GROUPS else f"; a list is written {shlex.quote(one)}"
         return f"{sweep}: several values are a sweep; write: genlab {command} -m {shlex.quote(sweep)}{listed}"
     if match := re.search(r"Sweep parameters '(.*)' requires --multirun", text):
@@ -138,5 +140,9 @@ def _unreadable(word: str) -> str:
     if not equals:
         return f"{shlex.quote(word)}: is not of the form key=value; write for example seed=1"
     special = OUTSIDE.search(value)
-    reason = f"has a {special[0]} outside of quotes" if special else "has a bracket, a quote or an '=' too many"
+    reason = (
+        f"has a {special[0]} outside of quotes"
+        if special
+        else "has a bracket or a quote without its other one, or an '=' too many"
+    )
     return f"{shlex.quote(word)}: {reason}; a text is written {pasteable(word)}"

@@ -7,6 +7,7 @@ import sys
 import torch
 
 from genlab.commands.explain import explain_os_error
+from genlab.config.targets import words_that_allow
 from genlab.data.measure_spec import warnings_of
 from genlab.errors import GenlabError, InterruptedRun
 from genlab.evaluation.remedies import too_early
@@ -144,8 +145,9 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
     able = isinstance(model, GenerativeModel | Reconstructs)
     word = shortest_name(run)
     steps = [to_type("dashboard", run.path.parent)]
-    steps += [to_type("sample", f"run={word}")] if able else []
-    steps += [to_type("evaluate", f"run={word}")]
+    words = [f"run={word}", *words_that_allow(trainer.config)]
+    steps += [to_type("sample", *words)] if able else []
+    steps += [to_type("evaluate", *words)]
     facts = {
         "time": f"{trainer.elapsed():,.1f} s for {trainer.batches.seen:,} examples",
         "run folder": str(run.path),
@@ -159,7 +161,7 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
             f"validation loss was {trainer.best:.4g} at {trainer.best_at:,} examples and is {trainer.validation_loss:.4g} now: "
             "train for less long, or take that state with checkpoint=best"
         )
-    if shortened := remark(trainer.allowed, model, dataset, word, trainer.sets):
+    if shortened := remark(trainer.allowed, model, dataset, words, trainer.sets):
         facts["shortened"] = shortened
     if isinstance(model, HasRemarks) and (remarks := model.remarks()):
         facts["remark"] = "; ".join(remarks)

@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, flag_override
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from genlab.commands.job import discard_if_empty, with_typed_length
@@ -22,6 +23,7 @@ from genlab.tracking.run_folder import RunFolder
 
 MOST_COLUMNS = 4
 MOST_JOBS = 10_000
+WIDEST = 10_000  # characters of a table of any width
 
 
 class Summary(Callback):
@@ -148,19 +150,14 @@ def summarise(folder: Path, command: str) -> int:
     overrides = [_overrides(info) for info in infos]
     varied = [key for key in _keys(overrides) if len({o.get(key) for o in overrides}) > 1]
     measures = _in_turns([list(info.get("results", {})) for info in infos])
-    table = Table(title=f"sweep of {len(jobs)} jobs", title_justify="left", box=None, pad_edge=False)
-    for column in ("job", *varied, "state"):
-        table.add_column(column)
-    for measure in measures[:MOST_COLUMNS]:
-        table.add_column(measure, justify="right", no_wrap=True)
-    table.add_column("seconds", justify="right")
-    for job, chosen, info, state in zip(jobs, overrides, infos, states, strict=True):
-        results, cost = info.get("results", {}), info.get("cost", {})
-        cells = [str(_number(job.path)), *(chosen.get(key, "") for key in varied), state]
-        for measure in measures[:MOST_COLUMNS]:
-            result = results.get(measure)
-            cells.append(f"{result['value']:.5g} ± {result['stderr']:.2g}" if result else "")
-        table.add_row(*map(escape, cells), f"{cost['seconds']:,.1f}" if cost else "")
+    rows = [
+        ([str(_number(job.path)), *(chosen.get(key, "") for key in varied), state], info)
+        for job, chosen, info, state in zip(jobs, overrides, infos, states, strict=True)
+    ]
+    for columns in range(MOST_COLUMNS, -1, -1):  # as many measures as the screen is wide enough for
+        table = _table(["job", *varied, "state"], rows, measures[:columns])
+        if Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum <= console.width:
+            break
     console.print(table)
     failures = [(job, state) for job, state in zip(jobs, states, strict=True) if state != "finished"]
     for job, state in failures:
@@ -172,6 +169,21 @@ def summarise(folder: Path, command: str) -> int:
     if steps := next_steps(command, folder, [chosen.get("run", "latest") for chosen in finished]):
         fact("next", below_each_other(steps))
     return len(failures)
+
+
+def _table(heads: Sequence[str], rows: Sequence[tuple[list[str], dict[str, Any]]], measures: Sequence[str]) -> Table:
+    """A line a job: what it is, its `measures`, and the seconds that it took."""
+    table = Table(title=f"sweep of {len(rows)} jobs", title_justify="left", box=None, pad_edge=False)
+    for head in heads:
+        table.add_column(head)
+    for head in (*measures, "seconds"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for cells, info in rows:
+        results, cost = info.get("results", {}), info.get("cost", {})
+        found = [results.get(measure) for measure in measures]
+        shown = [f"{result['value']:.5g} ± {result['stderr']:.2g}" if result else "" for result in found]
+        table.add_row(*map(escape, [*cells, *shown]), f"{cost['seconds']:,.1f}" if cost else "")
+    return table
 
 
 def next_steps(command: str, folder: Path, runs: list[str]) -> list[str]:

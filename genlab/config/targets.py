@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -120,6 +120,13 @@ def allow(*targets: str) -> None:
 def allowed_targets() -> list[str]:
     """What the user has allowed."""
     return [target for target in os.environ.get(ALLOW, "").split(",") if target]
+
+
+def words_that_allow(config: Mapping[str, Any]) -> list[str]:
+    """`allow=mine.Mine` for what `config` builds of the user's own: what a command about its run has to be told."""
+    targets = [(section, config[section].get("_target_")) for section in SECTIONS]
+    own = [name for section, name in targets if MOVED_TARGETS.get(name, name) not in targets_of_genlab(section)]
+    return [f"allow={','.join(own)}"] if own else []
 
 
 def locate(target: object, key: str) -> Callable[..., Any]:

@@ -38,10 +38,10 @@ BESIDE = 15  # columns before what stands beside a word
 def fact(word: str, text: str, style: str | None = None) -> None:
     """Print `text` beside `word`. On a screen its lines end between words, and those after the first are indented.
 
-    A line of `text` that is a command (it is indented already) stays in one piece, so that it can be copied.
+    Commands stay in one piece, so that they can be copied: those after the word `next`, and further lines of a text.
     """
     first, *others = text.split("\n")
-    if console.is_terminal:
+    if console.is_terminal and word != "next":
         room = max(20, console.width - BESIDE)
         first = f"\n{BESIDE * ' '}".join(wrap(first, room, break_long_words=False, break_on_hyphens=False))
     console.print("\n".join([f"  {word:<12} {first}", *others]), style=style, markup=False)

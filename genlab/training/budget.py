@@ -5,7 +5,7 @@ Costs are counted in operations and not timed (numerics/work.py), so that a run 
 machine is, and a resumed run the same as one that was never stopped. One half is for measures, the other for pictures.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -120,19 +120,19 @@ def cost_of_set(show: Callable[[], object]) -> float:
     return count_work(show).nominal_seconds + FIGURE
 
 
-def remark(budget: Budget, model: Model, dataset: Dataset, run: object, sets: int) -> str | None:
+def remark(budget: Budget, model: Model, dataset: Dataset, words: Sequence[str], sets: int) -> str | None:
     """What was left out, and on further lines the commands that make it; None where all is there. `sets` were drawn."""
     whole = unlimited(model, dataset)
     parts, commands = [], []
     if budget.test < whole.test or budget.validation < whole.validation:
         parts.append(f"{budget.test:,} of {whole.test:,} test examples are measured")
-        commands.append(to_type("evaluate", f"run={run}"))
+        commands.append(to_type("evaluate", *words))
     if isinstance(model, GenerativeModel):
         shown = [f"{budget.samples:,} samples of {whole.samples:,}"] if budget.samples < whole.samples else []
         shown += [f"{sets} of {SETS} sets"] if budget.seconds is not None and 2 * sets <= SETS else []
         if shown:
             parts.append(f"pictures are of {' in '.join(shown)}")
-            commands.append(to_type("sample", f"run={run}"))
+            commands.append(to_type("sample", *words))
     if not parts:
         return None
     return f"{' and '.join(parts)}, so that they cost less than the training; for more:\n" + "\n".join(
