@@ -199,6 +199,7 @@ def test_the_model_on_the_page_works_as_it_stands(
     outcome = call(shlex.split(train)[1:], capsys)
     assert outcome.code == 0, outcome.err
     assert f"mine.Mine is code of your own: {tmp_path / 'mine.py'}" in outcome.out
+    assert "run=latest allow=mine.Mine" in outcome.out, "the next step works as printed"
     assert_refused(call(["evaluate"], capsys), "model._target_=mine.Mine is no model of genlab", "allow=mine.Mine")
     run_short(evaluate, capsys)
     (run,) = trained(tmp_path)

@@ -280,6 +280,8 @@ def campaign(count: int, seed: int) -> int:
             found[f"{name} {kind}"] += 1
             if kind == "failed":
                 print(f"\n{variant}: {name}: {what}: exit code {outcome.code}\n{outcome.err[-1500:]}", flush=True)
+            if number % 50 == 0:
+                print(f"{number} so far: {json.dumps(dict(sorted(found.items())))}", flush=True)
             if number == count:
                 break
     print(json.dumps(dict(sorted(found.items()))))
