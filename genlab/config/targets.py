@@ -137,7 +137,7 @@ def locate(target: object, key: str) -> Callable[..., Any]:
     section = key.rpartition(".")[2]
     if not isinstance(target, str):
         example = min(targets_of_genlab(section), default="its import path")
-        raise GenlabError(f"{key}._target_={target}: should be one name, such as {example}")
+        raise GenlabError(f"{key}._target_={target} is no {section} of genlab: write one name, such as {example}")
     name = MOVED_TARGETS.get(target, target)
     own = name in targets_of_genlab(section)
     if not own and name not in allowed_targets():

@@ -77,8 +77,8 @@ def refuse_impossible(where: str, largest: float, spread: float) -> None:
     if largest > LARGEST:
         raise GenlabError(
             f"{where}: values reach {largest:.3g}, and sums of squares of values beyond {LARGEST:.0g} are infinite in "
-            f"single precision; store the data in a larger unit, divided by {_power_of_ten(largest):.0e}, "
-            "or leave out what lies far off"
+            f"single precision; leave out what lies far off, or store the data in a larger unit, divided by "
+            f"{_power_of_ten(largest):.0e}"
         )
     if 0 < spread < SMALLEST:
         raise GenlabError(

@@ -8,7 +8,7 @@ from genlab.errors import LONGEST_LINE
 from tests.helpers.forked import LIMIT, LONGEST_WAIT, Answer, answers
 from tests.helpers.override_lists import override_list
 
-FEW, MANY = 25, 10_000
+FEW, MANY = 10, 10_000
 
 
 def fault(arguments: list[str], answer: Answer) -> str | None:
