@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if command in ("-sc", "--shell-completion"):
         from genlab.commands import completion
-        from genlab.commands.resolvers import register
+        from genlab.composition.resolvers import register
 
         register()
         completion.main(arguments, list(COMMANDS), HYDRA_COMMANDS)
@@ -96,8 +96,8 @@ def _run_help(command: str, rest: list[str]) -> int:
 
 
 def _run(command: str, rest: list[str]) -> int:
-    from genlab.commands import own_code
-    from genlab.commands.words import expand_home
+    from genlab.composition import own_code
+    from genlab.composition.words import expand_home
 
     rest = [expand_home(word) for word in rest]
     if command not in own_code.COMMANDS:
@@ -112,8 +112,8 @@ def _call(command: str, rest: list[str]) -> int:
     try:
         if command not in HYDRA_COMMANDS:
             return int(module.main(rest) or 0)
-        from genlab.commands.arguments import arrange
-        from genlab.commands.resolvers import register
+        from genlab.composition.arguments import arrange
+        from genlab.composition.resolvers import register
 
         register()
         sys.argv = [f"genlab {command}", *arrange(rest, command)]
@@ -131,7 +131,7 @@ def _call(command: str, rest: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from genlab.commands.explain import explain
+        from genlab.composition.explain import explain
 
         if command in HYDRA_COMMANDS:
             from genlab.commands.sweep import discard_unbegun

@@ -26,6 +26,8 @@ FLOORS = (
     "experiment",
     "report",
     "benchmark",
+    "composition",
+    "interface",
     "commands",
     "cli",
     "__main__",

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-from genlab.commands.list import GROUPS, groups_of
+from genlab.composition.catalogue import GROUPS, groups_of
 
 WORDS = {
     "list": [f"{group}s" for group in GROUPS],

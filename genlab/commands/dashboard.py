@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from genlab.commands.words import exists
+from genlab.composition.words import exists
 from genlab.errors import GenlabError
 
 USAGE = "usage: genlab dashboard [FOLDER] [TensorBoard's own flags, such as --port 6007 or --bind_all]"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 
-from genlab.commands.list import GROUPS, groups_of, names
+from genlab.composition.catalogue import GROUPS, groups_of, names
 
 USAGE = {
     "train": """\

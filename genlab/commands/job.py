@@ -9,9 +9,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from genlab.commands.explain import explain
-from genlab.commands.own_code import allow_composed
-from genlab.commands.words import as_typed
+from genlab.composition.compose import with_typed_length
+from genlab.composition.explain import explain
+from genlab.composition.own_code import allow_composed
+from genlab.composition.words import as_typed
 from genlab.config.schema import plain
 from genlab.errors import InterruptedRun, complain
 from genlab.tracking.run_folder import RunFolder
@@ -53,16 +54,6 @@ def run_job(task: Task, config: DictConfig) -> float | None:
             raise
         complain(line)
         raise SystemExit(2) from None
-
-
-def with_typed_length(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """`config` with one length: train.epochs or train.examples of `overrides` wins over the other one in an experiment's file."""
-    typed = {word.lstrip("+").partition("=")[0] for word in overrides} & {"train.epochs", "train.examples"}
-    train = config.get("train")
-    if len(typed) != 1 or not isinstance(train, dict):
-        return config
-    (other,) = {"train.epochs", "train.examples"} - typed
-    return {**config, "train": {**train, other.removeprefix("train."): None}}
 
 
 def in_sweep() -> bool:

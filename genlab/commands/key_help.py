@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
-from genlab.commands.guesses import choices_made, no_such_choice
-from genlab.commands.list import names
+from genlab.composition.catalogue import names
+from genlab.composition.guesses import choices_made, no_such_choice
 from genlab.errors import GenlabError
 
 KEY = re.compile(r"^\s*([a-z]\w*):\s*(.*?)\s*(?:#\s*(.*))?$")
@@ -108,7 +108,7 @@ def _resolved(command: str, choices: dict[str, str]) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    from genlab.commands.explain import explain
+    from genlab.composition.explain import explain
 
     GlobalHydra.instance().clear()
     words = [f"{group}={name}" for group, name in choices.items()]

@@ -5,7 +5,7 @@ import sys
 
 import yaml
 
-from genlab.commands.words import exists
+from genlab.composition.words import exists
 from genlab.data.places import PLACES, foreign_root_of, moved
 from genlab.errors import GenlabError, InterruptedRun
 
@@ -40,10 +40,10 @@ def is_override(word: str) -> bool:
 
 def resume(name: str, overrides: list[str]) -> None:
     """Train a run to its end. Raises GenlabError where it cannot be resumed, or where `overrides` would change it."""
-    from genlab.commands.session import train_to_the_end
     from genlab.experiment.experiment import Experiment
     from genlab.experiment.opening import read_config
     from genlab.experiment.starting import copy_start
+    from genlab.interface.session import train_to_the_end
     from genlab.tracking.console import console
     from genlab.tracking.next_steps import to_type
     from genlab.tracking.which_run import find_run

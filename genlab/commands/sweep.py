@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from genlab.commands.job import discard_if_empty, with_typed_length
-from genlab.commands.list import GROUPS
-from genlab.commands.own_code import allow_composed
-from genlab.commands.words import as_typed
+from genlab.commands.job import discard_if_empty
+from genlab.composition.catalogue import GROUPS
+from genlab.composition.compose import with_typed_length
+from genlab.composition.own_code import allow_composed
+from genlab.composition.words import as_typed
 from genlab.errors import complain
 from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.run_folder import RunFolder
@@ -103,7 +104,7 @@ def _refuse_mistakes(overrides: list[str]) -> None:
     from hydra import compose
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from genlab.commands.explain import explain
+    from genlab.composition.explain import explain
     from genlab.config.schema import plain
     from genlab.experiment.experiment import Experiment
 

@@ -15,7 +15,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -51,8 +51,13 @@ class RunFolder:
     def best(self) -> Path:
         return self.checkpoints / "best.pt"
 
-    def create(self, config: Mapping[str, Any], hydra_files: Mapping[str, str] | None = None) -> None:
-        """Lay out a new run, with `hydra_files` (name -> text) beside the configuration in .hydra.
+    def create(
+        self,
+        config: Mapping[str, Any],
+        hydra_files: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        """Lay out a new run, with `hydra_files` (name -> text) beside the configuration in .hydra, and the words of the command.
 
         From now on it is running, and this object holds its lock. Raises GenlabError where the folder holds a run already.
 
@@ -79,7 +84,7 @@ class RunFolder:
             name=None if config.get("name") is None else str(config["name"]),
             versions=_versions(),
             git=_git(),
-            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+            command=list(command or [Path(sys.argv[0]).name, *sys.argv[1:]]),
         )
 
     def write_config(self, config: Mapping[str, Any]) -> str:

@@ -13,15 +13,16 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from genlab.cli import COMMANDS, HYDRA_COMMANDS
-from genlab.commands import compare, evaluate, sample
-from genlab.commands.arguments import arrange
-from genlab.commands.list import GROUPS
+from genlab.commands import compare
+from genlab.composition.arguments import arrange
+from genlab.composition.catalogue import GROUPS
 from genlab.config.schema import check
 from genlab.config.targets import locate
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
 from genlab.inference.partition import Annealing
 from genlab.inference.sampling import check_options
+from genlab.interface import evaluation_run, sampling_run
 from genlab.models.base import Model
 from tests.benchmarks.__main__ import FAMILIES as CONTESTS
 from tests.helpers.pages import configurations, make_targets
@@ -73,8 +74,8 @@ def check_composed(command: str, overrides: tuple[str, ...]) -> None:
     if command in ("train", "benchmark"):
         Experiment({key: value for key, value in config.items() if key != "benchmark"}, CPU)
         return
-    keys = sample.keys if command == "sample" else evaluate.keys
-    options = sample.options_beside(keys, config)
+    keys = sampling_run.keys if command == "sample" else evaluation_run.keys
+    options = sampling_run.options_beside(keys, config)
     if command == "evaluate":
         check(config["ais"], "ais", Annealing)
     check_sampling(options)

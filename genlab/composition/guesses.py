@@ -6,8 +6,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from genlab.commands.list import GROUPS, groups_of, names
-from genlab.commands.names import choice, group_of, key_name
+from genlab.composition.catalogue import GROUPS, groups_of, names
+from genlab.composition.names import choice, group_of, key_name
 from genlab.errors import did_you_mean
 from genlab.tracking.next_steps import to_type
 

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from genlab.commands.words import pasteable
+from genlab.composition.words import pasteable
 from genlab.errors import GenlabError, did_you_mean
 
 WRITING = {
@@ -72,8 +72,8 @@ def explain_os_error(error: OSError) -> str | None:
 def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str]) -> str:
     from hydra.errors import OverrideParseException
 
-    from genlab.commands.guesses import no_such_choice, no_such_key
-    from genlab.commands.list import GROUPS
+    from genlab.composition.catalogue import GROUPS
+    from genlab.composition.guesses import no_such_choice, no_such_key
 
     text = str(error)
     if match := re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text):

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Mapping
 
-from genlab.commands.guesses import OF_A_RUN, mend, of_one_word
-from genlab.commands.list import GROUPS, names
-from genlab.commands.words import exists, readable
+from genlab.composition.catalogue import GROUPS, names
+from genlab.composition.guesses import OF_A_RUN, mend, of_one_word
+from genlab.composition.words import exists, readable
 from genlab.errors import GenlabError, did_you_mean
 from genlab.tracking.next_steps import to_type
 

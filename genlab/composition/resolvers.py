@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from omegaconf import DictConfig, OmegaConf
 
-from genlab.commands.words import as_typed
+from genlab.composition.words import as_typed
 
 LONGEST = 40  # characters: beside the date, a folder still fits a line of a terminal
 

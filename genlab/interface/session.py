@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from genlab.commands.explain import explain_os_error
+from genlab.composition.explain import explain_os_error
 from genlab.config.targets import words_that_allow
 from genlab.data.measure_spec import warnings_of
 from genlab.errors import GenlabError, InterruptedRun
