@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from genlab.errors import GenlabError, complain
+from genlab.numerics.waiting import sleep_soon
 
 COMMANDS = {
     "train": "compose a configuration, train, log, checkpoint, show what was made",
@@ -50,9 +51,7 @@ usage: genlab COMMAND [key=value ...]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # The threads of one operation wait for each other in a busy loop. On a machine with other work this takes the core from
-    # the thread they wait for (five times slower was seen). They sleep after 3,000 turns.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    sleep_soon()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the sign for plus-minus shows a question mark

@@ -67,7 +67,8 @@ def title(runs: Sequence[Run]) -> str:
 
 
 def write(comparison: Comparison, out: Path, metrics: Sequence[str]) -> None:
-    write_rows_csv(out / "table.csv", comparison.rows, metrics)
+    with (out / "table.csv").open("w", newline="") as file:
+        write_rows_csv(file, comparison.rows, metrics)
     write_runs_csv(out / "runs.csv", comparison.rows, metrics)
     tables = [*comparison.overview, *comparison.tables]
     (out / "table.md").write_text(markdown(tables, comparison.title), encoding="utf-8")

@@ -10,11 +10,12 @@ def train_run(
     folder: Path,
     hydra_files: Mapping[str, str] | None = None,
     command: Sequence[str] | None = None,
+    shell: bool = True,
 ) -> float:
     """Train the experiment that `config` describes in the new run folder `folder`; returns the best validation loss.
 
-    `hydra_files` and `command` are kept in the folder; the command is that of this process by default. Raises GenlabError for a
-    mistake, before anything is written.
+    `hydra_files` and `command` are kept in the folder; the command is that of this process by default. In a `shell` the report
+    ends with the commands to type next. Raises GenlabError for a mistake, before anything is written.
     """
     from genlab.data.places import absolute
     from genlab.experiment.experiment import Experiment
@@ -30,4 +31,4 @@ def train_run(
     run.create(experiment.config, hydra_files, command)
     from genlab.interface.session import train_to_the_end
 
-    return train_to_the_end(experiment, run)
+    return train_to_the_end(experiment, run, shell)
