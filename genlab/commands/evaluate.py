@@ -7,7 +7,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from genlab.commands.job import discard_if_empty, in_sweep, run_job
+from genlab.commands.job import in_sweep, run_job
+from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
 
 

@@ -15,6 +15,7 @@ from genlab.composition.own_code import allow_composed
 from genlab.composition.words import as_typed
 from genlab.config.schema import plain
 from genlab.errors import InterruptedRun, complain
+from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
 
 Task = Callable[[dict[str, Any], Path], float | None]
@@ -64,17 +65,6 @@ def in_sweep() -> bool:
 def shorten(path: Path) -> Path:
     """The path relative to the current folder, where it lies below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def discard_if_empty(folder: Path) -> None:
-    """Remove the folder that Hydra made for a job that never began, and the folders above it, where they are empty."""
-    for path in [folder, *list(folder.parents)[:2]]:
-        if path == Path():
-            return
-        try:
-            path.rmdir()
-        except OSError:
-            return
 
 
 def hydra_files() -> dict[str, str]:

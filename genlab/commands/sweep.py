@@ -13,13 +13,13 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from genlab.commands.job import discard_if_empty
 from genlab.composition.catalogue import GROUPS
 from genlab.composition.compose import with_typed_length
 from genlab.composition.own_code import allow_composed
 from genlab.composition.words import as_typed
 from genlab.errors import complain
 from genlab.tracking.next_steps import below_each_other, to_type
+from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
 
 MOST_COLUMNS = 4

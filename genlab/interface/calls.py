@@ -1,6 +1,6 @@
 """The functions that `import genlab` offers: train, load, compare. They take the words of the command line."""
 
-import shutil
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from genlab.errors import GenlabError
 from genlab.interface.given_arrays import Kept, keep
 from genlab.interface.run import Run
 from genlab.interface.surroundings import undisturbed
-from genlab.tracking.own_folder import own_folder
+from genlab.tracking.own_folder import discard_if_empty, own_folder
 from genlab.tracking.which_run import find_run
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ def _own_targets(config: Mapping[str, Any]) -> list[str]:
 
 def _discard(folder: Path, kept: Kept | None) -> None:
     """Remove what a run that never began has left: its empty folder, and the file of its data."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        shutil.rmtree(folder)
+    discard_if_empty(folder)
     if kept is not None and kept.new:
         kept.file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # other data lie there
+            kept.file.parent.rmdir()

@@ -138,7 +138,8 @@ def _hardware(device: torch.device) -> str:
 def _report(trainer: Trainer, results: dict[str, tuple[float, float]], shell: bool) -> None:
     """Print a preview of the samples, the measures on the test split, and where everything lies."""
     run, model, dataset, data = trainer.run, trainer.model, trainer.dataset, trainer.dataset.spec
-    if data.is_image and data.shape[0] == 1 and max(data.shape) <= 16 and trainer.samples is not None:
+    small = data.is_image and data.shape[0] == 1 and max(data.shape) <= 16
+    if small and trainer.samples is not None and not console.is_jupyter:  # a notebook has pictures
         console.print("samples:")
         console.print(preview(trainer.samples[:COLUMNS], COLUMNS))
     measured, whole = len(trainer.test), len(dataset.test)
