@@ -1,11 +1,19 @@
 """`make docs`: pages of the Python interface, and of every module below it, from their docstrings (pdoc)."""
 
+import re
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import reduce
+from importlib import import_module
+from inspect import formatannotation
+from operator import or_
 from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import pdoc
+import pdoc.doc
 import pdoc.render
 
 import genlab
@@ -24,11 +32,34 @@ def modules() -> Iterator[str]:
             yield name
 
 
+def plain(annotation: Any) -> Any:
+    """A type without the ranges that the configuration is checked against."""
+    if get_origin(annotation) is Annotated:
+        return plain(get_args(annotation)[0])
+    inner = tuple(plain(one) if not isinstance(one, str | int | float | None) else one for one in get_args(annotation))
+    if not inner or get_origin(annotation) is Literal:
+        return annotation
+    if get_origin(annotation) in (Union, UnionType):
+        return reduce(or_, inner)
+    if inner == get_args(annotation):
+        return annotation
+    return get_origin(annotation)[inner if len(inner) > 1 else inner[0]]
+
+
 def write(folder: Path, names: list[str]) -> None:
-    for name in genlab.__all__:  # which are imported when they are asked for
-        getattr(genlab, name)
+    """Pages of the modules `names`. That of a package has its README.md, where the equations of a branch stand."""
+    for name in names:
+        module = import_module(name)
+        for lazy in getattr(module, "__all__", ()):  # imported when it is asked for
+            getattr(module, lazy)
+        page = Path(str(module.__file__)).with_name("README.md")
+        if hasattr(module, "__path__") and page.exists():
+            equations = re.sub(r"```math\n(.*?)```", r"$$\n\1$$", page.read_text(), flags=re.DOTALL)
+            module.__doc__ = f"{module.__doc__ or ''}\n\n{equations}"
+    vars(pdoc.doc)["formatannotation"] = lambda annotation: formatannotation(plain(annotation))
     pdoc.render.configure(math=True, footer_text=f"genlab {genlab.__version__}", show_source=True)
     warnings.filterwarnings("ignore", "Cannot determine where")  # fields of classes that an abstract one has named
+    warnings.filterwarnings("ignore", "Found .* in genlab.models.__all__")  # each has its page where its file is
     pdoc.pdoc(*names, output_directory=folder)
 
 

@@ -40,10 +40,12 @@ def test_the_notebook_holds_its_outputs_and_no_path_of_a_machine() -> None:
 
 
 def test_pages_of_the_interface_are_written(tmp_path: Path) -> None:
-    names = ["genlab", "genlab.interface.run", "genlab.models.latent.vae"]
+    names = ["genlab", "genlab.models.latent"]
     code = f"from pathlib import Path; from tests.api_pages import write; write(Path({str(tmp_path)!r}), {names!r})"
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=environment(), check=True, capture_output=True)
     page = (tmp_path / "genlab.html").read_text()
     for word in ("train", "load", "compare", "Run"):
         assert f'id="{word}"' in page
     assert "MathJax" in page
+    assert r"$$" in (tmp_path / "genlab" / "models" / "latent.html").read_text()
+    assert "FieldInfo" not in (tmp_path / "genlab" / "models" / "latent" / "vae.html").read_text()
