@@ -1,12 +1,12 @@
 """`make docs`: pages of the Python interface, and of every module below it, from their docstrings (pdoc)."""
 
+import inspect
 import re
 import sys
 import warnings
 from collections.abc import Iterator
 from functools import reduce
 from importlib import import_module
-from inspect import formatannotation
 from operator import or_
 from pathlib import Path
 from types import UnionType
@@ -56,7 +56,9 @@ def write(folder: Path, names: list[str]) -> None:
         if hasattr(module, "__path__") and page.exists():
             equations = re.sub(r"```math\n(.*?)```", r"$$\n\1$$", page.read_text(), flags=re.DOTALL)
             module.__doc__ = f"{module.__doc__ or ''}\n\n{equations}"
-    vars(pdoc.doc)["formatannotation"] = lambda annotation: formatannotation(plain(annotation))
+    as_text = inspect.formatannotation
+    for module in (inspect, pdoc.doc):
+        vars(module)["formatannotation"] = lambda annotation, *rest, **keys: as_text(plain(annotation), *rest, **keys)
     pdoc.render.configure(math=True, footer_text=f"genlab {genlab.__version__}", show_source=True)
     warnings.filterwarnings("ignore", "Cannot determine where")  # fields of classes that an abstract one has named
     warnings.filterwarnings("ignore", "Found .* in genlab.models.__all__")  # each has its page where its file is
