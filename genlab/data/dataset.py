@@ -23,6 +23,8 @@ class RawData:
     """Number of classes; None for unlabelled data."""
     truth: object | None = None
     """What is known of the distribution of the examples (truth.py); None where nothing is known."""
+    note: str = ""
+    """How the examples were read, where that was decided, and how to decide otherwise."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Dataset:
     """Examples of the classes that all three splits exclude; None where no class is excluded."""
     truth: object | None = None
     """What is known of the distribution of the examples (truth.py); None where nothing is known."""
+    note: str = ""
+    """How the examples were read, where that was decided, and how to decide otherwise."""
 
     def to(self, device: torch.device) -> "Dataset":
         """The same data set; what is in memory is moved to `device`."""

@@ -33,7 +33,7 @@ def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: s
 
         if not path.exists():
             raise GenlabError(f"{key}={word}: there is no such file; name {FORMATS}, or a data set")
-        return array(path=str(path), labels=None, observables=None, temperature=None)
+        return array(path=str(path), labels=None, observables=None, temperature=None, kind=like.kind)
     if path.is_dir() and word not in _names():
         from genlab.data.sources.image_folder import image_folder
 

@@ -64,7 +64,7 @@ def prepare(
         train = Examples(train.x, keep_labels(train.y, labelled, SPLIT_SEED, raw.name))
     represent = _representation(raw, binarize, dequantize)
     spec = specify(raw, train, represent)
-    return Dataset(spec, represent, train, validate, held_out, anomalies, raw.truth)
+    return Dataset(spec, represent, train, validate, held_out, anomalies, raw.truth, raw.note)
 
 
 def _representation(raw: RawData, binarize: Binarize, dequantize: bool) -> Representation:

@@ -4,14 +4,16 @@
 and perhaps `x_test` (`y_test`); or a .pt file with a tensor, or with a dictionary of such names. What an array holds follows
 from its type and shape:
 
-    (N, D)                                 any number type    N points of D-dimensional space, float32
-    (N, D)                                 bool               N binary vectors
-    (N, H, W), (N, H, W, C), (N, C, H, W)  uint8              N images of 256 grey levels; C is 1 or 3
+    (N, d)                                 any number type    N points of d-dimensional space, float32
+    (N, d)                                 bool               N binary vectors
+    (N, L), (N, C, L)                      any number type    N curves of C channels over L points, float32
+    (N, H, W), (N, H, W, C), (N, C, H, W)  uint8              N images of 256 grey levels and C channels
     (N, H, W), (N, H, W, C), (N, C, H, W)  bool               N binary images
     (N, H, W), (N, H, W, C), (N, C, H, W)  float              N images of real values, float32
     any of these                           -1 and +1 only     N configurations of spins, stored as 0 and 1: binary
 
-An array that could be read in two ways is refused. Labels are integers 0..K-1, one per example.
+`kind` says whether examples are vectors, curves or images; where it is null, data/shapes.py decides. An array that could be
+read in two ways is refused. Labels are integers 0..K-1, one per example.
 
 Configurations of a lattice (N, H, W), spins or real numbers, are evaluated as a simulation is, where `observables` names some
 of those in lattice/observables.py: `observables=[energy,magnetisation,correlation]`, and `temperature`, in units of the
@@ -30,6 +32,7 @@ from genlab.data.array_files import FORMATS, Array, read_arrays
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples
 from genlab.data.measure_spec import refuse_impossible
+from genlab.data.shapes import KindKey, arranged, describe
 from genlab.errors import GenlabError, did_you_mean
 from genlab.lattice.observables import ALLOWED
 
@@ -39,7 +42,6 @@ LAYOUTS: list[set[str]] = [
     {"x_train", "x_test"},
     {"x_train", "y_train", "x_test", "y_test"},
 ]
-CHANNELS = (1, 3)
 RENUMBER = "np.unique(y, return_inverse=True)[1] makes them so"
 
 
@@ -59,6 +61,7 @@ def array(
     labels: str | None,
     observables: Annotated[list[str], Field(min_length=1)] | None,
     temperature: Positive | None,
+    kind: KindKey = "by_shape",
 ) -> RawData:
     """The examples in the .npy, .npz or .pt file `path`; `labels` names a file of labels, where `path` holds none.
 
@@ -83,18 +86,19 @@ def array(
     if labels:
         parts["y"] = _only(read_arrays("dataset.labels", labels), f"dataset.labels={labels}")
 
-    x, levels = _examples(parts["x"], where)
+    first, read_as, note = arranged(parts["x"], kind if observables is None else kind or "by_shape", where)
+    x, levels = _examples(first, where)
     y = _labels(parts["y"], len(x), f"dataset.labels={labels}" if labels else where) if "y" in parts else None
     train, test = Examples(x, y), None
     if "x_test" in parts:
-        x_test, levels_test = _examples(parts["x_test"], where)
+        x_test, levels_test = _examples(arranged(parts["x_test"], read_as, where)[0], where)
         if (x_test.shape[1:], x_test.dtype, levels_test) != (x.shape[1:], x.dtype, levels):
             raise GenlabError(
-                f"{where}: x_train is {_describe(parts['x'])} and x_test {_describe(parts['x_test'])}; store both alike"
+                f"{where}: x_train is {describe(parts['x'])} and x_test {describe(parts['x_test'])}; store both alike"
             )
         test = Examples(x_test, _labels(parts["y_test"], len(x_test), where) if "y_test" in parts else None)
     truth = _lattice(observables, temperature, x, levels, where)
-    return RawData("array", train, test, levels, _classes(train, test, labels or path), truth)
+    return RawData("array", train, test, levels, _classes(train, test, labels or path), truth, note)
 
 
 def _lattice(
@@ -130,26 +134,17 @@ def _only(found: dict[str, Array], where: str) -> Array:
 
 
 def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
-    """Examples in the form in which they are stored, and the number of their grey levels."""
+    """Arranged examples in the form in which they are stored, and the number of their grey levels."""
     kind = x.dtype.kind
-    if kind not in "buif" or 0 in x.shape:
-        raise GenlabError(f"{where}: {_describe(x)} is {'empty' if kind in 'buif' else 'not numbers'}; store numbers")
-    if x.ndim not in (2, 3, 4):
-        raise GenlabError(
-            f"{where}: {_describe(x)} is neither vectors (N, D) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); "
-            "reshape it"
-        )
-    if x.ndim > 2:
-        x = _channels_first(x, where)
     if kind in "if" and _are_spins(x):
         return torch.from_numpy(np.array(x > 0, np.uint8, order="C")), 2
     if kind == "b":
         return torch.from_numpy(np.array(x, np.uint8, order="C")), 2
-    if x.ndim > 2 and x.dtype == np.uint8:
+    if x.ndim > 3 and x.dtype == np.uint8:
         if x.max() == 1:
-            raise GenlabError(f"{where}: {_describe(x)} holds only 0 and 1; store binary images as bool")
+            raise GenlabError(f"{where}: {describe(x)} holds only 0 and 1; store binary images as bool")
         return torch.from_numpy(np.array(x, order="C")), 256
-    if x.ndim > 2 and kind != "f":
+    if x.ndim > 3 and kind != "f":
         raise GenlabError(
             f"{where}: images of type {x.dtype} have no agreed white; store bool, uint8 (0..255) or float"
         )
@@ -157,7 +152,7 @@ def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
         values = torch.from_numpy(np.array(x, np.float32, order="C"))
     if not all(bool(part.isfinite().all()) for part in torch.split(values, 1 << 16)):
         raise GenlabError(
-            f"{where}: {_describe(x)} holds values that are not finite in float32; remove or replace them"
+            f"{where}: {describe(x)} holds values that are not finite in float32; remove or replace them"
         )
     refuse_impossible(where, float(values.abs().max()), float(values.double().std()))
     return values, None
@@ -166,20 +161,6 @@ def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
 def _are_spins(x: Array) -> bool:
     """Whether -1 and +1 are the only values, and both occur. The first examples decide, as a rule."""
     return all(bool((np.abs(part) == 1).all()) for part in (x[:16], x)) and bool((x[:1000] < 0).any() or (x < 0).any())
-
-
-def _channels_first(x: Array, where: str) -> Array:
-    """Images as (N, C, H, W), where their shape leaves no doubt."""
-    if x.ndim == 3 and x.shape[2] not in CHANNELS:
-        return x[:, None]
-    if x.ndim == 4 and (x.shape[1] in CHANNELS) != (x.shape[3] in CHANNELS):
-        return x if x.shape[1] in CHANNELS else np.moveaxis(x, 3, 1)
-    if x.ndim == 4 and x.shape[1] not in CHANNELS:
-        raise GenlabError(f"{where}: {_describe(x)} has neither 1 nor 3 channels, first or last; keep 1 or 3")
-    raise GenlabError(
-        f"{where}: {_describe(x)} can be read in two ways, the last axis being channels or columns; "
-        "reshape it to (N, C, H, W) with an unmistakable width, or to vectors (N, D)"
-    )
 
 
 def _labels(y: Array, n: int, where: str) -> Tensor:
@@ -205,7 +186,3 @@ def _classes(train: Examples, test: Examples | None, path: str) -> int | None:
             + RENUMBER
         )
     return len(values)
-
-
-def _describe(x: Array) -> str:
-    return f"{x.dtype} of shape {x.shape}"

@@ -80,7 +80,7 @@ class AE(GenerativeModel):
         components: Count,
     ) -> None:
         super().__init__(data, optimizer)
-        latent_dim = latent_dim or (32 if data.is_image else max(1, data.dim // 2))
+        latent_dim = latent_dim or (32 if data.on_grid else max(1, data.dim // 2))
         if output == "auto":
             output = "identity" if data.support == "real" else "sigmoid"
         check_output(data, output, loss)
