@@ -86,7 +86,7 @@ class VAE(GenerativeModel):
         free_bits: NonNegative,
     ) -> None:
         super().__init__(data, optimizer)
-        latent_dim = latent_dim or (20 if data.on_grid else min(20, data.dim))
+        latent_dim = latent_dim or (20 if data.is_image else min(20, data.dim))
         if kl_warmup is None:  # for the few numbers of a vector, a code is worth its KL only once it is good
             kl_warmup = 0.0 if data.on_grid or k > 1 or free_bits else 0.5
         check_objective(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
