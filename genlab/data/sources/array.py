@@ -151,9 +151,7 @@ def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
     with np.errstate(over="ignore"):
         values = torch.from_numpy(np.array(x, np.float32, order="C"))
     if not all(bool(part.isfinite().all()) for part in torch.split(values, 1 << 16)):
-        raise GenlabError(
-            f"{where}: {describe(x)} holds values that are not finite in float32; remove or replace them"
-        )
+        raise GenlabError(f"{where}: {describe(x)} holds values that are not finite in float32; remove or replace them")
     refuse_impossible(where, float(values.abs().max()), float(values.double().std()))
     return values, None
 
