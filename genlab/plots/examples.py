@@ -62,6 +62,14 @@ def pairs(
     return images.pairs(originals, others, columns, data)
 
 
+def neighbours(x: Tensor, nearest: Tensor, columns: int, data: DataSpec) -> Picture:
+    """Samples above the training examples nearest to them; curves over these."""
+    first, second = "sample", "nearest training example"
+    if data.is_curve:
+        return pairs(nearest, x, columns, data, (second, first))
+    return pairs(x, nearest, columns, data, (first, second))
+
+
 def restored(clean: Tensor, noisy: Tensor, found: Tensor, data: DataSpec) -> Picture:
     """Rows of clean, noisy and restored examples (n, *shape) each; of curves all three in one panel."""
     if data.is_curve and data.shape[0] == 1:
