@@ -22,6 +22,8 @@ class Anomalies:
     examples: Examples
     levels: int | None
     """Number of their grey levels; None for other values."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that were left out of the training; none for another data set."""
 
     def represent(self, dataset: Dataset) -> Representation:
         """The representation in which a model of `dataset` sees them."""
@@ -30,11 +32,9 @@ class Anomalies:
     @property
     def title(self) -> str:
         """For a figure: the data set, or the classes that were left out."""
-        y = self.examples.y
-        if self.name != "excluded" or y is None:
+        if not self.classes:
             return self.name
-        classes = y.unique().tolist()
-        return f"class{'es' if len(classes) > 1 else ''} {', '.join(map(str, classes))}"
+        return f"class{'es' if len(self.classes) > 1 else ''} {', '.join(self.classes)}"
 
 
 def of_other_data(key: str, word: str, raw: RawData, dataset: Dataset) -> Anomalies:
@@ -72,7 +72,7 @@ def of_excluded(dataset: Dataset) -> Anomalies:
         )
     if len(dataset.anomalies) < 2:
         raise GenlabError("anomaly=excluded: the test split holds fewer than two examples of the classes left out")
-    return Anomalies("excluded", at_most(dataset.anomalies, MOST), dataset.represent.levels)
+    return Anomalies("excluded", at_most(dataset.anomalies, MOST), dataset.represent.levels, dataset.excluded)
 
 
 def find_anomalies(word: str | None, dataset: Dataset, root: str | None) -> Anomalies | None:
