@@ -100,9 +100,9 @@ class Portfolio:
     """Samples (n, *shape), once `show_samples` has drawn them."""
 
     def show(self, name: str, images: Tensor, columns: int) -> None:
-        """Images (n, *shape) as a grid, and as an array."""
+        """Images (n, *shape) as a grid, and as an array in the units of the user."""
         self.pictures[name] = grid(images, columns, self.model.data)
-        self.arrays[name] = images.cpu().numpy()
+        self.arrays[name] = self.model.data.in_units(images).cpu().numpy()
 
 
 def show_samples(shown: Portfolio) -> None:
@@ -113,7 +113,7 @@ def show_samples(shown: Portfolio) -> None:
         shown.options = sampling_options(model, shown.dataset, shown.options)
     samples = draw(model, shown.n, shown.seed, **shown.options)
     shown.samples = samples.x
-    shown.arrays |= samples.arrays()
+    shown.arrays |= samples.arrays(data)
     if data.is_image:
         columns = COLUMNS if shown.n <= COLUMNS**2 else 2 * COLUMNS
         shown.pictures["samples"] = grid(shown.samples[: columns**2], columns, data)  # all of them are in the array
@@ -123,7 +123,7 @@ def show_samples(shown: Portfolio) -> None:
     states = film(model, COLUMNS, shown.seed, frames=COLUMNS, **shown.options)
     if len(states) > 1 and data.is_image:
         shown.show("chain", states.transpose(0, 1).flatten(0, 1), len(states))
-        shown.arrays["chain"] = states.numpy()
+        shown.arrays["chain"] = data.in_units(states).numpy()
 
 
 def show_classification(shown: Portfolio) -> None:
