@@ -1,14 +1,11 @@
-"""What an array of examples holds, as its type and shape say, and the form in which it is stored.
+"""The form in which an array of examples is stored, by its type and what its examples are (shapes.py).
 
-    (N, D)                                 any number type    N points of D-dimensional space
-    (N, D)                                 bool               N binary vectors
-    (N, H, W), (N, H, W, C), (N, C, H, W)  uint8              N images of 256 grey levels; C is 1 or 3
-    (N, H, W), (N, H, W, C), (N, C, H, W)  bool               N binary images
-    (N, H, W), (N, H, W, C), (N, C, H, W)  other integers     N images of counts, stored as float32 in [0, 1]
-    (N, H, W), (N, H, W, C), (N, C, H, W)  float              N images of real values, float32
-    any of these                           -1 and +1 only     N configurations of spins, stored as 0 and 1: binary
-
-An array that could be read in two ways is refused.
+vectors (N, d), curves (N, C, L)  numbers          real values, float32 (float64, until it is known whether they are scaled)
+images (N, C, H, W)               uint8            256 grey levels
+images (N, C, H, W)               other integers   counts, stored as float32 in [0, 1]
+images (N, C, H, W)               float            real values, float32
+any of these                      bool             0 and 1: binary
+any of these                      -1 and +1 only   spins, stored as 0 and 1: binary
 """
 
 import numpy as np
@@ -17,29 +14,10 @@ from torch import Tensor
 
 from genlab.data.array_files import Array
 from genlab.data.measure_spec import refuse_impossible
+from genlab.data.shapes import describe
 from genlab.errors import GenlabError
 
-CHANNELS = (1, 3)
-
 Range = tuple[float, float]
-
-
-def arranged(x: Array, where: str) -> Array:
-    """Vectors (N, D), or images as (N, C, H, W). Raises GenlabError, which begins with `where`, for what is neither."""
-    kind = x.dtype.kind
-    if kind == "c":
-        raise GenlabError(
-            f"{where}: {describe(x)} is complex and not real numbers; store real and imaginary parts side by side, "
-            "np.stack([x.real, x.imag], 1)"
-        )
-    if kind not in "buif" or 0 in x.shape:
-        raise GenlabError(f"{where}: {describe(x)} is {'empty' if kind in 'buif' else 'not numbers'}; store numbers")
-    if x.ndim not in (2, 3, 4):
-        raise GenlabError(
-            f"{where}: {describe(x)} is neither vectors (N, D) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); "
-            "reshape it"
-        )
-    return _channels_first(x, where) if x.ndim > 2 else x
 
 
 def stored(x: Array, where: str, span: Range | None, *, exact: bool) -> tuple[Tensor, int | None]:
@@ -87,21 +65,3 @@ def scaled(x: Array, span: Range) -> Tensor:
 def are_spins(x: Array) -> bool:
     """Whether -1 and +1 are the only values, and both occur. The first examples decide, as a rule."""
     return all(bool((np.abs(part) == 1).all()) for part in (x[:16], x)) and bool((x[:1000] < 0).any() or (x < 0).any())
-
-
-def _channels_first(x: Array, where: str) -> Array:
-    """Images as (N, C, H, W), where their shape leaves no doubt."""
-    if x.ndim == 3 and x.shape[2] not in CHANNELS:
-        return x[:, None]
-    if x.ndim == 4 and (x.shape[1] in CHANNELS) != (x.shape[3] in CHANNELS):
-        return x if x.shape[1] in CHANNELS else np.moveaxis(x, 3, 1)
-    if x.ndim == 4 and x.shape[1] not in CHANNELS:
-        raise GenlabError(f"{where}: {describe(x)} has neither 1 nor 3 channels, first or last; keep 1 or 3")
-    raise GenlabError(
-        f"{where}: {describe(x)} can be read in two ways, the last axis being channels or columns; "
-        "reshape it to (N, C, H, W) with an unmistakable width, or to vectors (N, D)"
-    )
-
-
-def describe(x: Array) -> str:
-    return f"{x.dtype} of shape {x.shape}"

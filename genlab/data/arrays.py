@@ -7,10 +7,11 @@ import numpy as np
 from torch import Tensor
 
 from genlab.data.array_files import Array
-from genlab.data.array_kinds import Range, arranged, describe, stored
+from genlab.data.array_kinds import Range, stored
 from genlab.data.class_labels import classes_of, unless_numbers
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples
+from genlab.data.shapes import KindKey, arranged, describe
 from genlab.data.units import Units
 from genlab.errors import GenlabError
 
@@ -23,6 +24,7 @@ def arrays_as_raw(
     *,
     x_test: Any = None,
     y_test: Any = None,
+    kind: KindKey = None,
     name: str = "array",
     where: str = "x",
     where_labels: str | None = None,
@@ -33,14 +35,15 @@ def arrays_as_raw(
 ) -> RawData:
     """Examples x with labels y, and perhaps a test split, as the data set `name`; NumPy arrays, tensors, lists.
 
-    What they hold follows from their type and shape (array_kinds.py), and labels are of any kind (class_labels.py).
+    `kind` says whether they are vectors, curves or images (shapes.py); labels are of any kind (class_labels.py).
     `component_names` are those of the columns of vectors. `span` is the range [low, high] that pictures see as [0, 1]; None for
     counts from the smallest to the largest, and other values as they are. `standardise` is what standardise.py makes of it.
 
     Raises GenlabError, which begins with `where` (`where_labels` for labels), for what cannot be read.
     """
     given = [_array(part, where) for part in (x, x_test) if part is not None]
-    parts = [arranged(part, where) for part in given]
+    first, read_as, said = arranged(given[0], kind, where)
+    parts = [first, *(arranged(part, read_as, where)[0] for part in given[1:])]
     if len(parts) == 2 and parts[0].shape[1:] != parts[1].shape[1:]:
         raise _unlike(where, given)
     found, units = _range(parts, span, where)
@@ -71,6 +74,7 @@ def arrays_as_raw(
         component_names=None if component_names is None else tuple(map(str, component_names)),
         units=units,
         standardise=standardise,
+        remarks=(f"read as {said}",) if said else (),
         where=where,
     )
 

@@ -103,7 +103,7 @@ def _power_of_ten(value: float) -> float:
 
 def warnings_of(data: DataSpec) -> list[str]:
     """What is odd in columns of numbers, and harms a training without making it impossible: a line each."""
-    if data.is_image or data.support != "real":
+    if data.on_grid or data.support != "real":
         return []
     found, std = [], data.std.double()
     varying = std[std > 0]

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
+from genlab.data.shapes import COLOURS, Kind
 from genlab.data.units import Units
 
 Support = Literal["binary", "unit", "real"]
@@ -21,7 +22,7 @@ class DataSpec:
     name: str
     """Name of the data set, for titles and messages."""
     shape: tuple[int, ...]
-    """Shape of one example: (channels, height, width) for images, (features,) for vectors."""
+    """Shape of one example: (channels, height, width) for images, (channels, points) for curves, (features,) for vectors."""
     support: Support
     """Values that a component takes: {0, 1}, [0, 1] or the real line."""
     levels: int | None
@@ -59,6 +60,24 @@ class DataSpec:
     @property
     def is_image(self) -> bool:
         return len(self.shape) == 3
+
+    @property
+    def is_curve(self) -> bool:
+        return len(self.shape) == 2
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether neighbouring components belong together, as in curves and images."""
+        return len(self.shape) > 1
+
+    @property
+    def kind(self) -> Kind:
+        return "images" if self.is_image else "curves" if self.is_curve else "vectors"
+
+    @property
+    def own_scales(self) -> bool:
+        """Whether channels are quantities of their own, as bands and curves are, and not the colours of one picture."""
+        return self.is_curve or (self.is_image and self.shape[0] not in COLOURS)
 
     @property
     def dim(self) -> int:

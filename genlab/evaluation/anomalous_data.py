@@ -9,6 +9,7 @@ from genlab.data.examples import Examples
 from genlab.data.named import read_named
 from genlab.data.representation import Representation
 from genlab.data.subsets import at_most, some
+from genlab.data.units_of_run import Change
 from genlab.errors import GenlabError
 
 MOST = 10_000  # examples of each kind
@@ -41,6 +42,8 @@ def of_other_data(key: str, word: str, raw: RawData, dataset: Dataset) -> Anomal
     """The test split of another data set (all of it, where it has none). Raises GenlabError where it does not fit `dataset`."""
     examples = raw.train if raw.test is None else raw.test
     examples = at_most(examples, MOST)
+    if raw.levels is None and (raw.units is not None or dataset.spec.units is not None):
+        examples = Change(raw.units, dataset.spec.units).of(examples)
     few = some(examples, 100)
     stored = few.take(torch.arange(len(few)))
     data, shape = dataset.spec, tuple(stored.shape[1:])

@@ -191,7 +191,7 @@ def show_codes(shown: Portfolio) -> None:
     shown.show("traversal", moved, len(moved) // len(dimensions))
     shown.arrays["traversal_dimensions"] = np.array(dimensions)
     if model.latent_dim == 2:
-        shown.pictures["latent"] = latent_scatter(codes, None if test is None else test.y)
+        shown.pictures["latent"] = latent_scatter(codes, None if test is None else test.y, classes=data.names)
         if isinstance(model, GenerativeModel):
             own = None if isinstance(getattr(model, "prior", None), StandardNormal) else codes
             shown.pictures["manifold"] = grid(manifold(model, 20, model.device, own), 20, data)

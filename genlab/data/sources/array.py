@@ -5,7 +5,8 @@
 groups; an array that is alone may have any name. `key` names another one, and `labels` the array of its labels in the same file,
 or a file of labels.
 
-What an array holds follows from its type and shape (array_kinds.py). Labels may be text or whole numbers (class_labels.py).
+`kind` says whether examples are vectors, curves or images; where it is null, shapes.py decides. How they are stored follows from
+their type (array_kinds.py). Labels may be text or whole numbers (class_labels.py).
 
 Configurations of a lattice (N, H, W), spins or real numbers, are evaluated as a simulation is, where `observables` names some
 of those in lattice/observables.py: `observables=[energy,magnetisation,correlation]`, and `temperature`, in units of the
@@ -23,6 +24,7 @@ from genlab.data.array_files import FORMATS, Array, Arrays, is_array_file, read_
 from genlab.data.arrays import Standardise, arrays_as_raw
 from genlab.data.dataset import RawData
 from genlab.data.label_files import read_labels
+from genlab.data.shapes import KindKey
 from genlab.errors import GenlabError, did_you_mean
 from genlab.lattice.observables import ALLOWED
 
@@ -51,6 +53,7 @@ def array(
     labels: str | None,
     observables: Annotated[list[str], Field(min_length=1)] | None,
     temperature: Positive | None,
+    kind: KindKey = "by_shape",
     range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None,
     standardise: Standardise = False,
 ) -> RawData:
@@ -85,6 +88,7 @@ def array(
         parts.get("y"),
         x_test=parts.get("x_test"),
         y_test=parts.get("y_test"),
+        kind=kind if observables is None else kind or "by_shape",
         where=where,
         where_labels=of_labels,
         span=range,

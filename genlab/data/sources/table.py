@@ -78,6 +78,7 @@ def table(
     raw = arrays_as_raw(
         x,
         None if y is None else np.array(y),
+        kind="vectors",
         name="table",
         where=where,
         where_labels=f"dataset.label={label}",
