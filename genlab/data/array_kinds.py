@@ -8,8 +8,12 @@ any of these                      bool             0 and 1: binary
 any of these                      -1 and +1 only   spins, stored as 0 and 1: binary
 """
 
+from math import isfinite
+from typing import Annotated
+
 import numpy as np
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from genlab.data.array_files import Array
@@ -18,6 +22,16 @@ from genlab.data.shapes import describe
 from genlab.errors import GenlabError
 
 Range = tuple[float, float]
+
+
+def _rising(span: list[float]) -> list[float]:
+    if not (isfinite(span[0]) and isfinite(span[1]) and span[0] < span[1]):
+        raise ValueError("it is [low,high] with low below high")
+    return span
+
+
+Span = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+"""The key dataset.range: the values of pictures that are seen as 0 and as 1."""
 
 
 def stored(x: Array, where: str, span: Range | None, *, exact: bool) -> tuple[Tensor, int | None]:

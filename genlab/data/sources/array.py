@@ -21,6 +21,7 @@ from pydantic import Field
 
 from genlab.config.types import Positive
 from genlab.data.array_files import FORMATS, Array, Arrays, is_array_file, read_arrays
+from genlab.data.array_kinds import Span
 from genlab.data.arrays import Standardise, arrays_as_raw
 from genlab.data.dataset import RawData
 from genlab.data.label_files import read_labels
@@ -54,7 +55,7 @@ def array(
     observables: Annotated[list[str], Field(min_length=1)] | None,
     temperature: Positive | None,
     kind: KindKey = "by_shape",
-    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None,
+    range: Span | None = None,
     standardise: Standardise = False,
 ) -> RawData:
     """The examples in the file `path`, in its array `key` where it holds several, with `labels`, a file or an array of it.
