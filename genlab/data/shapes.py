@@ -72,7 +72,7 @@ def arranged(x: Array, kind: KindKey, where: str) -> tuple[Array, Kind, str]:
         )
     if x.ndim == 4:
         return _images(x, where)
-    recognised = kind is None and _are_curves(x)
+    recognised = kind is None and _are_curves(x) and not (x.ndim == 3 and x.dtype == np.uint8)  # which are grey levels
     if x.ndim == 2:
         if recognised:
             return x[:, None], "curves", _said(f"{len(x):,} curves of {x.shape[1]} points", "are alike", "vectors")
@@ -142,9 +142,9 @@ def _images(x: Array, where: str) -> tuple[Array, Kind, str]:
             "reshape it to (N, C, H, W) with an unmistakable width, or to vectors (N, d)"
         )
     if x.shape[3] < min(x.shape[1:3]):
-        said = f"{len(x):,} images of {x.shape[3]} channels, the last axis, as it is the shortest; np.moveaxis(x, 1, 3) reads the "
-        return np.moveaxis(x, 3, 1), "images", said + "first axis as channels"
-    said = f"{len(x):,} images of {x.shape[1]} channels, the first axis after the number; np.moveaxis(x, 3, 1) reads the last one"
+        said = f"{len(x):,} images of {x.shape[3]} channels, the last axis, as it is the shortest; store them as "
+        return np.moveaxis(x, 3, 1), "images", said + "(N, C, H, W) if the first axis is the channels"
+    said = f"{len(x):,} images of {x.shape[1]} channels, (N, C, H, W); np.moveaxis(x, 3, 1) if the last is"
     return x, "images", said
 
 

@@ -17,6 +17,8 @@ from genlab.networks.tied import TiedDecoder
 Network = Literal["auto", "mlp", "conv", "resnet"]
 
 CONV_WIDTHS = [32, 64, 128]
+LONG_CURVE = 1024
+"""Numbers in a curve, above which the first layer of an MLP has most of the parameters: those of a picture of 32x32."""
 
 
 class VectorDecoder(nn.Module):
@@ -89,8 +91,13 @@ def encoder_and_decoder(
 
 
 def prefers_conv(data: DataSpec) -> bool:
-    """Whether `auto` takes convolutions: for curves, for pictures of several channels, and for those larger than 32x32."""
-    return data.is_curve or (data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32))
+    """Whether `auto` takes convolutions: for pictures of several channels and for those larger than 32x32, and for long curves.
+
+    On sines of 100 points an MLP reaches a bound of 86 nats in 8 s, where convolutions are at -18 after 18 s.
+    """
+    if data.is_curve:
+        return data.dim > LONG_CURVE
+    return data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32)
 
 
 def fitting(widths: Sequence[int], side: int) -> list[int]:

@@ -37,7 +37,7 @@ def constant_channels(x: Tensor, y: Tensor) -> Tensor:
 
 
 def to_channels(x: Tensor, patch: int) -> Tensor:
-    """Each patch of `patch` places along every axis as channels of one place (Shi et al. 2016): (n, C, ...) -> (n, C p^axes, ...)."""
+    """The `patch` places along every axis as channels of one place (Shi et al. 2016): (n, C, ...) -> (n, C patch^axes, ...)."""
     if x.ndim == 4:
         return F.pixel_unshuffle(x, patch)
     return x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)

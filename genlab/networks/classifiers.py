@@ -39,9 +39,9 @@ class FFNN(nn.Module):
 class CNN(nn.Module):
     """Convolutions, 3 wide, with batch normalisation, and an affine map to features: (n, C, ...) -> (n, widths[-1]).
 
-    Each convolution is followed by max-pooling of 2 along each axis while all sides have 4 pixels or more. The last width is also the number of
-    features. Images of 24 pixels a side and more are halved by the stride of the first convolution in the place of its pooling:
-    the network is four times as fast, and its accuracy on MNIST does not change noticeably.
+    Each convolution is followed by max-pooling of 2 along each axis while all sides have 4 pixels or more. The last width is also
+    the number of features. Images of 24 pixels a side and more are halved by the stride of the first convolution in the place of
+    its pooling: the network is four times as fast, and its accuracy on MNIST does not change noticeably.
     """
 
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], activation: Activation, dropout: float) -> None:
@@ -69,9 +69,9 @@ class CNN(nn.Module):
 
 
 class RNN(nn.Module):
-    """Gated recurrent units (Cho et al. 2014) that read an image from top to bottom, one row a step, or a curve point by point; the last state is returned.
+    """Gated recurrent units (Cho et al. 2014) that read an image from top to bottom, one row a step, or a curve point by point.
 
-    (n, C, ...) -> (n, widths[-1]), with a stacked layer for each width; the widths are equal.
+    (n, C, ...) -> (n, widths[-1]), the last state, with a stacked layer for each width; the widths are equal.
     """
 
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], dropout: float) -> None:
@@ -90,7 +90,7 @@ class RNN(nn.Module):
 def classifier_network(
     data: DataSpec, network: ClassifierNetwork, hidden: Sequence[int] | None, activation: Activation, dropout: float
 ) -> FFNN | CNN | RNN:
-    """A network (n, *shape) -> (n, width). `auto` takes convolutions for images and curves and a feed-forward network for vectors.
+    """A network (n, *shape) -> (n, width). `auto` takes a feed-forward network for vectors, else convolutions.
 
     Raises GenlabError where the network or its widths do not fit the data.
     """

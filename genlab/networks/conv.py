@@ -27,7 +27,9 @@ class ConvEncoder(nn.Module):
         for n in widths:
             layers += [conv(channels, n, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
             channels = n
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * prod(halved_sides(shape, len(widths))[-1]), n_out))
+        self.layers = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(channels * prod(halved_sides(shape, len(widths))[-1]), n_out)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)

@@ -136,7 +136,10 @@ def normalise_weights(layer: nn.Linear | ConvLayer, normalisation: Normalisation
 
 
 def architecture(data: DataSpec, network: Architecture) -> Literal["mlp", "conv"]:
-    """`auto`: convolutions for pictures and curves of 16 pixels or points a side and more. Raises GenlabError for convolutions of vectors."""
+    """`auto`: convolutions for pictures and curves of 16 places a side and more.
+
+    Raises GenlabError for convolutions of vectors.
+    """
     if network == "auto":
         return "conv" if data.on_grid and min(data.shape[1:]) >= MIN_CONV_SIDE else "mlp"
     if network == "conv" and not data.on_grid:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.networks.axes import BATCH_NORM, TRANSPOSED, axes_of, cut
-from genlab.networks.discriminators import NEGATIVE_SLOPE, Architecture, architecture, default_widths, refuse_depth
 from genlab.networks.conv import halved_sides
+from genlab.networks.discriminators import NEGATIVE_SLOPE, Architecture, architecture, default_widths, refuse_depth
 from genlab.networks.mlp import ACTIVATIONS
 from genlab.networks.weight_norm import SIGMA, with_weight_norm
 
@@ -59,7 +59,7 @@ class GeneratorMLP(nn.Module):
 
 
 class GeneratorConv(nn.Module):
-    """An affine map to a small picture or curve, then transposed convolutions, 4 wide, that double its sides: (n, n_in) -> (n, C, ...)."""
+    """An affine map to few places, then transposed convolutions, 4 wide, that double the sides: (n, n_in) -> (n, C, ...)."""
 
     def __init__(self, n_in: int, widths: Sequence[int], shape: tuple[int, ...]) -> None:
         super().__init__()

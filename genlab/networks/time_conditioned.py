@@ -65,7 +65,10 @@ def time_conditioned_network(
     dropout: float,
     fourier: Sequence[int] = (),
 ) -> nn.Module:
-    """`auto`: a U-Net for pictures and curves, a perceptron for vectors. Raises GenlabError for a network that does not fit the data."""
+    """`auto`: a U-Net for pictures and curves, a perceptron for vectors.
+
+    Raises GenlabError for a network that does not fit the data.
+    """
     kind = network if network != "auto" else "unet" if data.on_grid else "mlp"
     if kind != "mlp" and not data.on_grid:
         raise GenlabError(
@@ -76,8 +79,8 @@ def time_conditioned_network(
             raise GenlabError(f"model.patch={patch}: a perceptron has no patches; set model.patch=null")
         if fourier:
             raise GenlabError(
-                f"model.fourier={list(fourier)}: only networks of pictures and curves take Fourier features; set model.fourier=null, or "
-                "model.network=unet"
+                f"model.fourier={list(fourier)}: a perceptron takes no Fourier features; set model.fourier=null"
+                + (", or model.network=unet" if data.on_grid else "")
             )
         width = _single(hidden, 128 if data.dim <= 32 else 512, "mlp")
         return TimeConditionedMLP(data.shape, width, layers=depth or 4, num_classes=num_classes, dropout=dropout)

@@ -1,7 +1,8 @@
 """A small transformer over patches, conditioned on a level of noise (Peebles & Xie 2023, DiT).
 
-Patches of `patch` x `patch` pixels, or of `patch` points of a curve, are tokens. Nearly all of the arithmetic is in products of large matrices, the fastest
-operation of any machine. The level scales, shifts and gates each residual branch, and the gates are 0 at first.
+Patches of `patch` x `patch` pixels, or of `patch` points of a curve, are tokens. Nearly all of the arithmetic is in products of
+large matrices, the fastest operation of any machine. The level scales, shifts and gates each residual branch, and the gates are 0
+at first.
 """
 
 from collections.abc import Sequence
@@ -70,7 +71,9 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
         embedding = self.embedding(u, y)
-        patches = to_channels(padded(fourier_features(x, self.fourier), self.patch), self.patch).flatten(2).transpose(1, 2)
+        patches = (
+            to_channels(padded(fourier_features(x, self.fourier), self.patch), self.patch).flatten(2).transpose(1, 2)
+        )
         h = self.first(patches) + self.position_embedding
         for layer in self.layers:
             h = layer(h, embedding)

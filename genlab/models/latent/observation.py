@@ -117,7 +117,9 @@ class Gaussian(ObservationModel):
         self.scaling = (
             Scaling(data, zero, one, identity=True)
             if self.bounded
-            else Scaling(data, data.mean, common_std(data) if data.is_curve else torch.where(data.std > 0, data.std, one))
+            else Scaling(
+                data, data.mean, common_std(data) if data.is_curve else torch.where(data.std > 0, data.std, one)
+            )
         )
 
     def log_prob(self, out: Tensor, x: Tensor) -> Tensor:
