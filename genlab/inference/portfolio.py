@@ -13,6 +13,7 @@ from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.inference.ability_pictures import classification, discriminator, internals, principal_axes, reconstructions
 from genlab.inference.chain_pictures import hierarchies, inpainting, walks
+from genlab.inference.class_rows import rows_by_class
 from genlab.inference.density_maps import density_and_score_maps
 from genlab.inference.latent_pictures import (
     BETWEEN,
@@ -26,7 +27,7 @@ from genlab.inference.latent_pictures import (
     titles_of_pairs,
     traversal,
 )
-from genlab.inference.sampling import BLOCK, draw, draw_fewer, film, sampling_options
+from genlab.inference.sampling import BLOCK, draw, draw_fewer, film, labels_of_samples, sampling_options
 from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
 from genlab.models.abilities import (
     Decodes,
@@ -70,7 +71,11 @@ def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor
     if samples is not None:
         if data.on_grid:
             known = held_out(dataset, POINTS, seed, model.device).x if data.is_curve else None
-            found["samples"] = examples.samples(samples, COLUMNS, data, known)
+            by_class = None
+            if isinstance(model, GenerativeModel):
+                turns = sampling_options(model, dataset, {}).get("labels")
+                by_class = rows_by_class(samples, labels_of_samples(model, len(samples), turns), COLUMNS, data)
+            found["samples"] = examples.samples(samples, COLUMNS, data, known) if by_class is None else by_class
         else:
             test = held_out(dataset, POINTS, seed, model.device).x
             found["samples"] = scatter({"data": test, "samples": samples}, data)
@@ -127,7 +132,9 @@ def show_samples(shown: Portfolio) -> None:
     if data.on_grid:
         columns = COLUMNS if shown.n <= COLUMNS**2 or data.own_scales else 2 * COLUMNS
         known_curves = None if shown.test is None else shown.test.x
-        shown.pictures["samples"] = examples.samples(shown.samples, columns, data, known_curves)  # all are in the array
+        by_class = rows_by_class(shown.samples, samples.labels, columns, data)
+        whole = examples.samples(shown.samples, columns, data, known_curves) if by_class is None else by_class
+        shown.pictures["samples"] = whole  # all are in the array
     else:
         known = {} if shown.test is None else {"data": shown.test.x}
         shown.pictures["samples"] = scatter({**known, "samples": shown.samples}, data)
