@@ -43,6 +43,11 @@ def arranged(x: Array, kind: KindKey, where: str) -> tuple[Array, Kind, str]:
     The line is empty where nothing was to be decided. Raises GenlabError, which begins with `where`, for a shape that the kind
     does not have, and for what holds no numbers.
     """
+    if x.dtype.kind == "c":
+        raise GenlabError(
+            f"{where}: {describe(x)} is complex and not real numbers; store real and imaginary part side by side, "
+            "np.stack([x.real, x.imag], 1)"
+        )
     if x.dtype.kind not in "buif" or 0 in x.shape:
         what = "empty" if x.dtype.kind in "buif" else "not numbers"
         raise GenlabError(f"{where}: {describe(x)} is {what}; store numbers")

@@ -41,7 +41,7 @@ def latent_geometry(context: EvaluationContext, findings: Findings) -> None:
         return
     plane, axes, note = project(findings.codes, context.settings.latent, seed)
     labels = None if findings.labels is None else findings.labels[: len(plane)]
-    pictures["latent"] = latent_scatter(plane, labels, axes, note)
+    pictures["latent"] = latent_scatter(plane, labels, axes, note, dataset.spec.names)
     if isinstance(model, Decodes) and dataset.spec.on_grid:
         x = held_out(dataset, 500, seed, model.device).x
         codes = model.encode(x)

@@ -77,9 +77,9 @@ def compare_samples(findings: Findings, reference: Reference, drawn: Samples) ->
     findings.suspect(diagnoses.range_misfit(samples, reference.x, data, "samples"))
     if shares is not None:
         real = reference.class_shares
-        findings.suspect(diagnoses.missing_classes(shares, real, effective))
-        findings.pictures["classes"] = class_bars(shares, real, effective)
-        findings.facts["classes"] = {"generated": shares.tolist(), "test": real.tolist()}
+        findings.suspect(diagnoses.missing_classes(shares, real, effective, data.names))
+        findings.pictures["classes"] = class_bars(shares, real, effective, data.names)
+        findings.facts["classes"] = {"names": list(data.names), "generated": shares.tolist(), "test": real.tolist()}
 
 
 def _memorisation(findings: Findings, reference: Reference, generated: Samples) -> None:

@@ -3,6 +3,8 @@
 Each function takes a model and the data set of its run; `seed` fixes the random numbers that the representation of data needs.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -119,16 +121,20 @@ def classification(model: Model, dataset: Dataset, seed: int) -> dict[str, Pictu
     with evaluation_mode(model):
         log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
     labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
-    return classification_charts(log_p, labels, "test split" if dataset.validation is None else "validation split")
+    where = "test split" if dataset.validation is None else "validation split"
+    return classification_charts(log_p, labels, where, dataset.spec.names)
 
 
-def classification_charts(log_p: Tensor, labels: Tensor, split: str) -> dict[str, Picture]:
-    """Confusion matrix and reliability diagram, from log p(y|x) (n, classes) and the true classes (n,) of a `split`."""
+def classification_charts(log_p: Tensor, labels: Tensor, split: str, names: Sequence[str] = ()) -> dict[str, Picture]:
+    """Confusion matrix and reliability diagram, from log p(y|x) (n, classes) and the true classes (n,) of a `split`.
+
+    `names` are those of the classes.
+    """
     confidence, predictions = log_p.exp().max(1)
     right = predictions == labels
     bins = reliability(confidence, right)
     return {
-        "confusion": confusion(confusion_matrix(labels, predictions, log_p.shape[1]), split),
+        "confusion": confusion(confusion_matrix(labels, predictions, log_p.shape[1]), split, names),
         "reliability": reliability_diagram(
             bins.confidence, bins.accuracy, bins.count, calibration_error(confidence, right), split
         ),

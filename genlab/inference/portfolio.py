@@ -13,6 +13,7 @@ from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.inference.ability_pictures import classification, discriminator, internals, principal_axes, reconstructions
 from genlab.inference.chain_pictures import hierarchies, inpainting, walks
+from genlab.inference.class_rows import rows_by_class
 from genlab.inference.density_maps import density_and_score_maps
 from genlab.inference.latent_pictures import (
     BETWEEN,
@@ -26,7 +27,7 @@ from genlab.inference.latent_pictures import (
     titles_of_pairs,
     traversal,
 )
-from genlab.inference.sampling import BLOCK, draw, draw_fewer, film, sampling_options
+from genlab.inference.sampling import BLOCK, draw, draw_fewer, film, labels_of_samples, sampling_options
 from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
 from genlab.models.abilities import (
     Decodes,
@@ -70,7 +71,11 @@ def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor
     if samples is not None:
         if data.on_grid:
             known = held_out(dataset, POINTS, seed, model.device).x if data.is_curve else None
-            found["samples"] = examples.samples(samples, COLUMNS, data, known)
+            by_class = None
+            if isinstance(model, GenerativeModel):
+                turns = sampling_options(model, dataset, {}).get("labels")
+                by_class = rows_by_class(samples, labels_of_samples(model, len(samples), turns), COLUMNS, data)
+            found["samples"] = examples.samples(samples, COLUMNS, data, known) if by_class is None else by_class
         else:
             test = held_out(dataset, POINTS, seed, model.device).x
             found["samples"] = scatter({"data": test, "samples": samples}, data)
@@ -105,14 +110,14 @@ class Portfolio:
     """Samples (n, *shape), once `show_samples` has drawn them."""
 
     def show(self, name: str, x: Tensor, columns: int, labels: Sequence[str] = ()) -> None:
-        """Examples (n, *shape) as a grid, and as an array."""
+        """Examples (n, *shape) as a grid, and as an array in the units of the user."""
         self.pictures[name] = examples.grid(x, columns, self.model.data, labels)
-        self.arrays[name] = x.cpu().numpy()
+        self.arrays[name] = self.model.data.in_units(x).cpu().numpy()
 
     def show_paths(self, name: str, x: Tensor, steps: int, titles: Sequence[str], ends: tuple[str, str]) -> None:
         """Ways through a space of codes, (rows * steps, *shape), and the same as an array."""
         self.pictures[name] = examples.paths(x, steps, self.model.data, titles, ends)
-        self.arrays[name] = x.cpu().numpy()
+        self.arrays[name] = self.model.data.in_units(x).cpu().numpy()
 
 
 def show_samples(shown: Portfolio) -> None:
@@ -123,18 +128,20 @@ def show_samples(shown: Portfolio) -> None:
         shown.options = sampling_options(model, shown.dataset, shown.options)
     samples = draw(model, shown.n, shown.seed, **shown.options)
     shown.samples = samples.x
-    shown.arrays |= samples.arrays()
+    shown.arrays |= samples.arrays(data)
     if data.on_grid:
         columns = COLUMNS if shown.n <= COLUMNS**2 or data.own_scales else 2 * COLUMNS
         known_curves = None if shown.test is None else shown.test.x
-        shown.pictures["samples"] = examples.samples(shown.samples, columns, data, known_curves)  # all are in the array
+        by_class = rows_by_class(shown.samples, samples.labels, columns, data)
+        whole = examples.samples(shown.samples, columns, data, known_curves) if by_class is None else by_class
+        shown.pictures["samples"] = whole  # all are in the array
     else:
         known = {} if shown.test is None else {"data": shown.test.x}
         shown.pictures["samples"] = scatter({**known, "samples": shown.samples}, data)
     states = film(model, COLUMNS, shown.seed, frames=COLUMNS, **shown.options)
     if len(states) > 1 and data.on_grid:
         shown.show("chain", states.transpose(0, 1).flatten(0, 1), len(states))
-        shown.arrays["chain"] = states.numpy()
+        shown.arrays["chain"] = data.in_units(states).numpy()
 
 
 def show_classification(shown: Portfolio) -> None:
@@ -201,7 +208,7 @@ def show_codes(shown: Portfolio) -> None:
     shown.show_paths("traversal", moved, len(moved) // len(dimensions), titles_of_axes(dimensions), DEVIATIONS)
     shown.arrays["traversal_dimensions"] = np.array(dimensions)
     if model.latent_dim == 2:
-        shown.pictures["latent"] = latent_scatter(codes, None if test is None else test.y)
+        shown.pictures["latent"] = latent_scatter(codes, None if test is None else test.y, classes=data.names)
         if isinstance(model, GenerativeModel):
             side = 20 if not data.own_scales else COLUMNS
             own = None if isinstance(getattr(model, "prior", None), StandardNormal) else codes
