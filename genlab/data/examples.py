@@ -40,6 +40,12 @@ class Examples:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one example."""
+        first = self.x[:1] if isinstance(self.x, Tensor) else self.x[torch.zeros(1, dtype=torch.int64)]
+        return tuple(first.shape[1:])
+
     def take(self, index: Tensor) -> Tensor:
         """The stored examples at `index`, which may lie on any device, shape (n, *shape)."""
         return self.x.index_select(0, index.to(self.x.device)) if isinstance(self.x, Tensor) else self.x[index]

@@ -26,6 +26,7 @@ def specify(raw: RawData, train: Examples, represent: Representation) -> DataSpe
 
     Raises GenlabError for values that are not finite, and for values outside [0, 1] that are to be binarised.
     """
+    where = raw.where or f"dataset={raw.name}"
     scale = 1 if raw.levels is None else raw.levels - 1
     first = second = torch.zeros(()).double()
     low, high, n, binary = float("inf"), float("-inf"), 0, True
@@ -33,7 +34,7 @@ def specify(raw: RawData, train: Examples, represent: Representation) -> DataSpe
         # In float32 the squares of points far from the origin would cancel their variance away; grey values are near it.
         x = stored.double() if raw.levels is None else stored.float().div_(scale)
         if not bool(x.isfinite().all()):
-            raise GenlabError(f"dataset={raw.name}: the data hold values that are not finite; remove or replace them")
+            raise GenlabError(f"{where}: the data hold values that are not finite; remove or replace them")
         low, high = min(low, float(x.min())), max(high, float(x.max()))
         binary = binary and bool(((x == 0) | (x == 1)).all())
         if represent.binarize == "threshold":
@@ -48,7 +49,8 @@ def specify(raw: RawData, train: Examples, represent: Representation) -> DataSpe
         )
     mean = first / n
     variance = (second / n - mean.square()).clamp_min(0)
-    refuse_impossible(f"dataset={raw.name}", max(abs(low), abs(high)), float(variance.max()) ** 0.5)
+    spread = float(variance.max()) ** 0.5
+    refuse_impossible(where, max(abs(low), abs(high)), spread, columns=mean.ndim < 3 and raw.where is not None)
     if represent.dequantize and raw.levels is not None:  # x = (v + u)/L, where u has the mean 1/2 and the variance 1/12
         shrink, step = scale / raw.levels, 1 / raw.levels
         mean, variance = shrink * mean + step / 2, shrink**2 * variance + step**2 / 12
@@ -69,21 +71,29 @@ def specify(raw: RawData, train: Examples, represent: Representation) -> DataSpe
         high=high,
         mean=mean.float(),
         std=variance.sqrt().float(),
+        class_names=raw.class_names,
+        component_names=raw.component_names,
+        units=raw.units,
     )
 
 
-def refuse_impossible(where: str, largest: float, spread: float) -> None:
-    """Raises GenlabError for data whose squares, added up, are beyond single precision (3e38), or vanish in it (1e-38)."""
+def refuse_impossible(where: str, largest: float, spread: float, *, columns: bool = False) -> None:
+    """Raises GenlabError for data whose squares, added up, are beyond single precision (3e38), or vanish in it (1e-38).
+
+    Of `columns` of numbers dataset.standardise is a remedy.
+    """
+    remedy = "set dataset.standardise=true, or " if columns else ""
     if largest > LARGEST:
         raise GenlabError(
             f"{where}: values reach {largest:.3g}, and sums of squares of values beyond {LARGEST:.0g} are infinite in "
-            f"single precision; leave out what lies far off, or store the data in a larger unit, divided by "
+            f"single precision; {remedy}leave out what lies far off, or store the data in a larger unit, divided by "
             f"{_power_of_ten(largest):.0e}"
         )
     if 0 < spread < SMALLEST:
         raise GenlabError(
             f"{where}: the values vary by {spread:.3g} only (standard deviation), and squares of numbers below "
-            f"{SMALLEST:.0g} vanish in single precision; store the data in a smaller unit, divided by {_power_of_ten(spread):.0e}"
+            f"{SMALLEST:.0g} vanish in single precision; {remedy}store the data in a smaller unit, divided by "
+            f"{_power_of_ten(spread):.0e}"
         )
 
 
@@ -93,7 +103,7 @@ def _power_of_ten(value: float) -> float:
 
 def warnings_of(data: DataSpec) -> list[str]:
     """What is odd in columns of numbers, and harms a training without making it impossible: a line each."""
-    if data.is_image or data.support != "real":
+    if data.on_grid or data.support != "real":
         return []
     found, std = [], data.std.double()
     varying = std[std > 0]
@@ -102,7 +112,7 @@ def warnings_of(data: DataSpec) -> list[str]:
         found.append(
             f"the columns of dataset={data.name} have unlike units: standard deviations from {float(std[smallest]):.2g} "
             f"(column {smallest}) to {float(std[largest]):.2g} (column {largest}); whatever adds up squares, such as model=pca "
-            "or mse, sees the largest alone: divide each column by its standard deviation"
+            "or mse, sees the largest alone: set dataset.standardise=true"
         )
     step = torch.finfo(torch.float32).eps * data.mean.double().abs()
     coarse = (std > 0) & (step > std / RESOLVED)
@@ -111,7 +121,7 @@ def warnings_of(data: DataSpec) -> list[str]:
         found.append(
             f"column {column} of dataset={data.name} varies by {float(std[column]):.2g} around "
             f"{float(data.mean[column]):.2g}, where single precision has steps of {float(step[column]):.1g}; subtract a "
-            "constant from it"
+            "constant from it, or set dataset.standardise=true"
         )
     return found
 

@@ -13,27 +13,38 @@ from genlab.config.targets import locate
 from genlab.data.array_files import FORMATS, is_array_file
 from genlab.data.dataset import RawData
 from genlab.data.spec import DataSpec
+from genlab.data.table_files import FORMATS as TABLES
+from genlab.data.table_files import is_table_file
 from genlab.errors import GenlabError, did_you_mean
 
-FROM_PATHS = ("array", "image_folder")
+FROM_PATHS = ("array", "image_folder", "table")
 
 
 def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: str) -> RawData:
-    """The data set `word`: a name, a .npy, .npz or .pt file, or a folder of pictures, read at the size of `like`.
+    """The data set `word`: a name, a file of arrays, a table, or a folder of pictures, read at the size of `like`.
 
     `root` is the folder of data sets where the environment names none; `others` are words that `key` takes besides. Raises
     GenlabError, which names `key`, for a word that is none of these and for data that are missing.
     """
     path = Path(word).expanduser()
     if word in FROM_PATHS:
-        what = FORMATS.replace("a ", "the ") if word == "array" else "the folder of pictures"
+        files = {"array": FORMATS.replace("a ", "the "), "table": TABLES.replace("a ", "the ")}
+        what = files.get(word, "the folder of pictures")
         raise GenlabError(f"{key}={word} has no examples of its own; name {what} itself, as in {key}=PATH")
     if is_array_file(path):
         from genlab.data.sources.array import array
 
         if not path.exists():
             raise GenlabError(f"{key}={word}: there is no such file; name {FORMATS}, or a data set")
-        return array(path=str(path), labels=None, observables=None, temperature=None)
+        return array(path=str(path), labels=None, observables=None, temperature=None, kind=like.kind)
+    if is_table_file(path):
+        from genlab.data.sources.table import table
+
+        if not path.exists():
+            raise GenlabError(f"{key}={word}: there is no such file; name {TABLES}, or a data set")
+        columns: Any = None if like.component_names is None else list(like.component_names)
+        found: dict[str, Any] = {"separator": None, "decimal": None, "header": None, "missing": "drop"}
+        return table(path=str(path), columns=columns, label=None, standardise=False, **found)
     if path.is_dir() and word not in _names():
         from genlab.data.sources.image_folder import image_folder
 

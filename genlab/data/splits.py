@@ -7,16 +7,20 @@ import torch
 from pydantic import Field
 
 from genlab.config.types import Count
+from genlab.data.class_choice import choose
 from genlab.data.dataset import Dataset, RawData
 from genlab.data.examples import Examples
-from genlab.data.labels import UNLABELLED, keep_labels
+from genlab.data.labels import keep_labels
 from genlab.data.measure_spec import specify
 from genlab.data.representation import Binarize, Representation
+from genlab.data.standardise import single_precision, standardised
 from genlab.errors import GenlabError
 
 SPLIT_SEED = 0  # splits are part of the data's definition: they do not change with the run's seed
 
 CountOrShare = Annotated[int | float, Field(ge=0)]
+Classes = Annotated[list[int | float | bool | str], Field(min_length=1)]
+"""Numbers or names of classes."""
 
 
 def prepare(
@@ -27,21 +31,21 @@ def prepare(
     validation: CountOrShare,
     test: CountOrShare | None = None,
     labelled: Count | None = None,
-    exclude: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = None,
+    classes: Classes | None = None,
+    exclude: Classes | None = None,
 ) -> Dataset:
     """Set examples aside for validation and, where the source has no test split, for the test; fix the representation.
 
     `validation` and `test` are a number of examples (at least 1), or a share of the available ones (below 1). In the training
     split `labelled` examples keep their labels (labels.py); None for all.
 
-    The classes `exclude` are in no split. The other classes keep their numbers: `spec.num_classes` counts all of them. The
-    anomalies are the examples of these classes in the test split (in all data, where the source has no test split).
+    Where `classes` are named, they are all classes that there are. The classes `exclude` are in no split, and the others keep
+    their numbers: `spec.num_classes` counts all of them. The anomalies are the examples of these classes in the test split (in
+    all data, where the source has no test split).
 
     Raises GenlabError, which names the key, where a value does not fit the data.
     """
-    anomalies = None
-    if exclude is not None:
-        raw, anomalies = exclude_classes(raw, exclude)
+    raw, left_out = choose(raw, classes, exclude)
     train = raw.train
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(len(train), generator=generator)
@@ -63,8 +67,24 @@ def prepare(
             raise GenlabError(f"dataset.labelled={labelled}: {raw.name} has no labels; set dataset.labelled=null")
         train = Examples(train.x, keep_labels(train.y, labelled, SPLIT_SEED, raw.name))
     represent = _representation(raw, binarize, dequantize)
+    anomalies = None if left_out is None else left_out.examples
+    found = standardised(raw, train)
+    if found is not None:
+        raw = replace(raw, units=found.units, remarks=(*raw.remarks, found.remark))
+        train, held_out = found.of(train), found.of(held_out)
+        validate, anomalies = (None if part is None else found.of(part) for part in (validate, anomalies))
     spec = specify(raw, train, represent)
-    return Dataset(spec, represent, train, validate, held_out, anomalies, raw.truth)
+    return Dataset(
+        spec,
+        represent,
+        single_precision(train),
+        None if validate is None else single_precision(validate),
+        single_precision(held_out),
+        None if anomalies is None else single_precision(anomalies),
+        raw.truth,
+        excluded=() if left_out is None else left_out.names,
+        remarks=raw.remarks,
+    )
 
 
 def _representation(raw: RawData, binarize: Binarize, dequantize: bool) -> Representation:
@@ -75,31 +95,6 @@ def _representation(raw: RawData, binarize: Binarize, dequantize: bool) -> Repre
     if dequantize and raw.levels is None:
         raise GenlabError("dataset.dequantize=true: these data are continuous already; set dataset.dequantize=false")
     return Representation(raw.levels, binarize, dequantize)
-
-
-def exclude_classes(raw: RawData, classes: list[int]) -> tuple[RawData, Examples]:
-    """`raw` without the examples of `classes`; and these examples of its test split (of all data, where it has none).
-
-    Raises GenlabError where a class does not exist, or no class is left.
-    """
-    key = f"dataset.exclude={classes}".replace(" ", "")
-    if raw.train.y is None or raw.num_classes is None:
-        raise GenlabError(f"{key}: {raw.name} has no labels; set dataset.exclude=null")
-    known = set(raw.train.y.unique().tolist()) - {UNLABELLED}
-    for number in classes:
-        if number not in known:
-            raise GenlabError(f"{key}: {raw.name} has no class {number}; its classes are 0 to {raw.num_classes - 1}")
-    if known <= set(classes):
-        raise GenlabError(f"{key}: these are all classes of {raw.name}; leave some to train on")
-
-    def part(examples: Examples, out: bool) -> Examples:
-        assert examples.y is not None, "a test split has labels where the training split has them"
-        return examples.subset((torch.isin(examples.y, torch.tensor(classes)) == out).nonzero().squeeze(1))
-
-    held_out = raw.train if raw.test is None else raw.test
-    test = None if raw.test is None else part(raw.test, out=False)
-    # What is known of all classes together does not hold for a part of them.
-    return replace(raw, train=part(raw.train, out=False), test=test, truth=None), part(held_out, out=True)
 
 
 def _count(key: str, share: int | float, available: int) -> int:

@@ -9,6 +9,7 @@ from genlab.data.examples import Examples
 from genlab.data.named import read_named
 from genlab.data.representation import Representation
 from genlab.data.subsets import at_most, some
+from genlab.data.units_of_run import Change
 from genlab.errors import GenlabError
 
 MOST = 10_000  # examples of each kind
@@ -22,6 +23,8 @@ class Anomalies:
     examples: Examples
     levels: int | None
     """Number of their grey levels; None for other values."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes that were left out of the training; none for another data set."""
 
     def represent(self, dataset: Dataset) -> Representation:
         """The representation in which a model of `dataset` sees them."""
@@ -30,17 +33,17 @@ class Anomalies:
     @property
     def title(self) -> str:
         """For a figure: the data set, or the classes that were left out."""
-        y = self.examples.y
-        if self.name != "excluded" or y is None:
+        if not self.classes:
             return self.name
-        classes = y.unique().tolist()
-        return f"class{'es' if len(classes) > 1 else ''} {', '.join(map(str, classes))}"
+        return f"class{'es' if len(self.classes) > 1 else ''} {', '.join(self.classes)}"
 
 
 def of_other_data(key: str, word: str, raw: RawData, dataset: Dataset) -> Anomalies:
     """The test split of another data set (all of it, where it has none). Raises GenlabError where it does not fit `dataset`."""
     examples = raw.train if raw.test is None else raw.test
     examples = at_most(examples, MOST)
+    if raw.levels is None and (raw.units is not None or dataset.spec.units is not None):
+        examples = Change(raw.units, dataset.spec.units).of(examples)
     few = some(examples, 100)
     stored = few.take(torch.arange(len(few)))
     data, shape = dataset.spec, tuple(stored.shape[1:])
@@ -72,7 +75,7 @@ def of_excluded(dataset: Dataset) -> Anomalies:
         )
     if len(dataset.anomalies) < 2:
         raise GenlabError("anomaly=excluded: the test split holds fewer than two examples of the classes left out")
-    return Anomalies("excluded", at_most(dataset.anomalies, MOST), dataset.represent.levels)
+    return Anomalies("excluded", at_most(dataset.anomalies, MOST), dataset.represent.levels, dataset.excluded)
 
 
 def find_anomalies(word: str | None, dataset: Dataset, root: str | None) -> Anomalies | None:

@@ -45,8 +45,8 @@ from genlab.models.abilities import (
 )
 from genlab.models.base import Model
 from genlab.numerics.rng import seeded
-from genlab.plots.charts import labelled
-from genlab.plots.images import Picture, grid
+from genlab.plots import examples
+from genlab.plots.images import Picture
 from genlab.plots.roc_curves import Ranking, rankings
 
 DRAWS = 5  # of h for the bound, at most
@@ -139,7 +139,7 @@ def anomaly_detection(context: EvaluationContext, findings: Findings) -> None:
     if not drawn:
         return
     findings.pictures["anomaly"] = rankings(drawn, "the test split", anomalies.title)
-    if dataset.spec.is_image:
+    if dataset.spec.on_grid:
         name = next(iter(scores))
         kinds = {"normal": (x_normal, normal[name]), "anomalous": (x_positive, positive[name])}
         findings.pictures["anomalies"] = _extremes(model, kinds)
@@ -176,4 +176,4 @@ def _extremes(model: Model, kinds: dict[str, tuple[Tensor, Tensor]]) -> Picture:
             if isinstance(model, Reconstructs):
                 images.append(model.reconstruct(x[index].to(model.device)).cpu())
                 labels.append("reconstructed")
-    return labelled(grid(torch.cat(images), few, model.data), labels)
+    return examples.grid(torch.cat(images), few, model.data, labels)

@@ -19,8 +19,7 @@ from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
 from genlab.models.abilities import Reconstructs
 from genlab.numerics.rng import seeded
-from genlab.plots.charts import labelled
-from genlab.plots.images import grid
+from genlab.plots import examples
 
 FLIPS, SCATTER = 0.1, 0.5  # the usual level of noise; the second in [0, 1], or in standard deviations of real data
 
@@ -86,9 +85,9 @@ def denoising(context: EvaluationContext, findings: Findings) -> None:
     if data.is_image and data.support != "real":
         ratios = psnr(of_restored, data.dim), psnr(of_noisy, data.dim)
         findings.entries["denoising_psnr"] = entry("denoising", ratios[0], "dB", "higher", baseline=ratios[1])
-    if data.is_image:
-        rows = grid(torch.cat(shown), len(shown[0]), data)
-        findings.pictures["denoising"] = labelled(rows, ["clean", "noisy", "restored"])
+    if data.on_grid:
+        clean, noisy, found = shown
+        findings.pictures["denoising"] = examples.restored(clean, noisy, found, data)
 
 
 def psnr(error: Estimate, dim: int) -> Estimate:

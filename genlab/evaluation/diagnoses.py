@@ -10,7 +10,7 @@ model trains and prints a warning. A family takes part by logging scalars under 
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -101,8 +101,11 @@ def lack_of_variety(samples: Tensor, data: Tensor) -> Diagnosis | None:
     )
 
 
-def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None:
-    """Classes of which n samples hold next to none, from their shares in samples and in data, (classes,) each."""
+def missing_classes(generated: Tensor, real: Tensor, n: int, names: Sequence[str] = ()) -> Diagnosis | None:
+    """Classes of which n samples hold next to none, from their shares in samples and in data, (classes,) each.
+
+    `names` are those of the classes.
+    """
     seen = (generated * n).round()
     present = int((real > 0).sum())
     chance = torch.from_numpy(binom.cdf(seen.numpy(), n, EXCLUDED * real.numpy()))
@@ -110,7 +113,7 @@ def missing_classes(generated: Tensor, real: Tensor, n: int) -> Diagnosis | None
     if not bool(missing.any()):
         return None
     lost = ", ".join(
-        f"{k} ({int(seen[k]):,} instead of about {float(n * real[k]):,.0f})"
+        f"{names[k] if names else k} ({int(seen[k]):,} instead of about {float(n * real[k]):,.0f})"
         for k in missing.nonzero().flatten().tolist()[:5]
     )
     more = int(missing.sum()) - 5

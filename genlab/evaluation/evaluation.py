@@ -87,7 +87,8 @@ def evaluate(
     elsewhere only these are measured.
     """
     began = time.perf_counter()
-    context, findings = EvaluationContext(model, dataset, settings, training_cost, samples), Findings()
+    context = EvaluationContext(model, dataset, settings, training_cost, samples)
+    findings = Findings(data=dataset.spec)
     measure(context, findings, MEASURES if samples is None else MEASURES_OF_GIVEN_SAMPLES)
     if samples is not None:  # of others, which no key of this run changes
         training = None

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from genlab.data.spec import DataSpec
 from genlab.evaluation.diagnoses import Diagnosis
 from genlab.evaluation.entries import Entries
 from genlab.inference.likelihood import LogLikelihood
@@ -23,6 +24,8 @@ class Findings:
     """The protocol, and everything that is no single number: plain containers, fit for JSON."""
     pictures: dict[str, Picture] = field(default_factory=dict)
 
+    data: DataSpec | None = None
+    """What the data are, for names of classes and for units."""
     samples: Samples | None = None
     """The samples that were measured."""
     likelihoods: list[LogLikelihood] = field(default_factory=list)

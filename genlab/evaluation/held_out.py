@@ -1,6 +1,7 @@
 """What a trained model does on the test split: its family's own measures, likelihood, reconstruction, classification, codes."""
 
 import math
+import re
 
 import torch
 from torch import Tensor
@@ -168,10 +169,13 @@ def classification(context: EvaluationContext, findings: Findings) -> None:
     log_p, labels = torch.cat(answers), torch.cat(truths)
     confidence, predictions = log_p.exp().max(1)
     findings.log_p, findings.classes = log_p, labels
-    for k, measure in enumerate(accuracy_by_class(labels, predictions, context.dataset.spec.num_classes or 0)):
+    names = context.dataset.spec.names
+    for name, measure in zip(names, accuracy_by_class(labels, predictions, len(names)), strict=True):
         if math.isnan(measure.value):  # dataset.exclude: there are no examples of this class
             continue
-        findings.entries[f"accuracy_class_{k}"] = entry("classification", measure, "share", "higher")
+        findings.entries["accuracy_class_" + re.sub(r"[^\w.+-]+", "_", name)] = entry(
+            "classification", measure, "share", "higher"
+        )
     right = predictions == labels
     findings.entries["calibration_error"] = entry(
         "classification", _calibration(confidence, right), "share", "lower", "biased", calibration_floor(confidence)
@@ -179,7 +183,7 @@ def classification(context: EvaluationContext, findings: Findings) -> None:
     findings.entries["squared_calibration_error"] = entry(
         "classification", squared_calibration_error(confidence, right), "squared share"
     )
-    findings.pictures |= classification_charts(log_p, labels, "test split")
+    findings.pictures |= classification_charts(log_p, labels, "test split", names)
 
 
 def _calibration(confidence: Tensor, right: Tensor) -> Estimate:

@@ -8,16 +8,21 @@ from genlab.evaluation.findings import Findings
 from genlab.inference.ability_pictures import principal_axes, reconstructions
 from genlab.inference.density_maps import density_and_score_maps
 from genlab.inference.latent_pictures import (
+    BETWEEN,
+    DEVIATIONS,
     axes_of,
     interpolation,
     interpolation_of_draws,
     predicted_classes,
+    titles_of_axes,
+    titles_of_pairs,
     traversal,
 )
 from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
 from genlab.models.abilities import Decodes, DrawsCodes, Encodes, HasSpectrum, Reconstructs
 from genlab.models.base import GenerativeModel
-from genlab.plots.images import grid, latent_scatter
+from genlab.plots.examples import paths
+from genlab.plots.images import latent_scatter
 
 
 @torch.no_grad()
@@ -28,14 +33,16 @@ def latent_geometry(context: EvaluationContext, findings: Findings) -> None:
         pictures["reconstructions"] = reconstructions(model, dataset, seed)
     if isinstance(model, HasSpectrum):
         pictures |= principal_axes(model, dataset, seed)
-    if isinstance(model, DrawsCodes) and dataset.spec.is_image:
-        pictures["interpolation"] = grid(interpolation_of_draws(model, seed), COLUMNS, dataset.spec)
+    if isinstance(model, DrawsCodes) and dataset.spec.on_grid:
+        lines = interpolation_of_draws(model, seed)
+        titles = titles_of_pairs(len(lines) // COLUMNS)
+        pictures["interpolation"] = paths(lines, COLUMNS, dataset.spec, titles, BETWEEN)
     if findings.codes is None or not isinstance(model, Encodes):
         return
     plane, axes, note = project(findings.codes, context.settings.latent, seed)
     labels = None if findings.labels is None else findings.labels[: len(plane)]
-    pictures["latent"] = latent_scatter(plane, labels, axes, note)
-    if isinstance(model, Decodes) and dataset.spec.is_image:
+    pictures["latent"] = latent_scatter(plane, labels, axes, note, dataset.spec.names)
+    if isinstance(model, Decodes) and dataset.spec.on_grid:
         x = held_out(dataset, 500, seed, model.device).x
         codes = model.encode(x)
         rows = min(8, len(codes) // 2)
@@ -43,8 +50,9 @@ def latent_geometry(context: EvaluationContext, findings: Findings) -> None:
         lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS, y)
         dimensions = axes_of(model, codes)
         walks = traversal(model, codes[0], codes, dimensions, y=None if y is None else y[:1])
-        pictures["interpolation"] = grid(lines, COLUMNS, dataset.spec)
-        pictures["traversal"] = grid(walks, len(walks) // len(dimensions), dataset.spec)
+        pictures["interpolation"] = paths(lines, COLUMNS, dataset.spec, titles_of_pairs(rows), BETWEEN)
+        titles = titles_of_axes(dimensions)
+        pictures["traversal"] = paths(walks, len(walks) // len(dimensions), dataset.spec, titles, DEVIATIONS)
 
 
 def density_map(context: EvaluationContext, findings: Findings) -> None:

@@ -62,7 +62,9 @@ def _write_details(findings: Findings, facts: dict[str, Any], folder: Path) -> N
         save_png(folder / f"{name}.png", picture)
     write_captions(folder)
     if findings.samples is not None:
-        np.savez_compressed(folder / "samples.npz", **findings.samples[:MOST_SAMPLES].arrays())  # type: ignore[arg-type]
+        assert findings.data is not None, "samples are of some data"
+        kept = findings.samples[:MOST_SAMPLES].arrays(findings.data)
+        np.savez_compressed(folder / "samples.npz", **kept)  # type: ignore[arg-type]
     _dump(folder / "evaluation.json", facts)
     _dump(folder / "metrics.json", findings.metrics())
 
@@ -119,7 +121,8 @@ def write_projector(findings: Findings, folder: Path, seen: int) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(str(folder), filename_suffix=".projector")
-    names = None if labels is None else [str(label) for label in labels.tolist()]
+    of = findings.data.names if findings.data is not None else ()
+    names = None if labels is None else [of[label] if label < len(of) else str(label) for label in labels.tolist()]
     writer.add_embedding(codes, metadata=names, tag="codes", global_step=seen)
     writer.close()
 

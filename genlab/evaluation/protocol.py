@@ -27,6 +27,7 @@ def confusion(context: EvaluationContext, findings: Findings) -> None:
     """Counts of true against predicted classes."""
     log_p, classes = findings.log_p, findings.classes
     if log_p is not None and classes is not None:
+        findings.facts["class_names"] = list(context.dataset.spec.names)
         findings.facts["confusion"] = confusion_matrix(classes, log_p.argmax(1), log_p.shape[1]).tolist()
 
 

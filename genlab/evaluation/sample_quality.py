@@ -18,8 +18,9 @@ from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.memorisation import memorisation, nearest
 from genlab.models.base import Better
+from genlab.plots import examples
 from genlab.plots.charts import class_bars
-from genlab.plots.images import Picture, grid, pairs, scatter
+from genlab.plots.images import Picture, scatter
 
 MOST_NEIGHBOURS = 5_000  # samples whose nearest neighbours are looked for
 
@@ -76,9 +77,9 @@ def compare_samples(findings: Findings, reference: Reference, drawn: Samples) ->
     findings.suspect(diagnoses.range_misfit(samples, reference.x, data, "samples"))
     if shares is not None:
         real = reference.class_shares
-        findings.suspect(diagnoses.missing_classes(shares, real, effective))
-        findings.pictures["classes"] = class_bars(shares, real, effective)
-        findings.facts["classes"] = {"generated": shares.tolist(), "test": real.tolist()}
+        findings.suspect(diagnoses.missing_classes(shares, real, effective, data.names))
+        findings.pictures["classes"] = class_bars(shares, real, effective, data.names)
+        findings.facts["classes"] = {"names": list(data.names), "generated": shares.tolist(), "test": real.tolist()}
 
 
 def _memorisation(findings: Findings, reference: Reference, generated: Samples) -> None:
@@ -102,15 +103,15 @@ def _memorisation(findings: Findings, reference: Reference, generated: Samples) 
     findings.entries["copies"] = entry("memorisation", memory.copies, "share", "lower", real=real_copies)
     findings.suspect(diagnoses.memorisation(memory, real_copies))
     data = reference.dataset.spec
-    if data.is_image:
+    if data.on_grid:
         few = min(3 * COLUMNS, len(samples))
         neighbours = train[in_train.index[:few]]
-        findings.pictures["neighbours"] = pairs(samples[:few], neighbours, COLUMNS, data)
+        findings.pictures["neighbours"] = examples.neighbours(samples[:few], neighbours, COLUMNS, data)
 
 
 def _picture(samples: Tensor, reference: Tensor, data: DataSpec) -> Picture:
-    if data.is_image:
-        return grid(samples[: COLUMNS**2], COLUMNS, data)
+    if data.on_grid:
+        return examples.samples(samples, COLUMNS, data, reference)
     few = min(2000, len(samples), len(reference))
     shown = {name: x[places(len(x), few)] for name, x in (("data", reference), ("samples", samples))}
     return scatter(shown, data)

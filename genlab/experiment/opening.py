@@ -8,6 +8,7 @@ from typing import Any, Literal
 from genlab.data.dataset import Dataset
 from genlab.data.places import PLACES, foreign_root_of, moved
 from genlab.data.spec import DataSpec
+from genlab.data.units_of_run import in_units_of
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
 from genlab.models.base import Model
@@ -17,6 +18,7 @@ from genlab.training import checkpoint
 from genlab.training.devices import Device
 
 Which = Literal["last", "best"]
+MOST_NAMED = 6  # classes in a message
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,11 @@ class TrainedRun:
         return self.fitting(Experiment({**config, "dataset": section}, device, root).dataset)
 
     def fitting(self, dataset: Dataset) -> Dataset:
-        """`dataset` itself. Raises GenlabError where it is not what the model was trained on."""
-        found, own = dataset.spec, self.model.data
-        if (found.shape, found.support, found.num_classes) != (own.shape, own.support, own.num_classes):
+        """`dataset` in the units of the model. Raises GenlabError where it is not what the model was trained on."""
+        dataset, own = in_units_of(dataset, self.model.data), self.model.data
+        found = dataset.spec
+        renamed = None not in (found.class_names, own.class_names) and found.class_names != own.class_names
+        if (found.shape, found.support, found.num_classes) != (own.shape, own.support, own.num_classes) or renamed:
             here = ", ".join(
                 f"dataset.{k}={v}" for k, v in self.experiment.config["dataset"].items() if k in PLACES and v
             )
@@ -53,6 +57,9 @@ class TrainedRun:
 
 def _describe(data: DataSpec) -> str:
     classes = "without classes" if data.num_classes is None else f"of {data.num_classes} classes"
+    if data.class_names is not None:
+        shown = ", ".join(data.class_names[:MOST_NAMED]) + (", ..." if len(data.class_names) > MOST_NAMED else "")
+        classes += f" ({shown})"
     return f"{'x'.join(map(str, data.shape))}, {data.support}, {classes}"
 
 

@@ -3,6 +3,8 @@
 Each function takes a model and the data set of its run; `seed` fixes the random numbers that the representation of data needs.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -24,8 +26,9 @@ from genlab.models.abilities import (
 )
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
-from genlab.plots.charts import confusion, labelled, optimal_discriminator, reliability_diagram, spectrum, spreads
-from genlab.plots.images import Picture, filters, grid, matrix, pairs, scatter
+from genlab.plots import examples
+from genlab.plots.charts import confusion, optimal_discriminator, reliability_diagram, spectrum, spreads
+from genlab.plots.images import Picture, matrix, scatter
 
 EXAMPLES_OF_BOUND, ESTIMATES_OF_BOUND = 50, 10
 
@@ -37,18 +40,19 @@ def internals(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
     data = dataset.spec
     with evaluation_mode(model):
         if isinstance(model, HasFantasies) and (x := model.fantasies()) is not None:
-            if data.is_image:
-                found["fantasies"] = grid(x[: COLUMNS**2], COLUMNS, data)
+            if data.on_grid:
+                test = held_out(dataset, POINTS, seed, model.device).x if data.is_curve else None
+                found["fantasies"] = examples.samples(x, COLUMNS, data, test)
             else:
                 test = held_out(dataset, len(x), seed, model.device).x
                 found["fantasies"] = scatter({"data": test, "fantasies": x}, data)
-        if isinstance(model, HasFilters) and data.is_image:
-            found["filters"] = filters(model.filters()[: COLUMNS**2], COLUMNS, data)
+        if isinstance(model, HasFilters) and data.on_grid:
+            found["filters"] = examples.filters(model.filters()[: COLUMNS**2], COLUMNS, data)
         if isinstance(model, HasActivations):
             found["activations"] = matrix(model.activations(held_out(dataset, COLUMNS**2, seed, model.device).x))
         if isinstance(model, HasSpectrum):
             found |= principal_axes(model, dataset, seed)
-        if isinstance(model, HasNegativeStates) and data.is_image:
+        if isinstance(model, HasNegativeStates) and data.on_grid:
             found |= negative_phase(model, dataset, seed)
         if isinstance(model, EstimatesBound):
             found |= bound_estimates(model, dataset, seed)
@@ -64,7 +68,7 @@ def negative_phase(model: HasNegativeStates, dataset: Dataset, seed: int) -> dic
         states = model.negative_states(x)
     if states is None:
         return {}
-    return {"real": grid(x, COLUMNS, dataset.spec), "generate": grid(states, COLUMNS, dataset.spec)}
+    return {"real": examples.grid(x, COLUMNS, dataset.spec), "generate": examples.grid(states, COLUMNS, dataset.spec)}
 
 
 @torch.no_grad()
@@ -85,11 +89,12 @@ def principal_axes(model: Model, dataset: Dataset | None, seed: int) -> dict[str
     assert isinstance(model, HasSpectrum)
     data, q = model.data, model.latent_dim
     found = {"spectrum": spectrum(*model.spectrum(), data.dim)}
-    if dataset is not None and data.is_image:
+    if dataset is not None and data.on_grid:
         numbers = [2**k for k in range(q.bit_length()) if 2**k < q] + [q]
         x = held_out(dataset, COLUMNS, seed, model.device).x
-        rows = grid(torch.cat([x, *(model.reconstruct_with(x, k) for k in numbers)]), len(x), data)
-        found["reconstructions_by_components"] = labelled(rows, ["data", *(f"q = {k}" for k in numbers)])
+        rows = torch.cat([x, *(model.reconstruct_with(x, k) for k in numbers)])
+        labels = ["data", *(f"q = {k}" for k in numbers)]
+        found["reconstructions_by_components"] = examples.grid(rows, len(x), data, labels)
     return found
 
 
@@ -116,16 +121,20 @@ def classification(model: Model, dataset: Dataset, seed: int) -> dict[str, Pictu
     with evaluation_mode(model):
         log_p = torch.cat([model.classify(batch.x).cpu() for batch in batches])
     labels = torch.cat([batch.y.cpu() for batch in batches if batch.y is not None])
-    return classification_charts(log_p, labels, "test split" if dataset.validation is None else "validation split")
+    where = "test split" if dataset.validation is None else "validation split"
+    return classification_charts(log_p, labels, where, dataset.spec.names)
 
 
-def classification_charts(log_p: Tensor, labels: Tensor, split: str) -> dict[str, Picture]:
-    """Confusion matrix and reliability diagram, from log p(y|x) (n, classes) and the true classes (n,) of a `split`."""
+def classification_charts(log_p: Tensor, labels: Tensor, split: str, names: Sequence[str] = ()) -> dict[str, Picture]:
+    """Confusion matrix and reliability diagram, from log p(y|x) (n, classes) and the true classes (n,) of a `split`.
+
+    `names` are those of the classes.
+    """
     confidence, predictions = log_p.exp().max(1)
     right = predictions == labels
     bins = reliability(confidence, right)
     return {
-        "confusion": confusion(confusion_matrix(labels, predictions, log_p.shape[1]), split),
+        "confusion": confusion(confusion_matrix(labels, predictions, log_p.shape[1]), split, names),
         "reliability": reliability_diagram(
             bins.confidence, bins.accuracy, bins.count, calibration_error(confidence, right), split
         ),
@@ -136,9 +145,9 @@ def classification_charts(log_p: Tensor, labels: Tensor, split: str) -> dict[str
 def reconstructions(model: Model, dataset: Dataset, seed: int) -> Picture:
     """Rows of test examples, each above the row of their reconstructions."""
     assert isinstance(model, Reconstructs)
-    x = held_out(dataset, 4 * COLUMNS if dataset.spec.is_image else POINTS, seed, model.device).x
+    x = held_out(dataset, 4 * COLUMNS if dataset.spec.on_grid else POINTS, seed, model.device).x
     with evaluation_mode(model):
         restored = model.reconstruct(x)
-    if dataset.spec.is_image:
-        return pairs(x, restored, COLUMNS, dataset.spec)
+    if dataset.spec.on_grid:
+        return examples.pairs(x, restored, COLUMNS, dataset.spec)
     return scatter({"data": x, "reconstructions": restored}, dataset.spec)

@@ -10,7 +10,8 @@ from genlab.inference.sampling import BLOCK, film
 from genlab.inference.shown_examples import COLUMNS, POINTS
 from genlab.models.abilities import HasLevels, HasMarkovChain, Inpaints
 from genlab.models.base import GenerativeModel, Model
-from genlab.plots.images import Picture, grid, scatter
+from genlab.plots import examples
+from genlab.plots.images import Picture, scatter
 
 
 @torch.no_grad()
@@ -20,11 +21,11 @@ def inpainting(model: Inpaints, x: Tensor, fillings: int = 3) -> Tensor:
     For each half there is a row of x without it, `fillings` rows with the half drawn anew, and a row of x.
     """
     rows = []
-    for axis in (-1, -2):
+    for axis in (-1,) if x.ndim == 3 else (-1, -2):  # a curve has one axis
         half = x.shape[axis] // 2
         known = torch.zeros(x.shape[1:], dtype=torch.bool, device=x.device)
         known.narrow(axis, 0, half).fill_(True)
-        rows.append(torch.where(known, x, 0.5))
+        rows.append(torch.where(known, x, torch.nan if x.ndim == 3 else 0.5))  # a gap in a curve, grey in an image
         for _ in range(fillings):
             (filled,) = deque(model.inpaint_loop(x, known), maxlen=1)
             rows.append(filled)
@@ -68,9 +69,10 @@ def animation(model: Model, seed: int, frames: int = 40, **options: Any) -> list
     if not isinstance(model, GenerativeModel):
         return []
     data = model.data
-    states = film(model, BLOCK if data.is_image else POINTS, seed, frames, **options)
+    states = film(model, BLOCK if data.on_grid else POINTS, seed, frames, **options)
     if len(states) < 3:
         return []
-    if data.is_image:
-        return [grid(state, 8, data) for state in states]
+    if data.on_grid:
+        few = 8 if data.own_scales else BLOCK  # panels take longer than pixels
+        return [examples.grid(state[:few], 8 if data.is_image else 4, data) for state in states]
     return [scatter({"samples": states[-1], "states": state}, data) for state in states]

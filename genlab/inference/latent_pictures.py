@@ -17,6 +17,18 @@ from genlab.models.abilities import (
 from genlab.models.base import Model
 from genlab.numerics import rng
 
+BETWEEN, DEVIATIONS = ("first", "last"), ("-3 σ", "+3 σ")
+"""What stands at the ends of lines between codes, and of walks along an axis."""
+
+
+def titles_of_pairs(rows: int) -> list[str]:
+    """Of lines between two codes each."""
+    return [f"from code {2 * k + 1} to code {2 * k + 2}" for k in range(rows)]
+
+
+def titles_of_axes(dimensions: list[int]) -> list[str]:
+    return [f"latent axis {j + 1}" for j in dimensions]
+
 
 @torch.no_grad()
 def interpolation(model: Decodes, start: Tensor, end: Tensor, steps: int = 10, y: Tensor | None = None) -> Tensor:

@@ -236,6 +236,11 @@ def representation(data: DataSpec, represent: Representation) -> str:
         return f"binary {pixels}, as they are stored"
     if represent.dequantize:
         return f"grey values of {represent.levels} levels, dequantised by uniform noise"
+    if data.units is not None and data.support == "real":
+        return f"continuous {pixels}, standardised"
+    if data.units is not None:
+        low, high = (float(data.in_units(torch.tensor(value)).flatten()[0]) for value in (0.0, 1.0))
+        return f"continuous {pixels}, values {low:g} to {high:g} as 0 to 1"
     return f"{pixels} of {data.levels} grey levels, not dequantised" if data.levels else f"continuous {pixels}"
 
 

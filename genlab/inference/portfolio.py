@@ -1,6 +1,6 @@
 """All pictures of a model: those of a run while it trains, and those of `genlab sample`, by what the model can do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,16 +13,21 @@ from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.inference.ability_pictures import classification, discriminator, internals, principal_axes, reconstructions
 from genlab.inference.chain_pictures import hierarchies, inpainting, walks
+from genlab.inference.class_rows import rows_by_class
 from genlab.inference.density_maps import density_and_score_maps
 from genlab.inference.latent_pictures import (
+    BETWEEN,
+    DEVIATIONS,
     axes_of,
     interpolation,
     interpolation_of_draws,
     manifold,
     predicted_classes,
+    titles_of_axes,
+    titles_of_pairs,
     traversal,
 )
-from genlab.inference.sampling import BLOCK, draw, draw_fewer, film, sampling_options
+from genlab.inference.sampling import BLOCK, draw, draw_fewer, film, labels_of_samples, sampling_options
 from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
 from genlab.models.abilities import (
     Decodes,
@@ -41,8 +46,8 @@ from genlab.models.abilities import (
 from genlab.models.base import GenerativeModel, Model
 from genlab.models.latent.priors import StandardNormal
 from genlab.numerics import rng
-from genlab.plots.charts import labelled
-from genlab.plots.images import Picture, filters, grid, latent_scatter, scatter
+from genlab.plots import examples
+from genlab.plots.images import Picture, latent_scatter, scatter
 from genlab.tracking.progress import step
 
 
@@ -55,7 +60,7 @@ def fixed_samples(model: Model, seed: int, dataset: Dataset | None = None, n: in
     if not isinstance(model, GenerativeModel):
         return None
     options = {} if dataset is None else sampling_options(model, dataset, {})
-    n = n or (COLUMNS * COLUMNS if model.data.is_image else POINTS)
+    n = n or (COLUMNS * COLUMNS if model.data.on_grid else POINTS)
     return (draw_fewer if n < BLOCK else draw)(model, n, seed, **options).x
 
 
@@ -64,8 +69,13 @@ def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor
     """Pictures of a run while it trains, by name: `samples` (n, *shape), and what the model's abilities show of test examples."""
     data, found = dataset.spec, {}
     if samples is not None:
-        if data.is_image:
-            found["samples"] = grid(samples, COLUMNS, data)
+        if data.on_grid:
+            known = held_out(dataset, POINTS, seed, model.device).x if data.is_curve else None
+            by_class = None
+            if isinstance(model, GenerativeModel):
+                turns = sampling_options(model, dataset, {}).get("labels")
+                by_class = rows_by_class(samples, labels_of_samples(model, len(samples), turns), COLUMNS, data)
+            found["samples"] = examples.samples(samples, COLUMNS, data, known) if by_class is None else by_class
         else:
             test = held_out(dataset, POINTS, seed, model.device).x
             found["samples"] = scatter({"data": test, "samples": samples}, data)
@@ -99,10 +109,15 @@ class Portfolio:
     samples: Tensor | None = None
     """Samples (n, *shape), once `show_samples` has drawn them."""
 
-    def show(self, name: str, images: Tensor, columns: int) -> None:
-        """Images (n, *shape) as a grid, and as an array."""
-        self.pictures[name] = grid(images, columns, self.model.data)
-        self.arrays[name] = images.cpu().numpy()
+    def show(self, name: str, x: Tensor, columns: int, labels: Sequence[str] = ()) -> None:
+        """Examples (n, *shape) as a grid, and as an array in the units of the user."""
+        self.pictures[name] = examples.grid(x, columns, self.model.data, labels)
+        self.arrays[name] = self.model.data.in_units(x).cpu().numpy()
+
+    def show_paths(self, name: str, x: Tensor, steps: int, titles: Sequence[str], ends: tuple[str, str]) -> None:
+        """Ways through a space of codes, (rows * steps, *shape), and the same as an array."""
+        self.pictures[name] = examples.paths(x, steps, self.model.data, titles, ends)
+        self.arrays[name] = self.model.data.in_units(x).cpu().numpy()
 
 
 def show_samples(shown: Portfolio) -> None:
@@ -113,17 +128,20 @@ def show_samples(shown: Portfolio) -> None:
         shown.options = sampling_options(model, shown.dataset, shown.options)
     samples = draw(model, shown.n, shown.seed, **shown.options)
     shown.samples = samples.x
-    shown.arrays |= samples.arrays()
-    if data.is_image:
-        columns = COLUMNS if shown.n <= COLUMNS**2 else 2 * COLUMNS
-        shown.pictures["samples"] = grid(shown.samples[: columns**2], columns, data)  # all of them are in the array
+    shown.arrays |= samples.arrays(data)
+    if data.on_grid:
+        columns = COLUMNS if shown.n <= COLUMNS**2 or data.own_scales else 2 * COLUMNS
+        known_curves = None if shown.test is None else shown.test.x
+        by_class = rows_by_class(shown.samples, samples.labels, columns, data)
+        whole = examples.samples(shown.samples, columns, data, known_curves) if by_class is None else by_class
+        shown.pictures["samples"] = whole  # all are in the array
     else:
         known = {} if shown.test is None else {"data": shown.test.x}
         shown.pictures["samples"] = scatter({**known, "samples": shown.samples}, data)
     states = film(model, COLUMNS, shown.seed, frames=COLUMNS, **shown.options)
-    if len(states) > 1 and data.is_image:
+    if len(states) > 1 and data.on_grid:
         shown.show("chain", states.transpose(0, 1).flatten(0, 1), len(states))
-        shown.arrays["chain"] = states.numpy()
+        shown.arrays["chain"] = data.in_units(states).numpy()
 
 
 def show_classification(shown: Portfolio) -> None:
@@ -143,14 +161,14 @@ def show_principal_axes(shown: Portfolio) -> None:
     assert isinstance(shown.model, HasSpectrum)
     shown.pictures |= principal_axes(shown.model, shown.dataset, shown.seed)
     shown.arrays["variances"] = shown.model.spectrum()[0].cpu().numpy()
-    if isinstance(shown.model, HasFilters) and shown.model.data.is_image:
-        shown.pictures["filters"] = filters(shown.model.filters()[: COLUMNS**2], COLUMNS, shown.model.data)
+    if isinstance(shown.model, HasFilters) and shown.model.data.on_grid:
+        shown.pictures["filters"] = examples.filters(shown.model.filters()[: COLUMNS**2], COLUMNS, shown.model.data)
 
 
 def show_chains(shown: Portfolio) -> None:
     """Test images of which one half is filled in, and chains that start at test images."""
     model = shown.model
-    if shown.test is None or not model.data.is_image:
+    if shown.test is None or not model.data.on_grid:
         return
     with rng.seeded(shown.seed, "chains", device=model.device):
         found = {}
@@ -166,20 +184,19 @@ def show_levels(shown: Portfolio) -> None:
     """Samples that share the noise of some levels of a hierarchy."""
     model = shown.model
     assert isinstance(model, HasLevels)
-    if not model.data.is_image:
+    if not model.data.on_grid:
         return
     with rng.seeded(shown.seed, "levels", device=model.device):
         found = hierarchies(model)
     for name, (images, captions) in found.items():
-        shown.show(name, images, COLUMNS)
-        shown.pictures[name] = labelled(shown.pictures[name], captions)
+        shown.show(name, images, COLUMNS, captions)
 
 
 def show_codes(shown: Portfolio) -> None:
     """Images: lines between codes and traversals of latent axes; of two dimensions the whole plane too."""
     model, test, data = shown.model, shown.test, shown.model.data
     x = test.x if test is not None else None if shown.samples is None else shown.samples.to(model.device)
-    if x is None or not isinstance(model, Encodes) or not isinstance(model, Decodes) or not data.is_image:
+    if x is None or not isinstance(model, Encodes) or not isinstance(model, Decodes) or not data.on_grid:
         return
     codes = model.encode(x)
     rows = min(8, len(codes) // 2)
@@ -187,21 +204,23 @@ def show_codes(shown: Portfolio) -> None:
     lines = interpolation(model, codes[:rows], codes[rows : 2 * rows], COLUMNS, y)
     dimensions = axes_of(model, codes)
     moved = traversal(model, codes[0], codes, dimensions, y=None if y is None else y[:1])
-    shown.show("interpolation", lines, COLUMNS)
-    shown.show("traversal", moved, len(moved) // len(dimensions))
+    shown.show_paths("interpolation", lines, COLUMNS, titles_of_pairs(rows), BETWEEN)
+    shown.show_paths("traversal", moved, len(moved) // len(dimensions), titles_of_axes(dimensions), DEVIATIONS)
     shown.arrays["traversal_dimensions"] = np.array(dimensions)
     if model.latent_dim == 2:
-        shown.pictures["latent"] = latent_scatter(codes, None if test is None else test.y)
+        shown.pictures["latent"] = latent_scatter(codes, None if test is None else test.y, classes=data.names)
         if isinstance(model, GenerativeModel):
+            side = 20 if not data.own_scales else COLUMNS
             own = None if isinstance(getattr(model, "prior", None), StandardNormal) else codes
-            shown.pictures["manifold"] = grid(manifold(model, 20, model.device, own), 20, data)
+            shown.pictures["manifold"] = examples.grid(manifold(model, side, model.device, own), side, data)
 
 
 def show_drawn_codes(shown: Portfolio) -> None:
     """Images: lines between codes drawn from p(h)."""
     assert isinstance(shown.model, DrawsCodes)
-    if shown.model.data.is_image:
-        shown.show("interpolation", interpolation_of_draws(shown.model, shown.seed), COLUMNS)
+    if shown.model.data.on_grid:
+        lines = interpolation_of_draws(shown.model, shown.seed)
+        shown.show_paths("interpolation", lines, COLUMNS, titles_of_pairs(len(lines) // COLUMNS), BETWEEN)
 
 
 def show_discriminator(shown: Portfolio) -> None:

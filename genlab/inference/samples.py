@@ -1,10 +1,13 @@
 """The record of generated examples, of a model or from elsewhere, which drawing fills in and every measure reads."""
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
+
+from genlab.data.spec import DataSpec
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,25 @@ class Samples:
         """Number of chains; None where all samples are independent."""
         return None if self.chain is None else len(self.chain.unique())
 
-    def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
-        """As files hold them: `samples`, and `chain_number` and `labels` where there are any."""
-        named = {"samples": self.x, "chain_number": self.chain, "labels": self.labels}
-        return {name: of.cpu().numpy() for name, of in named.items() if of is not None}
+    def arrays(self, data: DataSpec) -> dict[str, npt.NDArray[np.generic]]:
+        """As files hold them: `samples` in the units of the user, and `chain_number` and `labels` where there are any.
+
+        Labels are what the user calls the classes of `data`: whole numbers where all names are, and else text.
+        """
+        found: dict[str, npt.NDArray[np.generic]] = {"samples": data.in_units(self.x).cpu().numpy()}
+        if self.chain is not None:
+            found["chain_number"] = self.chain.cpu().numpy()
+        if self.labels is not None:
+            found["labels"] = named_labels(self.labels, data)
+        return found
+
+
+def named_labels(labels: Tensor, data: DataSpec) -> npt.NDArray[np.generic]:
+    """Classes (n,) as the user calls them."""
+    if data.class_names is None:
+        found: npt.NDArray[np.generic] = labels.cpu().numpy()
+        return found
+    names = np.array(data.class_names)
+    with contextlib.suppress(ValueError):
+        names = np.array([int(name) for name in data.class_names])
+    return names[labels.cpu().numpy()]

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from genlab.config.schema import check, family_of, keys_of
+from genlab.data.class_choice import numbers_of
 from genlab.data.dataset import Dataset
 from genlab.data.truth import HasObservables
 from genlab.errors import GenlabError
@@ -213,11 +214,26 @@ def check_options(model: Model, options: Mapping[str, Any]) -> dict[str, Any]:
         if key in INTERNAL or key not in schema:
             family = family_of(type(model).__name__)
             raise GenlabError(f"{key}={value}: model={family} has no such choice; leave {key} out")
+    if "labels" in options:
+        options = {**options, "labels": _classes(model, options["labels"])}
     if options and isinstance(model, GenerativeModel):
         (checked,) = check({"n": 1, **options}, "", model.sample_loop)
         options = {key: checked[key] for key in options}
         draw_first_state(model, options)
     return dict(options)
+
+
+def _classes(model: Model, labels: Any) -> Any:
+    """Classes by number for classes as the user calls them."""
+    words = labels if isinstance(labels, list | tuple) else [labels]
+    if (
+        not model.data.num_classes
+        or not words
+        or (model.data.class_names is None and all(isinstance(w, int) for w in words))
+    ):
+        return labels
+    found = numbers_of(words, model.data.names, "labels", model.data.name)
+    return found if isinstance(labels, list | tuple) else found[0]
 
 
 def draw_first_state(model: GenerativeModel, options: Mapping[str, Any]) -> None:

@@ -93,6 +93,8 @@ def _announce(trainer: Trainer) -> None:
         f"{size}, {dataset.spec.support}; {trainer.batches.examples:,} examples to see on {where.type}, "
         f"where reruns are {reruns}" + (f", going on at {trainer.batches.seen:,}" if trainer.batches.seen else "")
     )
+    for line in dataset.remarks:
+        console.print(line, markup=False)
     warning = trainer.device.warning()
     for line in [*warnings_of(dataset.spec), *([warning] if warning else [])]:
         console.print(f"warning: {line}", style="yellow", markup=False)

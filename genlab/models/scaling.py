@@ -28,15 +28,13 @@ class Scaling(nn.Module):
         """u in [-1, 1] for data in [0, 1]; for real data, standard deviations from the mean."""
         if data.support != "real":
             return cls(data, torch.tensor(0.5), torch.tensor(0.5))
-        std = data.std
-        if data.is_image:  # pixels that never vary have no scale of their own
-            std = std.square().mean().sqrt().expand_as(std)
-        return cls(data, data.mean, torch.where(std > 0, std, torch.ones_like(std)))
+        return cls(data, data.mean, common_std(data))
 
     @classmethod
     def standard(cls, data: DataSpec) -> "Scaling":
-        """Real data in standard deviations from the mean, each component by itself; data in [0, 1] as they are."""
-        return cls(data, data.mean, data.std.clamp_min(1e-6), identity=data.support != "real")
+        """Real data in standard deviations from the mean, each component (of curves: channel) by itself; others as they are."""
+        std = common_std(data) if data.is_curve else data.std.clamp_min(1e-6)
+        return cls(data, data.mean, std, identity=data.support != "real")
 
     @property
     def shift_and_scale(self) -> tuple[Tensor, Tensor]:
@@ -61,7 +59,7 @@ class Scaling(nn.Module):
     def samples(self, u: Tensor, mean: bool | None) -> Tensor:
         """`restore` of samples; binary ones take the nearer value unless `mean`, which is the default for pictures."""
         x = self.restore(u)
-        show_mean = self.data.is_image if mean is None else mean
+        show_mean = self.data.on_grid if mean is None else mean
         return x if show_mean or self.data.support != "binary" else (x > 0.5).float()
 
     def dequantised(self, x: Tensor) -> tuple[Tensor, float]:
@@ -85,3 +83,17 @@ class Scaling(nn.Module):
         if self.identity or self.data.support == "binary":
             return 0.0
         return float(self.scale.cpu().double().expand(self.data.shape).log().sum())
+
+
+def common_std(data: DataSpec) -> Tensor:
+    """Scale of each component, of shape `data.shape`: its own standard deviation for vectors, where it is not 0.
+
+    On a grid places that never vary have no scale of their own. One scale for all keeps neighbours comparable: that of a picture,
+    or of each channel where channels are quantities of their own.
+    """
+    std = data.std
+    if data.own_scales:
+        std = std.flatten(1).square().mean(1).sqrt().view(-1, *[1] * (std.ndim - 1)).expand_as(std)
+    elif data.on_grid:
+        std = std.square().mean().sqrt().expand_as(std)
+    return torch.where(std > 0, std, torch.ones_like(std))

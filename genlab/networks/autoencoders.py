@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.networks.axes import LONG_CURVE, constant_channels
 from genlab.networks.conv import ConvDecoder, ConvEncoder
 from genlab.networks.mlp import MLP, Activation
 from genlab.networks.resnet import ResDecoder, ResEncoder
@@ -52,19 +53,19 @@ def encoder_and_decoder(
 ) -> tuple[nn.Module, Decoder]:
     """An encoder (n, *shape) -> (n, code) and the mirrored decoder (n, latent_dim) -> (n, outputs*C, ...).
 
-    `auto` takes convolutions for colour pictures and for those larger than 32x32, and an MLP otherwise. `hidden` are the
+    `auto` takes what `prefers_conv` says. `hidden` are the
     widths of the MLP's layers or the channels of the convolutions, from the data to the code; None for the default. Where
     `num_classes` > 0 both take examples and codes joined `with_classes`. Raises GenlabError where they do not fit the
     data.
     """
     if network == "auto":
-        network = "conv" if data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32) else "mlp"
+        network = "conv" if prefers_conv(data) else "mlp"
     if network in ("conv", "resnet"):
-        if not data.is_image:
+        if not data.on_grid:
             raise GenlabError(
                 f"model.network={network}: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp"
             )
-        widths = list(hidden or CONV_WIDTHS)
+        widths = list(hidden or fitting(CONV_WIDTHS, min(data.shape[1:])))
         if min(data.shape[1:]) < 2 ** (len(widths) - 1):
             raise GenlabError(f"model.hidden={widths}: each entry halves the sides of {data.shape[1:]}; name fewer")
         output_shape = (outputs * data.shape[0], *data.shape[1:])
@@ -87,15 +88,27 @@ def encoder_and_decoder(
     )
 
 
+def prefers_conv(data: DataSpec) -> bool:
+    """Whether `auto` takes convolutions: for pictures of several channels, for those larger than 32x32, and for long curves."""
+    if data.is_curve:
+        return data.dim > LONG_CURVE
+    return data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32)
+
+
+def fitting(widths: Sequence[int], side: int) -> list[int]:
+    """The first of the default `widths`, no more of them than can halve a side."""
+    return list(widths[: max(1, min(len(widths), side.bit_length()))])
+
+
 def with_classes(x: Tensor, y: Tensor | None, network: nn.Module) -> Tensor:
     """Examples or codes x joined with one-hot classes y (n, num_classes) as `network` takes them; x itself where y is None.
 
-    For convolutions classes are further channels of an image, constant over it; for other networks further components.
+    For convolutions classes are further channels of an example, constant over it; for other networks further components.
     """
     if y is None:
         return x
     if isinstance(network, ConvEncoder | ResEncoder):
-        return torch.cat([x, y[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+        return torch.cat([x, constant_channels(x, y)], 1)
     return torch.cat([x.flatten(1), y], 1)
 
 

@@ -1,13 +1,18 @@
-"""Networks of a classifier up to its last layer: feed-forward, convolutional, or recurrent over the rows of an image."""
+"""Networks of a classifier up to its last layer: feed-forward, convolutional, or recurrent over the rows of an image.
+
+A curve is read by convolutions along its points, or by the recurrent network point by point.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 from typing import Literal
 
 from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.networks.axes import BATCH_NORM, CONV, MAX_POOL, axes_of
 from genlab.networks.mlp import ACTIVATIONS, Activation
 
 ClassifierNetwork = Literal["auto", "ffnn", "cnn", "rnn"]
@@ -32,30 +37,30 @@ class FFNN(nn.Module):
 
 
 class CNN(nn.Module):
-    """3x3 convolutions with batch normalisation, and an affine map to features: (n, C, H, W) -> (n, widths[-1]).
+    """Convolutions, 3 wide, with batch normalisation, and an affine map to features: (n, C, ...) -> (n, widths[-1]).
 
-    Each convolution is followed by 2x2 max-pooling while all sides have 4 pixels or more. The last width is also the number of
-    features. Images of 24 pixels a side and more are halved by the stride of the first convolution in the place of its pooling:
-    the network is four times as fast, and its accuracy on MNIST does not change noticeably.
+    Each convolution is followed by max-pooling of 2 along each axis while all sides have 4 pixels or more. The last width is also
+    the number of features. Images of 24 pixels a side and more are halved by the stride of the first convolution in the place of
+    its pooling: the network is four times as fast, and its accuracy on MNIST does not change noticeably.
     """
 
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], activation: Activation, dropout: float) -> None:
         super().__init__()
-        channels, height, width = shape
+        channels, sides, axes = shape[0], list(shape[1:]), axes_of(shape)
         layers: list[nn.Module] = []
         for i, n in enumerate(widths):
-            halve = i == 0 and min(height, width) >= 24
+            halve = i == 0 and min(sides) >= 24
             kernel, stride = (4, 2) if halve else (3, 1)
-            layers.append(nn.Conv2d(channels, n, kernel, stride=stride, padding=1, bias=False))
-            layers += [nn.BatchNorm2d(n), ACTIVATIONS[activation]()]
+            layers.append(CONV[axes](channels, n, kernel, stride=stride, padding=1, bias=False))
+            layers += [BATCH_NORM[axes](n), ACTIVATIONS[activation]()]
             if halve:
-                height, width = height // 2, width // 2
-            elif min(height, width) >= 4:
-                layers.append(nn.MaxPool2d(2))
-                height, width = height // 2, width // 2
+                sides = [side // 2 for side in sides]
+            elif min(sides) >= 4:
+                layers.append(MAX_POOL[axes](2))
+                sides = [side // 2 for side in sides]
             channels = n
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
-        self.affine = nn.Sequential(nn.Linear(channels * height * width, widths[-1]), ACTIVATIONS[activation]())
+        self.affine = nn.Sequential(nn.Linear(channels * prod(sides), widths[-1]), ACTIVATIONS[activation]())
         self.width = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,20 +69,19 @@ class CNN(nn.Module):
 
 
 class RNN(nn.Module):
-    """Gated recurrent units (Cho et al. 2014) that read an image from top to bottom, one row a step; the last state is returned.
+    """Gated recurrent units (Cho et al. 2014) that read an image from top to bottom, one row a step, or a curve point by point.
 
-    (n, C, H, W) -> (n, widths[-1]), with a stacked layer for each width; the widths are equal.
+    (n, C, ...) -> (n, widths[-1]), the last state, with a stacked layer for each width; the widths are equal.
     """
 
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], dropout: float) -> None:
         super().__init__()
-        channels, _, width = shape
-        self.gru = nn.GRU(channels * width, widths[0], num_layers=len(widths), batch_first=True)
+        self.gru = nn.GRU(shape[0] * prod(shape[2:]), widths[0], num_layers=len(widths), batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.width = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = x.transpose(1, 2).flatten(2)  # (n, H, C*W)
+        rows = x.transpose(1, 2).flatten(2)  # (n, H, C*W), or (n, L, C)
         _, states = self.gru(rows)
         out: Tensor = self.dropout(states[-1])
         return out
@@ -86,13 +90,13 @@ class RNN(nn.Module):
 def classifier_network(
     data: DataSpec, network: ClassifierNetwork, hidden: Sequence[int] | None, activation: Activation, dropout: float
 ) -> FFNN | CNN | RNN:
-    """A network (n, *shape) -> (n, width). `auto` takes convolutions for images and a feed-forward network for vectors.
+    """A network (n, *shape) -> (n, width). `auto` takes a feed-forward network for vectors, else convolutions.
 
     Raises GenlabError where the network or its widths do not fit the data.
     """
     if network == "auto":
-        network = "cnn" if data.is_image else "ffnn"
-    if network != "ffnn" and not data.is_image:
+        network = "cnn" if data.on_grid else "ffnn"
+    if network != "ffnn" and not data.on_grid:
         raise GenlabError(
             f"model.network={network}: {data.name} holds vectors of {data.dim} numbers; set model.network=ffnn"
         )

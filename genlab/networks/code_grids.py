@@ -12,24 +12,24 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.networks.autoencoders import VectorDecoder, set_output_bias
+from genlab.networks.autoencoders import VectorDecoder, prefers_conv, set_output_bias
+from genlab.networks.axes import CONV, TRANSPOSED, axes_of
 from genlab.networks.conv import halved_sides
-from genlab.networks.few_channel_conv import TransposedConv
 from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 from genlab.networks.resnet import Residual
 
 
 class CodeGridEncoder(nn.Module):
-    """Strided convolutions that halve the sides once per width, one residual block: (n, C, H, W) -> (n, h*w, dim)."""
+    """Strided convolutions that halve the sides once per width, one residual block: (n, C, ...) -> (n, places, dim)."""
 
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], dim: int, activation: Activation) -> None:
         super().__init__()
-        channels = shape[0]
+        channels, axes = shape[0], axes_of(shape)
         layers: list[nn.Module] = []
         for n in widths:
-            layers += [nn.Conv2d(channels, n, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
+            layers += [CONV[axes](channels, n, 3, stride=2, padding=1), ACTIVATIONS[activation]()]
             channels = n
-        self.layers = nn.Sequential(*layers, Residual(channels, activation), nn.Conv2d(channels, dim, 1))
+        self.layers = nn.Sequential(*layers, Residual(channels, activation, axes), CONV[axes](channels, dim, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x).flatten(2).transpose(1, 2)
@@ -37,20 +37,25 @@ class CodeGridEncoder(nn.Module):
 
 
 class CodeGridDecoder(nn.Module):
-    """The mirror image of `CodeGridEncoder`: (n, h*w, dim) -> (n, C, H, W)."""
+    """The mirror image of `CodeGridEncoder`: (n, places, dim) -> (n, C, ...)."""
 
     def __init__(self, dim: int, widths: Sequence[int], shape: tuple[int, ...], activation: Activation) -> None:
         super().__init__()
         sides = halved_sides(shape, len(widths))
-        self.grid = sides[-1]
-        layers: list[nn.Module] = [nn.Conv2d(dim, widths[-1], 3, padding=1), Residual(widths[-1], activation)]
+        self.grid, axes = sides[-1], axes_of(shape)
+        layers: list[nn.Module] = [CONV[axes](dim, widths[-1], 3, padding=1), Residual(widths[-1], activation, axes)]
         outputs = [*reversed(widths[:-1]), shape[0]]
-        for before, after, (h, w) in zip(reversed(widths), outputs, reversed(sides[:-1]), strict=True):
+        for before, after, wanted in zip(reversed(widths), outputs, reversed(sides[:-1]), strict=True):
             # Sides of 2k-1 and of 2k both halve to k; the output padding chooses between them.
             layers += [
                 ACTIVATIONS[activation](),
-                TransposedConv(
-                    before, after, 4, stride=2, padding=(1 + h % 2, 1 + w % 2), output_padding=(h % 2, w % 2)
+                TRANSPOSED[axes](
+                    before,
+                    after,
+                    4,
+                    stride=2,
+                    padding=tuple(1 + side % 2 for side in wanted),
+                    output_padding=tuple(side % 2 for side in wanted),
                 ),
             ]
         self.layers = nn.Sequential(*layers)
@@ -105,17 +110,17 @@ def code_networks(
     Raises GenlabError where network, widths or positions do not fit the data.
     """
     if network == "auto":
-        network = "conv" if data.is_image and (data.shape[0] > 1 or max(data.shape[1:]) > 32) else "mlp"
+        network = "conv" if prefers_conv(data) else "mlp"
     if network == "mlp":
         if positions is None:
             side = prod(data.shape[1:]) ** 0.5
-            positions = max(2, round(side / 3.5)) if data.is_image else min(4, max(1, data.dim // 2))
+            positions = max(2, round(side / 3.5)) if data.on_grid else min(4, max(1, data.dim // 2))
         widths = [512] if hidden is None else list(hidden)
         sizes = [positions * dim, *reversed(widths), initial_output.numel()]
         vectors = VectorDecoder(sizes, len(initial_output) // data.shape[0], data.shape, activation)
         set_output_bias(vectors, initial_output)
         return SplitMLP([data.dim, *widths, positions * dim], positions, activation), vectors, positions
-    if not data.is_image:
+    if not data.on_grid:
         raise GenlabError(f"model.network=conv: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp")
     if positions is not None:
         raise GenlabError(

@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.networks.few_channel_conv import Conv
+from genlab.networks.axes import FEW_CHANNEL_CONV, LONG_CURVE, ConvLayer, axes_of, constant_channels
 from genlab.networks.weight_norm import SIGMA, standardise_outputs, with_weight_norm
 from genlab.numerics.rng import normal_like
 
@@ -95,10 +95,10 @@ class Discriminator(nn.Module):
         return out
 
     def concatenate(self, x: Tensor, y: Tensor) -> Tensor:
-        """Examples with one-hot classes as further channels, each a constant plane, or as further components of vectors."""
+        """Examples with one-hot classes as further channels, each constant, or as further components of vectors."""
         if not self.convolves:
             return torch.cat([x.flatten(1), y], 1)
-        return torch.cat([x, y[:, :, None, None].expand(-1, -1, *x.shape[2:])], 1)
+        return torch.cat([x, constant_channels(x, y)], 1)
 
     @torch.no_grad()
     def initialise(self, x: Tensor) -> None:
@@ -106,27 +106,27 @@ class Discriminator(nn.Module):
         variance 1 on the examples x.
         """
         for layer in [*self.features, self.head]:
-            if isinstance(layer, nn.Linear | nn.Conv2d):
+            if isinstance(layer, nn.Linear | ConvLayer):
                 standardise_outputs(layer, x)
             x = layer(x)
 
 
 def hidden_layers(
     shape: tuple[int, ...], network: Literal["mlp", "conv"], widths: Sequence[int]
-) -> tuple[list[nn.Linear | nn.Conv2d], int]:
+) -> tuple[list[nn.Linear | ConvLayer], int]:
     """Affine layers from examples to features, full or convolutions that halve the sides, and the number of the features."""
-    layers: list[nn.Linear | nn.Conv2d] = []
+    layers: list[nn.Linear | ConvLayer] = []
     for width in widths:
         if network == "mlp":
             layers.append(nn.Linear(math.prod(shape), width))
             shape = (width,)
         else:
-            layers.append(Conv(shape[0], width, 4, stride=2, padding=1))
-            shape = (width, shape[1] // 2, shape[2] // 2)
+            layers.append(FEW_CHANNEL_CONV[axes_of(shape)](shape[0], width, 4, stride=2, padding=1))
+            shape = (width, *(side // 2 for side in shape[1:]))
     return layers, math.prod(shape)
 
 
-def normalise_weights(layer: nn.Linear | nn.Conv2d, normalisation: Normalisation, last: bool = False) -> nn.Module:
+def normalise_weights(layer: nn.Linear | ConvLayer, normalisation: Normalisation, last: bool = False) -> nn.Module:
     """`spectral`: largest singular value 1 (Miyato et al. 2018). `weight`: weight normalisation (weight_norm.py), in which only
     the `last` layer learns the norms.
     """
@@ -136,10 +136,14 @@ def normalise_weights(layer: nn.Linear | nn.Conv2d, normalisation: Normalisation
 
 
 def architecture(data: DataSpec, network: Architecture) -> Literal["mlp", "conv"]:
-    """`auto`: convolutions for pictures of 16 pixels a side and more. Raises GenlabError for convolutions of vectors."""
+    """`auto`: convolutions for pictures of 16 pixels a side and more, and for long curves.
+
+    Raises GenlabError for convolutions of vectors.
+    """
     if network == "auto":
-        return "conv" if data.is_image and min(data.shape[1:]) >= MIN_CONV_SIDE else "mlp"
-    if network == "conv" and not data.is_image:
+        large = data.dim > LONG_CURVE if data.is_curve else data.is_image and min(data.shape[1:]) >= MIN_CONV_SIDE
+        return "conv" if large else "mlp"
+    if network == "conv" and not data.on_grid:
         raise GenlabError(f"model.network=conv: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp")
     return network
 
@@ -181,7 +185,7 @@ def default_widths(
     data: DataSpec, kind: Literal["mlp", "conv"], large: dict[str, list[int]], small: list[int]
 ) -> list[int]:
     """`small` is for pictures below 16 pixels a side."""
-    if not data.is_image:
+    if not data.on_grid or (data.is_curve and kind == "mlp"):
         return VECTOR_WIDTHS
     return small if kind == "mlp" and data.dim < MIN_CONV_SIDE**2 else large[kind]
 

@@ -81,6 +81,6 @@ def energy_network(
     if kind == "conv":
         refuse_depth(data, widths, "hidden")
     built = EnergyNetwork(data.shape, kind, widths, activation, spectral_norm)
-    if not data.is_image and not spectral_norm:
+    if kind == "mlp" and not data.is_image and not spectral_norm:
         initialise_steep(built.features)
     return built

@@ -11,8 +11,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
+from genlab.networks.axes import BATCH_NORM, TRANSPOSED, axes_of, cut
+from genlab.networks.conv import halved_sides
 from genlab.networks.discriminators import NEGATIVE_SLOPE, Architecture, architecture, default_widths, refuse_depth
-from genlab.networks.few_channel_conv import TransposedConv
 from genlab.networks.mlp import ACTIVATIONS
 from genlab.networks.weight_norm import SIGMA, with_weight_norm
 
@@ -58,16 +59,14 @@ class GeneratorMLP(nn.Module):
 
 
 class GeneratorConv(nn.Module):
-    """An affine map to a small picture, then transposed 4x4 convolutions that double its sides: (n, n_in) -> (n, C, H, W)."""
+    """An affine map to few places, then transposed convolutions, 4 wide, that double the sides: (n, n_in) -> (n, C, ...)."""
 
     def __init__(self, n_in: int, widths: Sequence[int], shape: tuple[int, ...]) -> None:
         super().__init__()
-        channels, height, width = shape
-        sides = [(height, width)]
-        for _ in widths:
-            sides.append((-(-sides[-1][0] // 2), -(-sides[-1][1] // 2)))
+        channels, axes = shape[0], axes_of(shape)
+        sides = halved_sides(shape, len(widths))
         self.first, self.grid = widths[0], sides[-1]
-        cells = widths[0] * sides[-1][0] * sides[-1][1]
+        cells = widths[0] * math.prod(sides[-1])
         self.affine = nn.Linear(n_in, cells, bias=False)
         stages: list[nn.Module] = []
         for i, width_in in enumerate(widths):
@@ -75,17 +74,17 @@ class GeneratorConv(nn.Module):
             width_out = channels if last else widths[i + 1]
             stages.append(
                 nn.Sequential(
-                    nn.BatchNorm2d(width_in),
+                    BATCH_NORM[axes](width_in),
                     nn.ReLU(),
-                    TransposedConv(width_in, width_out, 4, stride=2, padding=1, bias=last),
+                    TRANSPOSED[axes](width_in, width_out, 4, stride=2, padding=1, bias=last),
                 )
             )
         self.stages, self.sides = nn.ModuleList(stages), sides[-2::-1]
 
     def forward(self, h: Tensor) -> Tensor:
         x: Tensor = self.affine(h).unflatten(1, (self.first, *self.grid))
-        for stage, (height, width) in zip(self.stages, self.sides, strict=True):
-            x = stage(x)[:, :, :height, :width]  # for an odd side the convolution makes one pixel too many
+        for stage, sides in zip(self.stages, self.sides, strict=True):
+            x = cut(stage(x), sides)  # for an odd side the convolution makes one place too many
         return x
 
 

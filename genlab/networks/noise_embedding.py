@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
+Layer = TypeVar("Layer", nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv1d | nn.Conv2d)
 
 FREQUENCIES = 32
 LOWEST_FREQUENCY, HIGHEST_FREQUENCY = (
@@ -57,7 +57,7 @@ class Modulation(nn.Linear):
 
 
 def fourier_features(x: Tensor, fourier: Sequence[int]) -> Tensor:
-    """(n, C, H, W) -> (n, C (1 + 2 len(fourier)), H, W): x, and sines and cosines of 2^k pi x for k in `fourier`.
+    """(n, C, ...) -> (n, C (1 + 2 len(fourier)), ...): x, and sines and cosines of 2^k pi x for k in `fourier`.
 
     With them a network can distinguish values that are very close to each other. It must where the noise is less than the
     distance of two of 256 grey levels (Kingma et al. 2021).

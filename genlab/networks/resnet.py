@@ -5,25 +5,27 @@ convolution starts at 0: every block is the identity at first, so depth costs no
 """
 
 from collections.abc import Sequence
+from math import prod
 
 from torch import Tensor, nn
 
+from genlab.networks.axes import CONV, TRANSPOSED, TransposedLayer, axes_of
 from genlab.networks.conv import halved_sides
-from genlab.networks.few_channel_conv import TransposedConv
 from genlab.networks.mlp import ACTIVATIONS, Activation
 
 
 class Residual(nn.Module):
-    """x + conv(act(conv(act(x)))), 3x3: (n, width, H, W) -> the same."""
+    """x + conv(act(conv(act(x)))), 3 wide along each of the axes: (n, width, ...) -> the same."""
 
-    def __init__(self, width: int, activation: Activation) -> None:
+    def __init__(self, width: int, activation: Activation, axes: int = 2) -> None:
         super().__init__()
-        last = nn.Conv2d(width, width, 3, padding=1)
+        conv = CONV[axes]
+        last = conv(width, width, 3, padding=1)
         nn.init.zeros_(last.weight)
         assert last.bias is not None
         nn.init.zeros_(last.bias)
         act = ACTIVATIONS[activation]
-        self.layers = nn.Sequential(act(), nn.Conv2d(width, width, 3, padding=1), act(), last)
+        self.layers = nn.Sequential(act(), conv(width, width, 3, padding=1), act(), last)
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = x + self.layers(x)
@@ -31,17 +33,17 @@ class Residual(nn.Module):
 
 
 class ResEncoder(nn.Module):
-    """Strided convolutions and residual blocks, one of each per width, then an affine map: (n, C, H, W) -> (n, n_out)."""
+    """Strided convolutions and residual blocks, one of each per width, then an affine map: (n, C, ...) -> (n, n_out)."""
 
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], n_out: int, activation: Activation) -> None:
         super().__init__()
-        channels = shape[0]
+        channels, axes = shape[0], axes_of(shape)
         layers: list[nn.Module] = []
         for n in widths:
-            layers += [nn.Conv2d(channels, n, 3, stride=2, padding=1), Residual(n, activation)]
+            layers += [CONV[axes](channels, n, 3, stride=2, padding=1), Residual(n, activation, axes)]
             channels = n
-        height, width = halved_sides(shape, len(widths))[-1]
-        layers += [ACTIVATIONS[activation](), nn.Flatten(), nn.Linear(channels * height * width, n_out)]
+        cells = prod(halved_sides(shape, len(widths))[-1])
+        layers += [ACTIVATIONS[activation](), nn.Flatten(), nn.Linear(channels * cells, n_out)]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,21 +52,21 @@ class ResEncoder(nn.Module):
 
 
 class ResDecoder(nn.Module):
-    """The mirror image of `ResEncoder`: (n, n_in) -> (n, C, H, W)."""
+    """The mirror image of `ResEncoder`: (n, n_in) -> (n, C, ...)."""
 
     def __init__(self, n_in: int, widths: Sequence[int], shape: tuple[int, ...], activation: Activation) -> None:
         super().__init__()
         sides = halved_sides(shape, len(widths))
-        first, (h, w) = widths[-1], sides[-1]
-        layers: list[nn.Module] = [nn.Linear(n_in, first * h * w), nn.Unflatten(1, (first, h, w))]
+        first, axes = widths[-1], axes_of(shape)
+        layers: list[nn.Module] = [nn.Linear(n_in, first * prod(sides[-1])), nn.Unflatten(1, (first, *sides[-1]))]
         outputs = [*reversed(widths[:-1]), shape[0]]
-        for before, after, (h, w) in zip(reversed(widths), outputs, reversed(sides[:-1]), strict=True):
+        for before, after, wanted in zip(reversed(widths), outputs, reversed(sides[:-1]), strict=True):
             # Sides of 2k-1 and of 2k both halve to k; the output padding chooses between them.
-            padding = (1 - h % 2, 1 - w % 2)
+            padding = tuple(1 - side % 2 for side in wanted)
             layers += [
-                Residual(before, activation),
+                Residual(before, activation, axes),
                 ACTIVATIONS[activation](),
-                TransposedConv(before, after, 3, stride=2, padding=1, output_padding=padding),
+                TRANSPOSED[axes](before, after, 3, stride=2, padding=1, output_padding=padding),
             ]
         self.layers = nn.Sequential(*layers)
 
@@ -73,7 +75,7 @@ class ResDecoder(nn.Module):
         return out
 
     @property
-    def last(self) -> nn.ConvTranspose2d:
+    def last(self) -> TransposedLayer:
         layer = self.layers[-1]
-        assert isinstance(layer, nn.ConvTranspose2d)
+        assert isinstance(layer, TransposedLayer)
         return layer

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
+from genlab.networks.autoencoders import fitting
+from genlab.networks.axes import LONG_CURVE
 from genlab.networks.noise_embedding import LevelEmbedding, Modulation, zero_initialised
 from genlab.networks.transformer import HEAD_CHANNELS, Transformer
 from genlab.networks.unet import GROUPS, HEADS, UNet
@@ -64,9 +66,13 @@ def time_conditioned_network(
     dropout: float,
     fourier: Sequence[int] = (),
 ) -> nn.Module:
-    """`auto`: a U-Net for pictures, a perceptron for vectors. Raises GenlabError for a network that does not fit the data."""
-    kind = network if network != "auto" else "unet" if data.is_image else "mlp"
-    if kind != "mlp" and not data.is_image:
+    """`auto`: a U-Net for pictures and long curves, a perceptron for vectors and short curves.
+
+    Raises GenlabError for a network that does not fit the data.
+    """
+    large = data.is_image or (data.is_curve and data.dim > LONG_CURVE)
+    kind = network if network != "auto" else "unet" if large else "mlp"
+    if kind != "mlp" and not data.on_grid:
         raise GenlabError(
             f"model.network={network}: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp"
         )
@@ -75,8 +81,8 @@ def time_conditioned_network(
             raise GenlabError(f"model.patch={patch}: a perceptron has no patches; set model.patch=null")
         if fourier:
             raise GenlabError(
-                f"model.fourier={list(fourier)}: only networks of pictures take Fourier features; set model.fourier=null, or "
-                "model.network=unet"
+                f"model.fourier={list(fourier)}: a perceptron takes no Fourier features; set model.fourier=null"
+                + (", or model.network=unet" if data.on_grid else "")
             )
         width = _single(hidden, 128 if data.dim <= 32 else 512, "mlp")
         return TimeConditionedMLP(data.shape, width, layers=depth or 4, num_classes=num_classes, dropout=dropout)
@@ -89,7 +95,7 @@ def time_conditioned_network(
         return Transformer(
             data.shape, width, patch=patch, layers=depth or 6, num_classes=num_classes, dropout=dropout, fourier=fourier
         )
-    widths = list(hidden or ([64, 128] if side >= LARGE else [32, 64]))
+    widths = list(hidden or fitting([64, 128] if side >= LARGE else [32, 64], side))
     unit = max(GROUPS, HEADS)
     if any(width % unit for width in widths):
         raise GenlabError(f"model.hidden={widths}: channels of a U-Net are multiples of {unit}")

@@ -1,15 +1,18 @@
 """A small transformer over patches, conditioned on a level of noise (Peebles & Xie 2023, DiT).
 
-Patches of `patch` x `patch` pixels are tokens. Nearly all of the arithmetic is in products of large matrices, the fastest
-operation of any machine. The level scales, shifts and gates each residual branch, and the gates are 0 at first.
+Patches of `patch` x `patch` pixels, or of `patch` points of a curve, are tokens. Nearly all of the arithmetic is in products of
+large matrices, the fastest operation of any machine. The level scales, shifts and gates each residual branch, and the gates are 0
+at first.
 """
 
 from collections.abc import Sequence
+from math import prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlab.networks.axes import axes_of, cut, from_channels, padded, to_channels
 from genlab.networks.noise_embedding import LevelEmbedding, Modulation, fourier_features, zero_initialised
 
 EMBEDDING = 256
@@ -40,7 +43,7 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """(n, C, H, W), levels (n,), one-hot classes (n, num_classes) or None -> (n, C, H, W)."""
+    """(n, C, ...), levels (n,), one-hot classes (n, num_classes) or None -> (n, C, ...)."""
 
     def __init__(
         self,
@@ -59,24 +62,21 @@ class Transformer(nn.Module):
         self.patch = patch
         self.grid = [-(-side // patch) for side in self.sides]
         self.embedding = LevelEmbedding(EMBEDDING, num_classes)
-        self.first = nn.Linear(channels * (1 + 2 * len(self.fourier)) * patch**2, width)
-        self.position_embedding = nn.Parameter(0.02 * torch.randn(self.grid[0] * self.grid[1], width))
+        self.first = nn.Linear(channels * (1 + 2 * len(self.fourier)) * patch ** axes_of(shape), width)
+        self.position_embedding = nn.Parameter(0.02 * torch.randn(prod(self.grid), width))
         self.layers = nn.ModuleList(Layer(width, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation = Modulation(EMBEDDING, width)
-        self.last = zero_initialised(nn.Linear(width, channels * patch**2))
+        self.last = zero_initialised(nn.Linear(width, channels * patch ** axes_of(shape)))
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
         embedding = self.embedding(u, y)
-        height, width = self.sides
-        padding = (0, -width % self.patch, 0, -height % self.patch)
         patches = (
-            F.pixel_unshuffle(F.pad(fourier_features(x, self.fourier), padding), self.patch).flatten(2).transpose(1, 2)
+            to_channels(padded(fourier_features(x, self.fourier), self.patch), self.patch).flatten(2).transpose(1, 2)
         )
         h = self.first(patches) + self.position_embedding
         for layer in self.layers:
             h = layer(h, embedding)
         scale, shift = (m.unsqueeze(1) for m in self.modulation(embedding))
         h = self.last(torch.addcmul(shift, self.norm(h), 1 + scale))
-        out = F.pixel_shuffle(h.transpose(1, 2).unflatten(2, self.grid), self.patch)
-        return out[:, :, :height, :width]
+        return cut(from_channels(h.transpose(1, 2).unflatten(2, self.grid), self.patch), self.sides)

@@ -87,9 +87,13 @@ def affine(weight: Tensor, bias: Tensor, *after: nn.Module) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), layer, *after)
 
 
+OF_VALUES = ("mean", "std", "class_names", "component_names", "units")
+"""What of a specification decides no architecture."""
+
+
 def describe(model: Mapping[str, Any], data: DataSpec) -> dict[str, Any]:
     """Plain containers from which `rebuild` makes the architecture: the model's section, and its data without their moments."""
-    facts = {f.name: getattr(data, f.name) for f in fields(DataSpec) if f.name not in ("mean", "std")}
+    facts = {f.name: getattr(data, f.name) for f in fields(DataSpec) if f.name not in OF_VALUES}
     return {"model": dict(model), "data": facts | {"shape": list(data.shape)}}
 
 

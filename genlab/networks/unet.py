@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlab.networks.axes import CONV, along, axes_of, cut, from_channels, padded, to_channels
 from genlab.networks.noise_embedding import LevelEmbedding, Modulation, fourier_features, zero_initialised
 
 EMBEDDING = 256
@@ -20,14 +21,15 @@ HEADS = 4
 
 
 class Block(nn.Module):
-    """x + conv(act(norm(conv(act(norm(x)))) scaled and shifted by the level)), 3x3: (n, width, H, W) -> the same."""
+    """x + conv(act(norm(conv(act(norm(x)))) scaled and shifted by the level)), 3 wide: (n, width, ...) -> the same."""
 
-    def __init__(self, width: int, dropout: float) -> None:
+    def __init__(self, width: int, dropout: float, axes: int) -> None:
         super().__init__()
+        self.axes, conv = axes, CONV[axes]
         self.norm1, self.norm2 = nn.GroupNorm(GROUPS, width), nn.GroupNorm(GROUPS, width)
         self.conv1, self.conv2 = (
-            nn.Conv2d(width, width, 3, padding=1),
-            zero_initialised(nn.Conv2d(width, width, 3, padding=1)),
+            conv(width, width, 3, padding=1),
+            zero_initialised(conv(width, width, 3, padding=1)),
         )
         self.modulation = Modulation(EMBEDDING, width)
         self.dropout = nn.Dropout(dropout)
@@ -35,7 +37,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.modulation(embedding)
         h = self.conv1(F.silu(self.norm1(x)))
-        h = torch.addcmul(shift[:, :, None, None], self.norm2(h), 1 + scale[:, :, None, None])
+        h = torch.addcmul(along(shift, self.axes), self.norm2(h), 1 + along(scale, self.axes))
         out: Tensor = x + self.conv2(self.dropout(F.silu(h)))
         return out
 
@@ -48,23 +50,23 @@ class Blocks(nn.ModuleList):
 
 
 class Attention(nn.Module):
-    """Every pixel attends to all pixels: x + attention(norm(x)), (n, width, H, W) -> the same."""
+    """Every place attends to all places: x + attention(norm(x)), (n, width, ...) -> the same."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, axes: int) -> None:
         super().__init__()
         self.norm = nn.GroupNorm(GROUPS, width)
-        self.qkv, self.out = nn.Conv2d(width, 3 * width, 1), zero_initialised(nn.Conv2d(width, width, 1))
+        conv = CONV[axes]
+        self.qkv, self.out = conv(width, 3 * width, 1), zero_initialised(conv(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        n, channels, height, width = x.shape
-        qkv = self.qkv(self.norm(x)).view(n, 3 * HEADS, channels // HEADS, height * width).transpose(2, 3)
-        h = F.scaled_dot_product_attention(*qkv.chunk(3, 1)).transpose(2, 3).reshape(n, channels, height, width)
+        qkv = self.qkv(self.norm(x)).view(len(x), 3 * HEADS, x.shape[1] // HEADS, -1).transpose(2, 3)
+        h = F.scaled_dot_product_attention(*qkv.chunk(3, 1)).transpose(2, 3).reshape(x.shape)
         out: Tensor = x + self.out(h)
         return out
 
 
 class UNet(nn.Module):
-    """(n, C, H, W), levels (n,), one-hot classes (n, num_classes) or None -> (n, C, H, W)."""
+    """(n, C, ...), levels (n,), one-hot classes (n, num_classes) or None -> (n, C, ...)."""
 
     def __init__(
         self,
@@ -79,39 +81,39 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         channels, *self.sides = shape
+        axes = axes_of(shape)
+        conv = CONV[axes]
         self.fourier = tuple(fourier)
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
         self.embedding = LevelEmbedding(EMBEDDING, num_classes)
-        self.first = nn.Conv2d(channels * (1 + 2 * len(self.fourier)) * patch**2, widths[0], 3, padding=1)
+        self.first = conv(channels * (1 + 2 * len(self.fourier)) * patch**axes, widths[0], 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow, self.join = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for width in widths:
-            self.down.append(Blocks(Block(width, dropout) for _ in range(blocks)))
-            self.up.append(Blocks(Block(width, dropout) for _ in range(blocks)))
+            self.down.append(Blocks(Block(width, dropout, axes) for _ in range(blocks)))
+            self.up.append(Blocks(Block(width, dropout, axes) for _ in range(blocks)))
         for fine, coarse in pairwise(widths):
-            self.shrink.append(nn.Conv2d(4 * fine, coarse, 1))
-            self.grow.append(nn.Conv2d(coarse, 4 * fine, 1))
-            self.join.append(nn.Conv2d(2 * fine, fine, 1))
-        self.middle = Attention(widths[-1])
+            self.shrink.append(conv(2**axes * fine, coarse, 1))
+            self.grow.append(conv(coarse, 2**axes * fine, 1))
+            self.join.append(conv(2 * fine, fine, 1))
+        self.middle = Attention(widths[-1], axes)
         self.last_norm = nn.GroupNorm(GROUPS, widths[0])
-        self.last = zero_initialised(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1))
+        self.last = zero_initialised(conv(widths[0], channels * patch**axes, 3, padding=1))
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
         embedding = self.embedding(u, y)
-        height, width = self.sides
-        padding = (0, -width % self.multiple, 0, -height % self.multiple)
-        h = self.first(F.pixel_unshuffle(F.pad(fourier_features(x, self.fourier), padding), self.patch))
+        h = self.first(to_channels(padded(fourier_features(x, self.fourier), self.multiple), self.patch))
         skips: list[Tensor] = []
         for level, blocks in enumerate(self.down):
             if level:
                 skips.append(h)
-                h = self.shrink[level - 1](F.pixel_unshuffle(h, 2))
+                h = self.shrink[level - 1](to_channels(h, 2))
             h = blocks(h, embedding)
         h = self.middle(h)
         for level in reversed(range(len(self.up))):
             h = self.up[level](h, embedding)
             if level:
-                h = F.pixel_shuffle(self.grow[level - 1](h), 2)
+                h = from_channels(self.grow[level - 1](h), 2)
                 h = self.join[level - 1](torch.cat([h, skips.pop()], 1))
-        out: Tensor = F.pixel_shuffle(self.last(F.silu(self.last_norm(h))), self.patch)
-        return out[:, :, :height, :width]
+        out = from_channels(self.last(F.silu(self.last_norm(h))), self.patch)
+        return cut(out, self.sides)

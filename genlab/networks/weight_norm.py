@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
+from genlab.networks.axes import ConvLayer
+
 SIGMA = 0.1
 """Standard deviation of theta at first, as in Salimans et al. 2016."""
 
@@ -31,7 +33,7 @@ class WeightNorm(nn.Module):
         return weight
 
 
-def with_weight_norm(layer: nn.Linear | nn.Conv2d, sigma: float, learned: bool) -> nn.Module:
+def with_weight_norm(layer: nn.Linear | ConvLayer, sigma: float, learned: bool) -> nn.Module:
     """`layer` with weight normalisation and theta ~ N(0, sigma^2). The norms s are `learned` or stay as they are."""
     nn.init.normal_(layer.weight, std=sigma)
     register_parametrization(layer, "weight", WeightNorm(len(layer.weight), learned))
@@ -39,7 +41,7 @@ def with_weight_norm(layer: nn.Linear | nn.Conv2d, sigma: float, learned: bool) 
 
 
 @torch.no_grad()
-def standardise_outputs(layer: nn.Linear | nn.Conv2d, x: Tensor) -> None:
+def standardise_outputs(layer: nn.Linear | ConvLayer, x: Tensor) -> None:
     """Scale and shift the layer so that its outputs have mean 0 and variance 1 on its inputs x."""
     out = layer(x)
     axes = [0, *range(2, out.ndim)]

@@ -24,10 +24,10 @@ def drawn(paint: Callable[[Any], None], size: tuple[float, float], dpi: int = 11
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def confusion(matrix: Tensor, split: str) -> Picture:
+def confusion(matrix: Tensor, split: str, names: Sequence[str] = ()) -> Picture:
     """Counts (classes, classes), true class down and predicted class across, with the accuracy of each class at its side.
 
-    `split` names where the examples come from, such as "test split".
+    `split` names where the examples come from, such as "test split", and `names` are those of the classes.
     """
     counts = matrix.numpy()
     shares = counts / counts.sum(1, keepdims=True).clip(1)
@@ -46,14 +46,21 @@ def confusion(matrix: Tensor, split: str) -> Picture:
             right = axes.secondary_yaxis("right")
             right.set_yticks(range(k), [f"{100 * shares[i, i]:.1f} %" for i in range(k)], fontsize=8)
             right.set_ylabel("accuracy of the class")
-            axes.set_xticks(range(k))
-            axes.set_yticks(range(k))
+            _name_classes(axes, k, names)
+            axes.set_yticks(range(k), names or None)
         total = 100 * np.trace(counts) / max(1, counts.sum())
         axes.set_title(f"{total:.2f} % of {counts.sum():,} right, {split}", fontsize=10)
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
 
     return drawn(paint, (6.6, 5.6) if k <= 20 else (8, 7.4))
+
+
+def _name_classes(axes: Any, k: int, names: Sequence[str]) -> None:
+    """The classes along the horizontal axis, upright where their names are long."""
+    upright = sum(map(len, names)) > 50 or max(map(len, names), default=0) > 60 / k
+    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if upright else {}
+    axes.set_xticks(range(k), names or None, **turned)
 
 
 def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, error: float, split: str) -> Picture:
@@ -81,8 +88,8 @@ def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, err
     return drawn(paint, (5, 5.2))
 
 
-def class_bars(generated: Tensor, real: Tensor, n: int) -> Picture:
-    """Share of each class among n samples, beside its share in the data."""
+def class_bars(generated: Tensor, real: Tensor, n: int, names: Sequence[str] = ()) -> Picture:
+    """Share of each class among n samples, beside its share in the data; `names` are those of the classes."""
     k = len(generated)
     shares, real_shares = generated.numpy(), real.numpy()
 
@@ -93,7 +100,7 @@ def class_bars(generated: Tensor, real: Tensor, n: int) -> Picture:
         axes.bar(place - 0.2, real_shares, 0.4, label="test split", color="0.6")
         axes.bar(place + 0.2, shares, 0.4, yerr=spread, capsize=2, label="generated", color="C0")
         if k <= 20:
-            axes.set_xticks(place)
+            _name_classes(axes, k, names)
         axes.set_xlabel("class, as the feature network sees it")
         axes.set_ylabel("share")
         axes.set_ylim(0, 1.2 * max(shares.max(), real_shares.max()))  # room for the legend

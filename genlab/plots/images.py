@@ -21,6 +21,7 @@ Picture = npt.NDArray[np.uint8]
 TILE = 56  # least side of one example on the screen, in pixels
 GAP = 2
 BACKGROUND = 70
+MOST_IN_LEGEND = 20  # classes
 MOST_PLANES = 10  # of a scatter plot of vectors: all pairs of five components, or twenty components
 
 
@@ -114,9 +115,16 @@ def scatter(series: Mapping[str, Tensor], data: DataSpec) -> Picture:
 
 
 def latent_scatter(
-    codes: Tensor, labels: Tensor | None, names: tuple[str, str] = ("$h_1$", "$h_2$"), note: str = ""
+    codes: Tensor,
+    labels: Tensor | None,
+    names: tuple[str, str] = ("$h_1$", "$h_2$"),
+    note: str = "",
+    classes: Sequence[str] = (),
 ) -> Picture:
-    """Codes (n, 2) of held-out data, coloured by class, in a plane whose axes have these `names`."""
+    """Codes (n, 2) of held-out data, coloured by class, in a plane whose axes have these `names`.
+
+    `classes` are the names of the classes.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -127,10 +135,13 @@ def latent_scatter(
     if labels is None:
         axes.scatter(h[:, 0], h[:, 1], s=4, alpha=0.6, linewidths=0)
     else:
-        classes = labels.cpu().numpy()
-        points = axes.scatter(h[:, 0], h[:, 1], c=classes, cmap="tab10", s=5, alpha=0.7, linewidths=0)
-        handles, classes_shown = points.legend_elements(num="auto")
-        axes.legend(handles, classes_shown, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
+        y = labels.cpu().numpy()
+        points = axes.scatter(h[:, 0], h[:, 1], c=y, cmap="tab10", s=5, alpha=0.7, linewidths=0)
+        present = np.unique(y)
+        handles, shown = points.legend_elements(num="auto" if len(present) > MOST_IN_LEGEND else list(present))
+        if classes and len(present) <= MOST_IN_LEGEND:
+            shown = [classes[k] if 0 <= k < len(classes) else str(k) for k in present.tolist()]
+        axes.legend(handles, shown, title="class", loc="center left", bbox_to_anchor=(1, 0.5))
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
     axes.set_title(note, fontsize=8)

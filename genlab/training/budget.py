@@ -52,7 +52,7 @@ class Budget:
 
 def all_samples(model: Model) -> int:
     """In a set of pictures that costs little."""
-    return COLUMNS * COLUMNS if model.data.is_image else POINTS
+    return COLUMNS * COLUMNS if model.data.on_grid else POINTS
 
 
 def unlimited(model: Model, dataset: Dataset) -> Budget:
@@ -78,7 +78,7 @@ def budget_of(
         if train.sample_every is not None:
             return Budget(whole.samples, whole.sets, validation, test, None)
         cost = _cost_of_samples(model, dataset, seed)
-    choices = (100, 60, 30, 10) if model.data.is_image else (1024, 512, 256, 128, 64)
+    choices = (100, 60, 30, 10) if model.data.on_grid else (1024, 512, 256, 128, 64)
     samples = next((n for n in choices if LEAST_SETS * (cost(n) + FIGURE) <= half), choices[-1])
     sets = max(1, min(SETS, int(half / (cost(samples) + FIGURE))))
     return Budget(samples, sets, validation, test, half)

@@ -45,6 +45,9 @@ COLOUR = RNG.integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
         (COLOUR.transpose(0, 3, 1, 2), (5, 3, 6, 7), torch.uint8, 256),
         (GREY / 255, (5, 1, 6, 7), torch.float32, None),
         (COLOUR / np.float16(255), (5, 3, 6, 7), torch.float32, None),
+        (RNG.normal(size=(4, 5, 6, 7)), (4, 5, 6, 7), torch.float32, None),
+        (RNG.normal(size=(4, 6, 7, 5)), (4, 5, 6, 7), torch.float32, None),
+        (RNG.normal(size=(4, 2, 6, 7)), (4, 2, 6, 7), torch.float32, None),
         (np.where(GREY > 127, 1, -1), (5, 1, 6, 7), torch.uint8, 2),
         (np.where(GREY > 127, 1.0, -1.0), (5, 1, 6, 7), torch.uint8, 2),
     ],
@@ -76,26 +79,38 @@ def test_array_layouts_and_labels(tmp_path: Path) -> None:
     [
         ({"only": np.zeros((4, 28, 28, 1), object)}, "Python objects"),
         ({"a": np.zeros((4, 2), object), "b": np.zeros(4)}, "Python objects"),
-        ({"a": np.zeros((4, 2)), "b": np.zeros(4)}, "holds the arrays a, b; keep one array, or x and y"),
+        (
+            {"a": np.zeros((4, 2)), "b": np.zeros(4)},
+            r"holds the arrays a \(4, 2\), b \(4,\); name one with dataset.key=NAME, or keep one array, or x and y",
+        ),
         ({"x_train": np.zeros((4, 2)), "x_test": np.zeros((4, 2)), "y_train": np.zeros(4, int)}, "holds the arrays"),
         ({"only": np.zeros((4, 3, 28, 3))}, r"\(4, 3, 28, 3\) can be read in two ways"),
         ({"only": np.zeros((28, 28, 3), np.uint8)}, r"\(28, 28, 3\) can be read in two ways"),
-        ({"only": np.zeros((4, 5, 6, 7))}, r"\(4, 5, 6, 7\) has neither 1 nor 3 channels"),
         ({"only": np.zeros(4)}, r"\(4,\) is neither vectors"),
         ({"only": np.zeros((2, 1, 4, 5, 6))}, "neither vectors"),
         ({"only": np.zeros((0, 2))}, "cannot mmap|is empty"),
         ({"x": np.zeros((0, 2)), "y": np.zeros(0, int)}, "is empty"),
         ({"only": np.array([["a", "b"]])}, "not numbers"),
-        ({"only": np.zeros((4, 2), complex)}, "not numbers"),
-        ({"only": np.zeros((4, 8, 8), np.int64)}, "store bool, uint8"),
+        ({"only": np.zeros((4, 2), complex)}, "complex and not real numbers; store real and imaginary part"),
+        ({"only": np.zeros((4, 8, 8), np.int64)}, "all values are 0"),
         ({"only": np.eye(8, dtype=np.uint8)[None]}, "holds only 0 and 1; store binary images as bool"),
         ({"only": np.array([[1.0, np.nan]])}, "not finite"),
         ({"only": np.array([[1.0, 1e300]])}, "not finite in float32"),
         ({"x_train": np.zeros((4, 2)), "x_test": np.zeros((4, 3))}, "store both alike"),
         ({"x": np.zeros((4, 2)), "y": np.zeros(3, int)}, r"labels of shape \(3,\) for 4 examples"),
-        ({"x": np.zeros((4, 2)), "y": np.zeros(4)}, "these are of type float64"),
-        ({"x": np.zeros((2, 2)), "y": np.array([-1, 0])}, "some are -1"),
-        ({"x": np.zeros((2, 2)), "y": np.array([1, 2])}, "2 different labels between 1 and 2 are not 0..K-1"),
+        ({"x": np.zeros((4, 2)), "y": np.array([0, 1, 2.5, 0])}, "labels such as 2.5 are no whole numbers"),
+        ({"x": np.zeros((2, 2)), "y": np.array([0, np.nan])}, r"1 labels are missing \(not finite\)"),
+        ({"x": np.zeros((2, 2)), "y": np.array([1j, 2])}, "neither text nor whole numbers"),
+        ({"x": np.zeros((40, 2)), "y": np.arange(40)}, "40 different labels of 40 examples are no classes"),
+        (
+            {
+                "x_train": np.zeros((4, 2)),
+                "y_train": np.array(list("abab")),
+                "x_test": np.zeros((4, 2)),
+                "y_test": np.zeros(4),
+            },
+            "store both alike",
+        ),
     ],
 )
 def test_array_mistakes_are_named(tmp_path: Path, arrays: dict[str, Any], message: str) -> None:
@@ -106,7 +121,9 @@ def test_array_mistakes_are_named(tmp_path: Path, arrays: dict[str, Any], messag
 
 
 def test_array_files_that_are_none(tmp_path: Path) -> None:
-    with pytest.raises(GenlabError, match=r"dataset.path=null: set dataset.path to a .npy, .npz or .pt file"):
+    with pytest.raises(
+        GenlabError, match=r"dataset.path=null: set dataset.path to a .npy, .npz, .pt, .h5 or .mat file"
+    ):
         array(path=None, labels=None)
     with pytest.raises(GenlabError, match="there is no such file"):
         array(path=str(tmp_path / "missing.npy"), labels=None)

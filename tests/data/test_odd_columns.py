@@ -46,7 +46,7 @@ def test_columns_of_unlike_units_are_named_with_the_remedy(tmp_path: Path) -> No
     (line,) = warnings_of(spec_of(x, tmp_path))
     assert "(column 0)" in line
     assert "(column 3)" in line
-    assert line.endswith("divide each column by its standard deviation")
+    assert line.endswith("set dataset.standardise=true")
     assert warnings_of(spec_of(normal(200, 4) * [1, 10, 100, 500], tmp_path)) == []
     assert warnings_of(spec_of(normal(200, 4, 4) * np.logspace(-9, 9, 16).reshape(4, 4), tmp_path)) == [], "of pictures"
 
@@ -55,7 +55,7 @@ def test_a_column_far_from_zero_is_named(tmp_path: Path) -> None:
     """Seconds since 1970, in steps of 128 in single precision."""
     (line,) = warnings_of(spec_of(normal(200, 2) * [1, 300] + [0, 1.7e9], tmp_path))
     assert line.startswith("column 1 ")
-    assert line.endswith("subtract a constant from it")
+    assert line.endswith("subtract a constant from it, or set dataset.standardise=true")
 
 
 def test_samples_from_elsewhere_are_refused_too(tmp_path: Path) -> None:
@@ -78,6 +78,9 @@ def test_all_families_hear_of_it_before_they_train(
     assert not list(tmp_path.rglob("run.json"))
     words = ["dataset=array", "dataset.path=units.npy", "model=pca", "train.batch_size=50"]
     outcome = call(["train", *words], capsys)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "each column of array is standardised, since the standard deviations reach from " in outcome.out
+    outcome = call(["train", *words, "dataset.standardise=false"], capsys)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.index("warning: the columns of dataset=array have unlike units") < outcome.out.index(
         "test split"

@@ -150,10 +150,10 @@ def test_excluded_classes_are_in_no_split_and_all_the_anomalies(official: bool) 
     [
         ("[10]", ["dataset.exclude=[10]", "digits has no class 10", "0 to 9"]),
         ("[0,1,2,3,4,5,6,7,8,9]", ["dataset.exclude=[0,1,2,3,4,5,6,7,8,9]", "all classes of digits"]),
-        ("[-1]", ["dataset.exclude[0]=-1", "greater than or equal to 0"]),
+        ("[-1]", ["dataset.exclude=[-1]", "no class -1"]),
         ("[]", ["dataset.exclude", "at least 1"]),
         ("4", ["dataset.exclude=4", "list"]),
-        ("[four]", ["dataset.exclude[0]=four", "integer"]),
+        ("[four]", ["dataset.exclude=[four]", "no class four", "'dataset.exclude=[0,1]'"]),
     ],
 )
 def test_classes_that_cannot_be_left_out(

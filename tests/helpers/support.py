@@ -103,10 +103,22 @@ def small_data(kind: str) -> Dataset:
         return dataset_of(centres[which] + 0.3 * torch.randn(400, 3, generator=generator), y=which, classes=4)
     if kind == "spins":
         return dataset_of((torch.rand(400, 6, generator=generator) < 0.3).float())
+    if kind in STRUCTURED:
+        points = torch.arange(21) / 21
+        curves = torch.sin(
+            2 * torch.pi * ((1 + which[:, None, None] % 3) * points + torch.rand(400, 3, 1, generator=generator))
+        )
+        kinds = {
+            "curves": curves[:, :1],
+            "channels": curves[..., :7],
+            "bands": 2.5 * torch.rand(400, 5, 9, 8, generator=generator),
+        }
+        return dataset_of(kinds[kind], y=which, classes=4)
     raise ValueError(kind)
 
 
-KINDS = ("binary", "grey", "dequantized", "odd", "colour", "vectors", "spins")
+STRUCTURED = ("curves", "channels", "bands")
+KINDS = ("binary", "grey", "dequantized", "odd", "colour", "vectors", "spins", *STRUCTURED)
 
 
 FEW_CHAINS = Annealing(chains=10, temperatures=30, schedule="even", sweeps=5)

@@ -1,35 +1,31 @@
-"""The user's own arrays: points of space, or images, from a file of NumPy or of torch.
+"""The user's own arrays: points of space, or images, from a file of NumPy, torch, HDF5 or MATLAB.
 
-`path` names a .npy file with the examples, or an .npz file with one array, with `x` (and `y`), or with `x_train` (`y_train`)
-and perhaps `x_test` (`y_test`); or a .pt file with a tensor, or with a dictionary of such names. What an array holds follows
-from its type and shape:
+`path` names a .npy file with the examples, or one of several arrays: .npz, .pt (a dictionary of tensors), .h5 or .mat. They are
+`x` (and `y`), or `x_train` (`y_train`) and perhaps `x_test` (`y_test`), at the top of an HDF5 file or together in one of its
+groups; an array that is alone may have any name. `key` names another one, and `labels` the array of its labels in the same file,
+or a file of labels.
 
-    (N, D)                                 any number type    N points of D-dimensional space, float32
-    (N, D)                                 bool               N binary vectors
-    (N, H, W), (N, H, W, C), (N, C, H, W)  uint8              N images of 256 grey levels; C is 1 or 3
-    (N, H, W), (N, H, W, C), (N, C, H, W)  bool               N binary images
-    (N, H, W), (N, H, W, C), (N, C, H, W)  float              N images of real values, float32
-    any of these                           -1 and +1 only     N configurations of spins, stored as 0 and 1: binary
-
-An array that could be read in two ways is refused. Labels are integers 0..K-1, one per example.
+`kind` says whether examples are vectors, curves or images; where it is null, shapes.py decides. How they are stored follows from
+their type (array_kinds.py). Labels may be text or whole numbers (class_labels.py).
 
 Configurations of a lattice (N, H, W), spins or real numbers, are evaluated as a simulation is, where `observables` names some
 of those in lattice/observables.py: `observables=[energy,magnetisation,correlation]`, and `temperature`, in units of the
 coupling, for the specific heat and the susceptibility.
 """
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from genlab.config.types import Positive
-from genlab.data.array_files import FORMATS, Array, read_arrays
+from genlab.data.array_files import FORMATS, Array, Arrays, is_array_file, read_arrays
+from genlab.data.array_kinds import Span
+from genlab.data.arrays import Standardise, arrays_as_raw
 from genlab.data.dataset import RawData
-from genlab.data.examples import Examples
-from genlab.data.measure_spec import refuse_impossible
+from genlab.data.label_files import read_labels
+from genlab.data.shapes import KindKey
 from genlab.errors import GenlabError, did_you_mean
 from genlab.lattice.observables import ALLOWED
 
@@ -39,8 +35,6 @@ LAYOUTS: list[set[str]] = [
     {"x_train", "x_test"},
     {"x_train", "y_train", "x_test", "y_test"},
 ]
-CHANNELS = (1, 3)
-RENUMBER = "np.unique(y, return_inverse=True)[1] makes them so"
 
 
 class Configurations:
@@ -56,156 +50,114 @@ class Configurations:
 def array(
     *,
     path: str | None,
+    key: str | None = None,
     labels: str | None,
     observables: Annotated[list[str], Field(min_length=1)] | None,
     temperature: Positive | None,
+    kind: KindKey = "by_shape",
+    range: Span | None = None,
+    standardise: Standardise = False,
 ) -> RawData:
-    """The examples in the .npy, .npz or .pt file `path`; `labels` names a file of labels, where `path` holds none.
+    """The examples in the file `path`, in its array `key` where it holds several, with `labels`, a file or an array of it.
 
+    The values `range` of pictures become 0 to 1, and columns of vectors are standardised where `standardise` says so.
     `observables` are measured of samples of lattice configurations; `temperature` is that of the configurations.
     """
     if not path:
         raise GenlabError(f"dataset.path=null: set dataset.path to {FORMATS}")
     where = f"dataset.path={path}"
     found = read_arrays("dataset.path", path)
-    if len(found) == 1:
-        found = {"x": next(iter(found.values()))}
-    elif {name.lower() for name in found} not in LAYOUTS:
+    parts = _chosen(found, key, labels, where)
+    of_labels = where
+    if labels and "y" not in parts:
+        if "x_test" in parts:
+            raise GenlabError(f"dataset.labels={labels}: {path} has a test split; put y_train and y_test there instead")
+        of_labels = f"dataset.labels={labels}"
+        parts["y"] = read_labels("dataset.labels", labels)
+    if observables is None and temperature is not None:
         raise GenlabError(
-            f"{where}: holds the arrays {', '.join(sorted(found)) or '(none)'}; "
-            "keep one array, or x and y, or x_train, y_train, x_test and y_test"
+            f"dataset.temperature={temperature}: is for the specific heat and the susceptibility; "
+            "set 'dataset.observables=[energy,magnetisation]' too"
         )
-    parts = {name.lower().removesuffix("_train"): values for name, values in found.items()}
-    if labels and "x_test" in parts:
-        raise GenlabError(f"dataset.labels={labels}: {path} has a test split; put y_train and y_test there instead")
-    if labels and "y" in parts:
-        raise GenlabError(f"dataset.labels={labels}: {path} holds labels of its own; set dataset.labels=null")
-    if labels:
-        parts["y"] = _only(read_arrays("dataset.labels", labels), f"dataset.labels={labels}")
-
-    x, levels = _examples(parts["x"], where)
-    y = _labels(parts["y"], len(x), f"dataset.labels={labels}" if labels else where) if "y" in parts else None
-    train, test = Examples(x, y), None
-    if "x_test" in parts:
-        x_test, levels_test = _examples(parts["x_test"], where)
-        if (x_test.shape[1:], x_test.dtype, levels_test) != (x.shape[1:], x.dtype, levels):
-            raise GenlabError(
-                f"{where}: x_train is {_describe(parts['x'])} and x_test {_describe(parts['x_test'])}; store both alike"
-            )
-        test = Examples(x_test, _labels(parts["y_test"], len(x_test), where) if "y_test" in parts else None)
-    truth = _lattice(observables, temperature, x, levels, where)
-    return RawData("array", train, test, levels, _classes(train, test, labels or path), truth)
+    if observables is not None and range is not None:
+        raise GenlabError(f"dataset.range={range}: a lattice is measured in its own units; set dataset.range=null")
+    x = parts["x"]
+    if observables is not None and x.dtype.kind in "iu" and x.dtype.itemsize > 1 and not bool((abs(x[:16]) == 1).all()):
+        parts = {name: values.astype("f8") if name.startswith("x") else values for name, values in parts.items()}
+    raw = arrays_as_raw(
+        parts["x"],
+        parts.get("y"),
+        x_test=parts.get("x_test"),
+        y_test=parts.get("y_test"),
+        kind=kind if observables is None else kind or "by_shape",
+        where=where,
+        where_labels=of_labels,
+        span=range,
+        standardise=standardise,
+    )
+    return raw if observables is None else replace(raw, truth=_lattice(observables, temperature, raw, where))
 
 
-def _lattice(
-    observables: list[str] | None, temperature: float | None, x: Tensor, levels: int | None, where: str
-) -> Configurations | None:
-    if observables is None:
-        if temperature is not None:
-            raise GenlabError(
-                f"dataset.temperature={temperature}: is for the specific heat and the susceptibility; "
-                "set 'dataset.observables=[energy,magnetisation]' too"
-            )
-        return None
+def _chosen(found: Arrays, key: str | None, labels: str | None, where: str) -> dict[str, Array]:
+    """The arrays x, y, x_test and y_test of a file, those of them that there are."""
+    own = labels if labels in found else None  # an array of the same file
+    if labels and own is None and len(found) > 1 and not _may_be_file(labels):
+        raise GenlabError(
+            f"dataset.labels={labels}: there is no such file, and {where} holds {found.listing}; name one of these"
+        )
+    if key is not None:
+        if key not in found:
+            raise GenlabError(f"dataset.key={key}: {where} holds {found.listing}; name one of these")
+        beside = own or (None if labels else _beside(found, key))
+        return {"x": found[key]} | ({"y": found[beside]} if beside else {})
+    others = [name for name in found if name != own]
+    if len(others) == 1:
+        return {"x": found[others[0]]} | ({"y": found[own]} if own else {})
+    names = _layout(others)
+    if names is None:
+        raise GenlabError(
+            f"{where}: holds the arrays {found.listing}; name one with dataset.key=NAME, or keep one array, or x and y, or "
+            "x_train, y_train, x_test and y_test"
+        )
+    if labels and "y" in names:
+        raise GenlabError(f"dataset.labels={labels}: {where} holds labels of its own; set dataset.labels=null")
+    return {part: found[name] for part, name in names.items()} | ({"y": found[own]} if own else {})
+
+
+def _may_be_file(labels: str) -> bool:
+    return Path(labels).expanduser().exists() or is_array_file(Path(labels)) or "." in Path(labels).name
+
+
+def _layout(names: list[str]) -> dict[str, str] | None:
+    """The part that each array is, where their names are one of LAYOUTS, and nothing else lies in the same group."""
+    groups = {name.rpartition("/")[0] for name in names}
+    for group in sorted(groups):
+        mine = {name.rpartition("/")[2].lower(): name for name in names if name.rpartition("/")[0] == group}
+        if set(mine) in LAYOUTS and (len(groups) == 1 or group == ""):
+            return {part.removesuffix("_train"): name for part, name in mine.items()}
+    return None
+
+
+def _beside(found: Arrays, key: str) -> str | None:
+    """The labels that belong to the array `key` by their name: y to x, and y_train to x_train."""
+    group, slash, name = key.rpartition("/")
+    labels = f"{group}{slash}{name.lower().replace('x', 'y', 1)}"
+    return labels if name.lower() in ("x", "x_train", "x_test") and labels in found else None
+
+
+def _lattice(observables: list[str], temperature: float | None, raw: RawData, where: str) -> Configurations:
     for name in observables:
         if name not in ALLOWED:
             raise GenlabError(f"dataset.observables={name}: {did_you_mean(name, ALLOWED)}")
-    if x.ndim != 4 or x.shape[1] != 1 or levels == 256:
+    shape = raw.train.shape
+    if len(shape) != 3 or shape[0] != 1 or raw.levels == 256:
         raise GenlabError(
             f"dataset.observables={observables}: are those of a lattice (N, H, W) of spins or real numbers, and {where} holds "
-            f"{'grey images' if levels == 256 else 'shapes ' + 'x'.join(map(str, x.shape[1:]))}; set dataset.observables=null"
+            f"{'grey images' if raw.levels == 256 else 'shapes ' + 'x'.join(map(str, shape))}; set dataset.observables=null"
         )
-    if min(x.shape[2:]) < 2:
+    if min(shape[1:]) < 2:
         raise GenlabError(
             f"dataset.observables={observables}: have neighbours along two axes, and {where} holds lattices of "
-            f"{'x'.join(map(str, x.shape[2:]))} sites; set dataset.observables=null"
+            f"{'x'.join(map(str, shape[1:]))} sites; set dataset.observables=null"
         )
-    return Configurations(observables, temperature, spins=levels == 2)
-
-
-def _only(found: dict[str, Array], where: str) -> Array:
-    if len(found) != 1:
-        raise GenlabError(f"{where}: holds the arrays {', '.join(sorted(found))}; keep one")
-    return next(iter(found.values()))
-
-
-def _examples(x: Array, where: str) -> tuple[Tensor, int | None]:
-    """Examples in the form in which they are stored, and the number of their grey levels."""
-    kind = x.dtype.kind
-    if kind not in "buif" or 0 in x.shape:
-        raise GenlabError(f"{where}: {_describe(x)} is {'empty' if kind in 'buif' else 'not numbers'}; store numbers")
-    if x.ndim not in (2, 3, 4):
-        raise GenlabError(
-            f"{where}: {_describe(x)} is neither vectors (N, D) nor images (N, H, W), (N, H, W, C) or (N, C, H, W); "
-            "reshape it"
-        )
-    if x.ndim > 2:
-        x = _channels_first(x, where)
-    if kind in "if" and _are_spins(x):
-        return torch.from_numpy(np.array(x > 0, np.uint8, order="C")), 2
-    if kind == "b":
-        return torch.from_numpy(np.array(x, np.uint8, order="C")), 2
-    if x.ndim > 2 and x.dtype == np.uint8:
-        if x.max() == 1:
-            raise GenlabError(f"{where}: {_describe(x)} holds only 0 and 1; store binary images as bool")
-        return torch.from_numpy(np.array(x, order="C")), 256
-    if x.ndim > 2 and kind != "f":
-        raise GenlabError(
-            f"{where}: images of type {x.dtype} have no agreed white; store bool, uint8 (0..255) or float"
-        )
-    with np.errstate(over="ignore"):
-        values = torch.from_numpy(np.array(x, np.float32, order="C"))
-    if not all(bool(part.isfinite().all()) for part in torch.split(values, 1 << 16)):
-        raise GenlabError(
-            f"{where}: {_describe(x)} holds values that are not finite in float32; remove or replace them"
-        )
-    refuse_impossible(where, float(values.abs().max()), float(values.double().std()))
-    return values, None
-
-
-def _are_spins(x: Array) -> bool:
-    """Whether -1 and +1 are the only values, and both occur. The first examples decide, as a rule."""
-    return all(bool((np.abs(part) == 1).all()) for part in (x[:16], x)) and bool((x[:1000] < 0).any() or (x < 0).any())
-
-
-def _channels_first(x: Array, where: str) -> Array:
-    """Images as (N, C, H, W), where their shape leaves no doubt."""
-    if x.ndim == 3 and x.shape[2] not in CHANNELS:
-        return x[:, None]
-    if x.ndim == 4 and (x.shape[1] in CHANNELS) != (x.shape[3] in CHANNELS):
-        return x if x.shape[1] in CHANNELS else np.moveaxis(x, 3, 1)
-    if x.ndim == 4 and x.shape[1] not in CHANNELS:
-        raise GenlabError(f"{where}: {_describe(x)} has neither 1 nor 3 channels, first or last; keep 1 or 3")
-    raise GenlabError(
-        f"{where}: {_describe(x)} can be read in two ways, the last axis being channels or columns; "
-        "reshape it to (N, C, H, W) with an unmistakable width, or to vectors (N, D)"
-    )
-
-
-def _labels(y: Array, n: int, where: str) -> Tensor:
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
-    if y.shape != (n,):
-        raise GenlabError(f"{where}: labels of shape {y.shape} for {n} examples; store one integer per example")
-    if y.dtype.kind not in "bui" or int(y.min()) < 0:
-        what = f"some are {int(y.min())}" if y.dtype.kind in "bui" else f"these are of type {y.dtype}"
-        raise GenlabError(f"{where}: labels must be integers 0..K-1 ({what}); {RENUMBER}")
-    return torch.from_numpy(np.array(y, np.int64))
-
-
-def _classes(train: Examples, test: Examples | None, path: str) -> int | None:
-    """K, once every class 0..K-1 is known to occur."""
-    present = [part.y for part in (train, test) if part is not None and part.y is not None]
-    if not present:
-        return None
-    values = torch.unique(torch.cat(present))
-    if len(values) != int(values[-1]) + 1:
-        raise GenlabError(
-            f"{path}: {len(values)} different labels between {int(values[0])} and {int(values[-1])} are not 0..K-1; "
-            + RENUMBER
-        )
-    return len(values)
-
-
-def _describe(x: Array) -> str:
-    return f"{x.dtype} of shape {x.shape}"
+    return Configurations(observables, temperature, spins=raw.levels == 2)

@@ -13,6 +13,8 @@ from genlab.data.download import DownloadError, complete, data_root, fetch, name
 from genlab.data.examples import Examples
 from genlab.errors import GenlabError
 
+NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
 
 def cifar10(*, root: str | None) -> RawData:
     """Photographs of ten kinds of animals and vehicles: 50,000 for training, 10,000 for the test; (3, 32, 32)."""
@@ -37,7 +39,7 @@ def cifar10(*, root: str | None) -> RawData:
             f"dataset=cifar10: {place / batches} is damaged or unreadable ({error}); "
             "delete it so that it is fetched again, or copy it anew"
         ) from error
-    return RawData("cifar10", _examples(train), _examples(test), levels=256, num_classes=10)
+    return RawData("cifar10", _examples(train), _examples(test), levels=256, num_classes=10, class_names=NAMES)
 
 
 def _examples(published: Any) -> Examples:

@@ -1,8 +1,11 @@
 """The user's own pictures: a folder of them, cropped to squares of one size.
 
 Sub-folders are the classes; where there is none, or only one, the pictures are unlabelled. Sub-folders `train` and
-`test` are the splits, each arranged in the same way, and nothing beside them is read. The shorter side of a picture is
-brought to `size` with an antialiasing filter and the middle square is kept; transparent parts turn white.
+`test` are the splits, each arranged in the same way, and nothing beside them is read. Each page of a TIFF file is a picture, and
+one such file may stand in the place of the folder. pictures.py says how they become squares.
+
+Pictures of more than 8 bits keep every level: their values from the smallest to the largest of all pictures, or from those of
+`range`, are seen as 0 to 1, and samples are saved in the values of the files again. Those of 8 bits have white at 255.
 
 Pictures that fit in `memory_limit_gb` are decoded once into one tensor. Others stay on disk and are decoded at each
 use by a few threads, the next batch while the model works on this one. Both ways give the same pixels.
@@ -10,29 +13,27 @@ use by a few threads, the next batch while the model works on this one. Both way
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
 from genlab.config.types import Count, NonNegative
+from genlab.data.array_kinds import Range, Span
+from genlab.data.class_labels import sorted_names, unless_numbers
 from genlab.data.dataset import RawData
-from genlab.data.examples import Examples, Store
+from genlab.data.examples import Examples, Prefetching, Store
+from genlab.data.pictures import Page, are_deep, decode_deep, decode_page, pages_of
+from genlab.data.units import Units
 from genlab.errors import GenlabError
 
-Pixels = NDArray[np.uint8]
-
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-"""What those names may hold. Of others, such as EPS, Pillow would start a program to read them."""
 THREADS = min(16, os.cpu_count() or 1)
 
 
@@ -42,8 +43,12 @@ def image_folder(
     size: Count,
     channels: Literal[1, 3],
     memory_limit_gb: NonNegative,
+    range: Span | None = None,
 ) -> RawData:
-    """The pictures under `path` as (channels, size, size), 1 channel for grey and 3 for red, green and blue."""
+    """The pictures under `path` as (channels, size, size), 1 channel for grey and 3 for red, green and blue.
+
+    The values of `range` are seen as 0 to 1; None for 0 to 255 of pictures of 8 bits, and for all values of deeper ones.
+    """
     if not path:
         raise GenlabError("dataset.path=null: set dataset.path to a folder of pictures")
     try:
@@ -54,44 +59,94 @@ def image_folder(
         raise GenlabError(
             f"dataset.path={path}: cannot be read ({error}); set dataset.path to another folder"
         ) from error
-    if not exists:
+    if folder.is_file() and folder.suffix.lower() in SUFFIXES:
+        listings = [{"": [folder]}]
+    elif not exists:
         raise GenlabError(f"dataset.path={path}: no such folder; set dataset.path to a folder of pictures")
-    listings = [_by_class(split) for split in (splits if has_splits else [folder])]
+    else:
+        listings = [_by_class(split) for split in (splits if has_splits else [folder])]
     if all(len(listing) == 1 for listing in listings):
         listings = [{"": pictures} for listing in listings for pictures in listing.values()]
-    classes = sorted(listings[0])
+    classes = sorted_names(list(listings[0]))
     if unknown := [name for listing in listings for name in listing if name not in classes]:
         names = ", ".join(unknown) or "(no sub-folder)"
         raise GenlabError(f"{splits[1]}: holds classes that {splits[0]} lacks: {names}; name them alike")
 
-    n_bytes = sum(len(pictures) for listing in listings for pictures in listing.values()) * channels * size**2
+    listed = [[pages_of(listing.get(name, ())) for name in classes] for listing in listings]
+    everything = [page for listing in listed for pages in listing for page in pages]
+    deep = range is not None or are_deep(everything)
+    n_bytes = len(everything) * channels * size**2 * (4 if deep else 1)
     in_memory = n_bytes <= memory_limit_gb * 1e9
+    splits_of = [Pictures([page for pages in listing for page in pages], size, channels, deep) for listing in listed]
+    stores: list[Store] = [pictures.in_memory() if in_memory else pictures for pictures in splits_of]
+    raw = RawData("image_folder", Examples(stores[0], None), None, levels=None if deep else 256, num_classes=None)
+    if deep:
+        span = tuple(range) if range is not None else _extremes(stores)
+        raw = replace(raw, units=Units.of_range(*span), remarks=(_scale_of(span, range is None),))
+        stores = [scaled(x, span) if isinstance(x, Tensor) else Scaled(x, span) for x in stores]
     parts = []
-    for listing in listings:
-        pictures = Pictures([file for name in classes for file in listing.get(name, ())], size, channels)
-        counts = torch.tensor([len(listing.get(name, ())) for name in classes])
+    for x, listing in zip(stores, listed, strict=True):
+        counts = torch.tensor([len(pages) for pages in listing])
         y = torch.arange(len(classes)).repeat_interleave(counts) if len(classes) > 1 else None
-        x: Store = pictures.in_memory() if in_memory else pictures
         parts.append(Examples(x, y))
-    train, test = parts if has_splits else (parts[0], None)
-    return RawData("image_folder", train, test, levels=256, num_classes=len(classes) if len(classes) > 1 else None)
+    if len(classes) > 1:
+        raw = replace(raw, num_classes=len(classes), class_names=unless_numbers(tuple(classes)))
+    return replace(raw, train=parts[0], test=parts[1] if has_splits else None)
+
+
+def _extremes(stores: Sequence[Store]) -> Range:
+    """The smallest and the largest value of all pictures. Raises GenlabError where they are equal."""
+    low, high = float("inf"), float("-inf")
+    for x in stores:
+        parts = torch.split(torch.arange(len(x)), 256)
+        steps = parts if isinstance(x, Tensor) else _shown(parts, "smallest and largest value")
+        for part in steps:
+            values = x[part]
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+    if low == high:
+        raise GenlabError(
+            f"dataset.path: all pictures have the value {low:g} everywhere; there is nothing to learn from them"
+        )
+    return low, high
+
+
+def _scale_of(span: Range, found: bool) -> str:
+    low, high = (f"{value:.7g}" for value in span)
+    if not found:
+        return (
+            f"values {low} to {high} of the pictures are seen as 0 to 1, and others cut off; samples are saved in them"
+        )
+    return (
+        f"pictures of more than 8 bits: their values, {low} to {high}, are seen as 0 to 1, and samples are saved in them; "
+        "'dataset.range=[LOW,HIGH]' sets others"
+    )
+
+
+def _shown(parts: Sequence[Tensor], what: str) -> Iterable[Tensor]:
+    console, quiet = Console(stderr=True), not sys.stderr.isatty()
+    return track(parts, what, console=console, transient=True, disable=quiet)
 
 
 class Pictures:
-    """Pictures that stay on disk: a store of uint8 (channels, size, size), decoded as they are asked for."""
+    """Pictures that stay on disk: a store of (channels, size, size), decoded as they are asked for.
 
-    def __init__(self, files: Sequence[Path], size: int, channels: Literal[1, 3]) -> None:
-        self.files, self.size, self.channels = files, size, channels
-        self._ahead: dict[tuple[int, ...], list[Future[Pixels]]] = {}
+    They are uint8, and `deep` ones float32 with the values of the files.
+    """
+
+    def __init__(self, pages: Sequence[Page], size: int, channels: Literal[1, 3], deep: bool = False) -> None:
+        self.pages, self.size, self.channels, self.deep = pages, size, channels, deep
+        self._ahead: dict[tuple[int, ...], list[Future[Any]]] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.pages)
 
     def __getitem__(self, index: Tensor) -> Tensor:
         wanted = tuple(index.tolist())
         decoded = self._ahead.pop(wanted, None) or self._submit(wanted)
-        batch = torch.empty(len(wanted), self.channels, self.size, self.size, dtype=torch.uint8)
+        batch = torch.empty(
+            len(wanted), self.channels, self.size, self.size, dtype=torch.float32 if self.deep else torch.uint8
+        )
         for i, picture in enumerate(decoded):
             batch[i] = torch.from_numpy(picture.result())
         return batch
@@ -109,42 +164,37 @@ class Pictures:
     def in_memory(self) -> Tensor:
         """All pictures at once."""
         parts = torch.split(torch.arange(len(self)), 256)
-        console = Console(stderr=True)
-        quiet = not sys.stderr.isatty()
-        steps = track(parts, "decoding pictures", console=console, transient=True, disable=quiet)
-        return torch.cat([self[part] for part in steps])
+        return torch.cat([self[part] for part in _shown(parts, "decoding pictures")])
 
-    def _submit(self, wanted: tuple[int, ...]) -> list[Future[Pixels]]:
-        return [self._threads.submit(decode, self.files[i], self.size, self.channels) for i in wanted]
+    def _submit(self, wanted: tuple[int, ...]) -> list[Future[Any]]:
+        decode_one = decode_deep if self.deep else decode_page
+        return [self._threads.submit(decode_one, self.pages[i], self.size, self.channels) for i in wanted]
 
 
-def decode(file: Path, size: int, channels: Literal[1, 3]) -> Pixels:
-    """The picture in `file` as uint8 of shape (channels, size, size)."""
-    mode = "L" if channels == 1 else "RGB"
-    try:
-        with Image.open(file, formats=FORMATS) as opened:
-            opened.draft(mode, (2 * size, 2 * size))  # JPEG only: skip frequencies far above the final resolution
-            picture = ImageOps.fit(_flat(ImageOps.exif_transpose(opened), mode), (size, size), Image.Resampling.BICUBIC)
-    except Exception as error:  # PIL raises nearly anything for a damaged file
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise GenlabError(f"{file}: cannot be decoded ({reason}); remove it or replace it") from error
-    return np.array(picture, np.uint8).reshape(size, size, channels).transpose(2, 0, 1)
+@dataclass(frozen=True)
+class Scaled:
+    """The pictures of a store with the values of `span` as 0 to 1."""
+
+    store: Store
+    span: Range
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return scaled(self.store[index], self.span)
+
+    def prefetch(self, index: Tensor) -> None:
+        if isinstance(self.store, Prefetching):
+            self.store.prefetch(index)
 
 
-def _flat(picture: Image.Image, mode: str) -> Image.Image:
-    """`picture` in 8-bit `mode` without transparency."""
-    if picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.float64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError("integer values beyond 16 bits have no agreed white")
-        picture = Image.fromarray(np.rint(values / 257).astype(np.uint8))
-    if picture.mode == "F":
-        raise ValueError("floating-point values have no agreed white; save it with 8 or 16 bits")
-    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
-        white = Image.new("RGBA", picture.size, "white")
-        white.alpha_composite(picture.convert("RGBA"))
-        picture = white
-    return picture.convert(mode)
+def scaled(values: Tensor, span: Range) -> Tensor:
+    """Pictures (n, C, H, W) with the values of `span` as 0 to 1, in place; what lies beyond is cut off."""
+    low, high = span
+    for part in values.split(256):  # in double precision, a few at a time
+        part.copy_(((part.double() - low) / (high - low)).clamp_(0, 1))
+    return values
 
 
 def _by_class(folder: Path) -> dict[str, list[Path]]:

@@ -116,9 +116,9 @@ def ising(
     y = torch.arange(len(listed)).repeat_interleave(examples) if len(listed) > 1 else None
     x = torch.from_numpy(np.concatenate(parts)).unsqueeze(1)
     truth = Ising(size, tuple(float(T) for T in listed))
-    return RawData(
-        "ising", Examples(x, y), None, levels=2, num_classes=len(listed) if y is not None else None, truth=truth
-    )
+    names = tuple(f"T={T:g}" for T in listed) if y is not None else None
+    classes = None if names is None else len(names)
+    return RawData("ising", Examples(x, y), None, levels=2, num_classes=classes, truth=truth, class_names=names)
 
 
 def _path(root: str | None, name: str) -> Path:

@@ -12,9 +12,11 @@ downloaded, into torchvision's layout.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from genlab.data.class_labels import unless_numbers
 from genlab.data.dataset import RawData
 from genlab.data.download import DownloadError, complete, data_root, fetch, namesakes, not_found, unpack
 from genlab.data.examples import Examples
@@ -23,7 +25,18 @@ from genlab.errors import GenlabError
 
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")  # the package dataset-fashion-mnist
-EMNIST_CLASSES = {"balanced": 47, "byclass": 62, "bymerge": 47, "letters": 26, "digits": 10, "mnist": 10}
+FASHION = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+KUZUSHIJI = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
+CAPITALS, SMALL, MERGED = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz", "abdefghnqrt"
+EMNIST_CLASSES = {
+    "balanced": f"0123456789{CAPITALS}{MERGED}",  # other small letters look like their capitals
+    "byclass": f"0123456789{CAPITALS}{SMALL}",
+    "bymerge": f"0123456789{CAPITALS}{MERGED}",
+    "letters": CAPITALS,
+    "digits": "0123456789",
+    "mnist": "0123456789",
+}
+"""The characters of each split, in the order of its classes."""
 
 
 def mnist(*, root: str | None) -> RawData:
@@ -33,12 +46,12 @@ def mnist(*, root: str | None) -> RawData:
 
 def fashion_mnist(*, root: str | None) -> RawData:
     """Clothes in ten classes: 60,000 for training, 10,000 for the test."""
-    return _load("fashion_mnist", "FashionMNIST", root, DEBIAN_FASHION)
+    return replace(_load("fashion_mnist", "FashionMNIST", root, DEBIAN_FASHION), class_names=FASHION)
 
 
 def kmnist(*, root: str | None) -> RawData:
     """Ten hiragana in cursive handwriting: 60,000 for training, 10,000 for the test."""
-    return _load("kmnist", "KMNIST", root)
+    return replace(_load("kmnist", "KMNIST", root), class_names=KUZUSHIJI)
 
 
 def emnist(
@@ -61,9 +74,11 @@ def emnist(
     paths = _locate("emnist", files, places, target, download)
     first = 1 if split == "letters" else 0
     train, test = (
-        _read(*pair, classes=EMNIST_CLASSES[split], first=first, transposed=True) for pair in (paths[:2], paths[2:])
+        _read(*pair, classes=len(EMNIST_CLASSES[split]), first=first, transposed=True)
+        for pair in (paths[:2], paths[2:])
     )
-    return RawData("emnist", train, test, levels=256, num_classes=EMNIST_CLASSES[split])
+    names = unless_numbers(tuple(EMNIST_CLASSES[split]))
+    return RawData("emnist", train, test, 256, num_classes=len(EMNIST_CLASSES[split]), class_names=names)
 
 
 def _load(name: str, published: str, root: str | None, *elsewhere: Path) -> RawData:

@@ -108,7 +108,7 @@ class ImplicitModel(GenerativeModel):
         """
         y = classes_to_sample(labels, n, self.num_classes, self.device)
         h = self.noise(n) if truncation is None else self.truncated_noise(n, truncation)
-        show_mean = self.data.is_image if mean is None else mean
+        show_mean = self.data.on_grid if mean is None else mean
         x = self.decode(h, y)
         yield x if show_mean or self.data.support != "binary" else (x > 0.5).float()
 

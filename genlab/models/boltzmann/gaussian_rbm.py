@@ -38,7 +38,7 @@ from genlab.models.boltzmann.class_units import class_units, draw_classes
 from genlab.models.boltzmann.gradients import Statistics, gradient_of
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.boltzmann.machine_arguments import MachineArguments
-from genlab.models.scaling import Scaling
+from genlab.models.scaling import Scaling, common_std
 from genlab.optimizers.recipe import Recipe
 
 
@@ -102,8 +102,8 @@ class GaussianRBM(BoltzmannMachine):
 
     def make_visible_layer(self) -> None:
         d, std = self.data.dim, self.data.std
-        if self.data.is_image:  # pixels that never vary have no scale of their own
-            std = std.flatten().square().mean().sqrt().expand(self.data.shape)
+        if self.data.on_grid:  # places that never vary have no scale of their own
+            std = common_std(self.data)
         self.scaling = Scaling(self.data, self.data.mean.flatten(), std.flatten().clamp_min(1e-6))
         log_var = torch.full((d,), 2 * math.log(self.sigma))
         if self.learn_sigma:

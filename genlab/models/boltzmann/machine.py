@@ -303,7 +303,7 @@ class BoltzmannMachine(GenerativeModel):
         chains: list[int] | None = None,
     ) -> Iterator[Tensor]:
         """States of n chains, as E[x|h] (`mean`, the default for images) or as x itself; see gibbs.sample."""
-        show_mean = self.data.is_image if mean is None else mean
+        show_mean = self.data.on_grid if mean is None else mean
         return gibbs.sample(self, self.negative.fantasies(), n, sampler, steps, labels, show_mean, chains)
 
     def walk(self, x: Tensor | int, steps: int, mean: bool = False) -> Iterator[Tensor]:

@@ -296,7 +296,7 @@ class Diffusion(GenerativeModel):
         y = classes_to_sample(labels, n, self.num_classes, self.device)
         weight = guidance_weight(guidance, self.num_classes)
         x = torch.randn(n, *self.data.shape, device=self.device)
-        steps = steps or default_steps(sampler, self.data.is_image, self.steps)
+        steps = steps or default_steps(sampler, self.data.on_grid, self.steps)
         gammas = sampling_gammas(sampler, steps, self.schedule, self.steps)
 
         def denoise(x: Tensor, gamma: Tensor) -> Tensor:

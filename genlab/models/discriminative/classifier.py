@@ -26,7 +26,7 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.base import Charts, Metrics, Model, Quantity
-from genlab.models.scaling import Scaling
+from genlab.models.scaling import Scaling, common_std
 from genlab.networks.classifiers import CNN, FFNN, RNN, ClassifierNetwork, classifier_network
 from genlab.networks.mlp import Activation
 from genlab.networks.trunk import Trunk, rebuild
@@ -81,9 +81,10 @@ class Classifier(Model):
         self.backbone: FFNN | CNN | RNN | Trunk
         if trunk is None:
             self.backbone = classifier_network(data, network, hidden, activation, dropout)
-            # An image has one scale for all its pixels; each component of a vector has its own.
-            scale = data.std.square().mean().sqrt() if data.is_image else data.std
-            mean = data.mean.mean() if data.is_image else data.mean
+            # A picture has one scale for all its pixels; bands, curves, and components of a vector have their own.
+            one = data.is_image and not data.own_scales
+            scale = data.std.square().mean().sqrt() if one else common_std(data)
+            mean = data.mean.mean() if one else data.mean
         else:
             self.backbone = rebuild(trunk, optimizer, dropout)
             mean, scale = torch.zeros(()), torch.ones(())  # a trunk has a scale of its own

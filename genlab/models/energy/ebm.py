@@ -104,7 +104,7 @@ class EBM(GenerativeModel):
         self.temperature = self.transition.temperature
         self.replay_buffer = None
         if negative == "persistent" and not self.matches_scores:
-            slots = buffer or (5000 if data.is_image else 1000)
+            slots = buffer or (5000 if data.on_grid else 1000)
             share = ebm_defaults.default_restart(low_temperature) if restart is None else restart
             self.replay_buffer = ReplayBuffer(self.reference.draw(slots), share)
         self.optimizers["ebm"] = optimizer(self.network.parameters())
@@ -260,7 +260,7 @@ class EBM(GenerativeModel):
         steps = steps or default
         betas = annealed_betas(steps) if sampler == "annealed" else [1.0] * steps
         for state in run(self.transition, self.energy_at, betas, start):
-            if self.matches_scores and self.data.is_image:  # the posterior mean without noise (Saremi & Hyvarinen 2019)
+            if self.matches_scores and self.data.on_grid:  # the posterior mean without noise (Saremi & Hyvarinen 2019)
                 yield self.scaling.restore(state.u - self.sigma**2 * state.gradient)
             else:
                 yield self.scaling.restore(state.u)

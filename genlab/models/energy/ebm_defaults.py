@@ -74,9 +74,9 @@ def refuse_conflicts(data: DataSpec, objective: Objective, activation: Activatio
 def default_sigma(data: DataSpec, objective: Objective, low_temperature: bool) -> float:
     """Standard deviation of noise on examples, in inner units."""
     if objective == "denoising":
-        return 0.3 if data.is_image else 0.05
+        return 0.3 if data.on_grid else 0.05
     if objective == "sliced":  # pixels that take few values have no density without noise
-        return 0.3 if data.is_image else 0.0
+        return 0.3 if data.on_grid else 0.0
     return 0.005 if low_temperature else 0.0
 
 

@@ -80,7 +80,7 @@ class AE(GenerativeModel):
         components: Count,
     ) -> None:
         super().__init__(data, optimizer)
-        latent_dim = latent_dim or (32 if data.is_image else max(1, data.dim // 2))
+        latent_dim = latent_dim or default_latent_dim(data)
         if output == "auto":
             output = "identity" if data.support == "real" else "sigmoid"
         check_output(data, output, loss)
@@ -227,3 +227,9 @@ def check_output(data: DataSpec, output: str, loss: str) -> None:
         raise GenlabError(
             f"model.loss=bce needs probabilities and model.output={output} gives none; set model.output=sigmoid"
         )
+
+
+def default_latent_dim(data: DataSpec) -> int:
+    """32 for pictures, at most so many for curves, and half of the components of vectors."""
+    half = max(1, data.dim // 2)
+    return 32 if data.is_image else min(32, half) if data.is_curve else half

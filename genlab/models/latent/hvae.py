@@ -215,7 +215,7 @@ class HVAE(GenerativeModel):
         """h_T ~ p(h_T), then h_{T-1} to h_1, then E[x|h_1] for `mean` (as pictures are shown) or x ~ p(x|h_1) (for vectors)."""
         noise = [torch.randn(n, width, device=self.device) for width in self.levels]
         out = self.decoder(self.sample_down(noise[-1], len(self.levels) - 1, noise)).float()
-        show_mean = self.data.is_image if mean is None else mean
+        show_mean = self.data.on_grid if mean is None else mean
         yield self.observation.mean(out) if show_mean else self.observation.sample(out)
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
-from genlab.models.scaling import Scaling
+from genlab.models.scaling import Scaling, common_std
 from genlab.numerics.softplus import bernoulli_log_prob, logsigmoid, softplus
 
 Likelihood = Literal["auto", "bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic"]
@@ -103,8 +103,8 @@ class ContinuousBernoulli(ObservationModel):
 class Gaussian(ObservationModel):
     """p(x|h) = N(x; mu, sigma^2 I) with one learned sigma (Rybkin et al. 2021).
 
-    In [0, 1] mu = sigmoid(out). Real components are measured in units of their standard deviation over the training
-    data, x = shift + scale * u with u ~ N(out, sigma^2), and log p(x|h) carries the Jacobian -sum_i log scale_i.
+    In [0, 1] mu = sigmoid(out). Real components (of curves: channels) are measured in units of their standard deviation over the
+    training data, x = shift + scale * u with u ~ N(out, sigma^2), and log p(x|h) carries the Jacobian -sum_i log scale_i.
     """
 
     discrete = False
@@ -117,7 +117,9 @@ class Gaussian(ObservationModel):
         self.scaling = (
             Scaling(data, zero, one, identity=True)
             if self.bounded
-            else Scaling(data, data.mean, torch.where(data.std > 0, data.std, one))
+            else Scaling(
+                data, data.mean, common_std(data) if data.is_curve else torch.where(data.std > 0, data.std, one)
+            )
         )
 
     def log_prob(self, out: Tensor, x: Tensor) -> Tensor:

@@ -174,7 +174,7 @@ class PCA(GenerativeModel):
     def sample_loop(self, n: int, mean: bool | None = None) -> Iterator[Tensor]:
         """h ~ N(0, I), then W h + mu for `mean` (as pictures are shown) or x ~ p(x|h) (the default for vectors)."""
         x = self._mean_of(torch.randn(n, self.latent_dim, device=self.device))
-        if not (self.data.is_image if mean is None else mean):
+        if not (self.data.on_grid if mean is None else mean):
             x = x + self.noise_variance.sqrt() * torch.randn_like(x)
         yield self._clipped(x)
 

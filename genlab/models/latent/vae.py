@@ -88,7 +88,7 @@ class VAE(GenerativeModel):
         super().__init__(data, optimizer)
         latent_dim = latent_dim or (20 if data.is_image else min(20, data.dim))
         if kl_warmup is None:  # for the few numbers of a vector, a code is worth its KL only once it is good
-            kl_warmup = 0.0 if data.is_image or k > 1 or free_bits else 0.5
+            kl_warmup = 0.0 if data.on_grid or k > 1 or free_bits else 0.5
         check_objective(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
         self.latent_dim, self.k, self.mc_samples = latent_dim, k, mc_samples
         self.beta, self.capacity, self.kl_warmup, self.free_bits = beta, capacity, kl_warmup, free_bits
@@ -101,7 +101,7 @@ class VAE(GenerativeModel):
             data,
             network,
             hidden,
-            default_hidden=[400] if data.is_image else [128, 128],
+            default_hidden=[400] if data.on_grid else [128, 128],
             code=2 * latent_dim,
             latent_dim=latent_dim,
             outputs=self.observation.outputs,
@@ -234,7 +234,7 @@ class VAE(GenerativeModel):
         """
         y = classes_to_sample(labels, n, self.num_classes, self.device)
         out = self.decoder(with_classes(self.prior.sample(n), y, self.decoder)).float()
-        show_mean = self.data.is_image if mean is None else mean
+        show_mean = self.data.on_grid if mean is None else mean
         yield self.observation.mean(out) if show_mean else self.observation.sample(out)
 
     @torch.no_grad()

@@ -94,7 +94,7 @@ class VQVAE(GenerativeModel):
         prior_dropout: Share,
     ) -> None:
         super().__init__(data, optimizer)
-        codebook = codebook or (256 if data.is_image else 32)
+        codebook = codebook or (256 if data.on_grid else 32)
         self.commitment = commitment
         self.observation = observation_model(likelihood, data)
         self.discrete = self.observation.discrete
@@ -207,7 +207,7 @@ class VQVAE(GenerativeModel):
     def sample_loop(self, n: int, mean: bool | None = None) -> Iterator[Tensor]:
         """z ~ p(z), one symbol after the other, then E[x|z] for `mean` (as pictures are shown) or x ~ p(x|z) (for vectors)."""
         out = self.decoder(self.codebook.lookup(self.prior.sample(n))).float()
-        show_mean = self.data.is_image if mean is None else mean
+        show_mean = self.data.on_grid if mean is None else mean
         yield self.observation.mean(out) if show_mean else self.observation.sample(out)
 
     @torch.no_grad()

@@ -1,0 +1,81 @@
+"""The form in which an array of examples is stored, by its type and what its examples are (shapes.py).
+
+vectors (N, d), curves (N, C, L)  numbers          real values, float32 (float64, until it is known whether they are scaled)
+images (N, C, H, W)               uint8            256 grey levels
+images (N, C, H, W)               other integers   counts, stored as float32 in [0, 1]
+images (N, C, H, W)               float            real values, float32
+any of these                      bool             0 and 1: binary
+any of these                      -1 and +1 only   spins, stored as 0 and 1: binary
+"""
+
+from math import isfinite
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor
+
+from genlab.data.array_files import Array
+from genlab.data.measure_spec import refuse_impossible
+from genlab.data.shapes import describe
+from genlab.errors import GenlabError
+
+Range = tuple[float, float]
+
+
+def _rising(span: list[float]) -> list[float]:
+    if not (isfinite(span[0]) and isfinite(span[1]) and span[0] < span[1]):
+        raise ValueError("it is [low,high] with low below high")
+    return span
+
+
+Span = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+"""The key dataset.range: the values of pictures that are seen as 0 and as 1."""
+
+
+def stored(x: Array, where: str, span: Range | None, *, exact: bool) -> tuple[Tensor, int | None]:
+    """Arranged examples in the form in which they are stored, and the number of their grey levels.
+
+    The values of the range `span` become 0 to 1; None for values as they are. With `exact` numbers of vectors and curves stay
+    float64, for a scale of their own that is found later.
+    """
+    kind = x.dtype.kind
+    if kind == "b":
+        return torch.from_numpy(np.array(x, np.uint8, order="C")), 2
+    if span is not None:
+        return scaled(x, span), None
+    if kind in "if" and are_spins(x):
+        return torch.from_numpy(np.array(x > 0, np.uint8, order="C")), 2
+    if x.ndim == 4 and x.dtype == np.uint8:
+        if x.max() == 1:
+            raise GenlabError(f"{where}: {describe(x)} holds only 0 and 1; store binary images as bool")
+        return torch.from_numpy(np.array(x, order="C")), 256
+    double = exact and x.ndim < 4
+    with np.errstate(over="ignore"):
+        values = torch.from_numpy(np.array(x, np.float64 if double else np.float32, order="C"))
+    if not all(bool(part.isfinite().all()) for part in torch.split(values, 1 << 16)):
+        finite = bool(np.isfinite(x).all())
+        raise GenlabError(
+            f"{where}: {describe(x)} holds values that are not finite{' in float32' if finite else ''}; "
+            "remove or replace them"
+        )
+    if not double:
+        refuse_impossible(where, float(values.abs().max()), float(values.double().std()), columns=x.ndim < 4)
+    return values, None
+
+
+def scaled(x: Array, span: Range) -> Tensor:
+    """Values with `span` brought to [0, 1], float32; what lies outside is brought to its ends."""
+    low, high = span
+    found = torch.empty(x.shape, dtype=torch.float32)
+    for part, out in zip(
+        np.array_split(x, max(1, len(x) // 256)), found.tensor_split(max(1, len(x) // 256)), strict=True
+    ):
+        out.copy_(torch.from_numpy(((part.astype(np.float64) - low) / (high - low)).clip(0, 1)))
+    return found
+
+
+def are_spins(x: Array) -> bool:
+    """Whether -1 and +1 are the only values, and both occur. The first examples decide, as a rule."""
+    return all(bool((np.abs(part) == 1).all()) for part in (x[:16], x)) and bool((x[:1000] < 0).any() or (x < 0).any())

@@ -1,0 +1,79 @@
+"""The data of a run in the units in which its model sees them.
+
+The range of pictures and the mean and standard deviation of columns are those of the data that a run was trained on. Where its
+data lie elsewhere now, or are others of the same kind, they are measured anew, and brought to those of the run here.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from genlab.data.dataset import Dataset
+from genlab.data.examples import Examples, Prefetching, Store
+from genlab.data.spec import DataSpec
+from genlab.data.units import Units
+from genlab.errors import GenlabError
+
+
+def in_units_of(dataset: Dataset, own: DataSpec) -> Dataset:
+    """`dataset` in the units of a model of the data `own`. Raises GenlabError where they have no units in common."""
+    found = dataset.spec
+    if own.units is None and found.units is None:
+        return dataset
+    if own.units is not None and own.units.same_as(found.units):
+        return dataset
+    if dataset.represent.levels is not None:
+        raise GenlabError(
+            f"dataset={found.name}: these data are grey values of {dataset.represent.levels} levels, and those of the run "
+            "have units of their own; name the data of the run"
+        )
+    change = Change(found.units, own.units)
+    parts = {name: getattr(dataset, name) for name in ("train", "validation", "test", "anomalies")}
+    mean = change(found.mean.unsqueeze(0))[0]
+    ones = torch.ones(1, *found.shape)
+    scale = change(ones)[0].double() - change(0 * ones)[0].double()
+    ends = torch.stack([change(value * ones) for value in (found.low, found.high)])
+    spec = replace(
+        found,
+        units=own.units,
+        mean=mean,
+        std=(found.std.double() * scale.to(found.std.device)).float(),
+        low=float(ends.min()),
+        high=float(ends.max()),
+    )
+    return replace(dataset, spec=spec, **{name: of and change.of(of) for name, of in parts.items()})
+
+
+@dataclass(frozen=True)
+class Change:
+    """From values in one unit to those in another one; None for the values of the user themselves."""
+
+    before: Units | None
+    after: Units | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        v = x if self.before is None else self.before.outer(x)
+        return (v if self.after is None else self.after.inner(v)).to(x.device).float()
+
+    def of(self, examples: Examples) -> Examples:
+        x: Store = self(examples.x) if isinstance(examples.x, Tensor) else _Changed(examples.x, self)
+        return Examples(x, examples.y)
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """The examples of `store` in other units."""
+
+    store: Store
+    change: Change
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        return self.change(self.store[index])
+
+    def prefetch(self, index: Tensor) -> None:
+        if isinstance(self.store, Prefetching):
+            self.store.prefetch(index)

@@ -1,0 +1,104 @@
+"""The vertical axes of figures of curves: one for all channels, or one for each where their values differ widely.
+
+A channel is shown over m - 4 s to m + 4 s, where m and s are its mean and its standard deviation over the training split, and not
+beyond the range of the data. Values are in the units of the user.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from genlab.data.spec import DataSpec
+
+MOST_CHANNELS = 8  # that are drawn: as many as there are colours
+UNLIKE = 3.0  # ratio of the ranges of channels, above which each has its own
+SPREADS = 4.0
+MARGIN = 0.06
+
+
+@dataclass(frozen=True)
+class Scales:
+    """Low and high end of the axis of each channel."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    channel_names: tuple[str, ...]
+    data: DataSpec | None
+    """For the units of the values; None for numbers that have none, such as weights."""
+
+    @classmethod
+    def of(cls, data: DataSpec) -> "Scales":
+        mean = data.in_units(data.mean[None])[0].double()
+        std = data.std.double() if data.units is None else data.std.double() * data.units.scale
+        middle = mean.mean(1)
+        spread = (std.square().mean(1) + mean.var(1, unbiased=False)).sqrt().clamp_min(1e-12)
+        least = data.in_units(torch.full((1, *data.shape), data.low))[0].double().amin(1)
+        most = data.in_units(torch.full((1, *data.shape), data.high))[0].double().amax(1)
+        low, high = torch.maximum(middle - SPREADS * spread, least), torch.minimum(middle + SPREADS * spread, most)
+        size = (high - low).clamp_min(1e-12)
+        if float(size.max() / size.min()) <= UNLIKE:
+            low, high = low.min().expand_as(low), high.max().expand_as(high)
+            size = high - low
+        low, high = low - MARGIN * size, high + MARGIN * size
+        return cls(tuple(low.tolist()), tuple(high.tolist()), channel_names(data), data)
+
+    @classmethod
+    def symmetric(cls, weights: Tensor, data: DataSpec) -> "Scales":
+        """One about 0 for all channels, that of 99.5 % of the weights."""
+        flat = weights.abs().flatten().double()
+        limit = max(float(flat.quantile(0.995) if flat.numel() < 10**6 else flat.max()), 1e-12)
+        channels = data.shape[0]
+        return cls((-limit,) * channels, (limit,) * channels, channel_names(data), None)
+
+    @property
+    def shown(self) -> int:
+        """Channels that are drawn."""
+        return min(MOST_CHANNELS, len(self.low))
+
+    @property
+    def common(self) -> bool:
+        return len(set(zip(self.low, self.high, strict=True))) == 1
+
+    @property
+    def label(self) -> str:
+        return "" if not self.common else "value" if self.data is not None else "weight"
+
+    def in_units(self, x: Tensor) -> npt.NDArray[np.float64]:
+        """Curves x (n, C, L) in the units of the user."""
+        x = x.detach().float().cpu()
+        return np.asarray((x if self.data is None else self.data.in_units(x)).double())
+
+    def heights(self, x: Tensor) -> npt.NDArray[np.float64]:
+        """Curves x (n, C, L) in parts of their axes: 0 is the low end, 1 the high one."""
+        low, high = (np.array(ends)[:, None] for ends in (self.low, self.high))
+        return np.asarray((self.in_units(x) - low) / (high - low))
+
+    def height_of_zero(self) -> float | None:
+        """Where 0 is in a panel; None where it lies outside, or elsewhere for each channel."""
+        low, high = self.low[0], self.high[0]
+        return -low / (high - low) if self.common and low < 0 < high else None
+
+    def ends_as_text(self) -> Sequence[str]:
+        return (f"{self.low[0]:.3g}", f"{self.high[0]:.3g}") if self.common else ("low", "high")
+
+    def names(self) -> list[str]:
+        """Of the channels that are drawn, with their axes where each has its own."""
+        found = list(self.channel_names[: self.shown])
+        if not self.common:
+            ends = zip(found, self.low, self.high, strict=False)
+            found = [f"{name} ({low:.3g} to {high:.3g})" for name, low, high in ends]
+        if self.shown < len(self.low):
+            found[-1] += f" (the first {self.shown} of {len(self.low)})"
+        return found
+
+
+def channel_names(data: DataSpec) -> tuple[str, ...]:
+    """Of the channels of curves, or of the bands of pictures."""
+    given = data.component_names
+    if given is not None and len(given) == data.shape[0]:
+        return given
+    return tuple(f"{'channel' if data.is_curve else 'band'} {k + 1}" for k in range(data.shape[0]))

@@ -1,0 +1,101 @@
+"""Examples as their kind is drawn: images in a grid, those of many bands band by band, curves as lines. Arrays in, pictures out.
+
+Only curves need matplotlib, which takes half a second to load: what draws them is imported where it is used.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from genlab.data.spec import DataSpec
+from genlab.plots import images
+from genlab.plots.bands import bands
+from genlab.plots.charts import labelled
+from genlab.plots.curve_scales import Scales
+from genlab.plots.images import Picture
+
+MOST_LINES = 10  # of bands, in a picture of independent examples
+
+
+def grid(x: Tensor, columns: int, data: DataSpec, labels: Sequence[str] = ()) -> Picture:
+    """Examples (n, *shape) on a grid, row by row, always over the same range of values; `labels` name the rows."""
+    if data.is_curve:
+        from genlab.plots.curve_panels import Series, panels
+
+        return panels([Series("", x)], columns, data, labels)
+    if data.own_scales:
+        return bands(x, columns, data, labels)
+    picture = images.grid(x, columns, data)
+    return labelled(picture, list(labels)) if labels else picture
+
+
+def samples(x: Tensor, columns: int, data: DataSpec, reference: Tensor | None = None) -> Picture:
+    """Independent examples (n, *shape); of curves also all of them over each other, beside those of the `reference`."""
+    if data.is_curve:
+        from genlab.plots.curve_overviews import overview
+
+        kinds = {} if reference is None else {"test data": reference}
+        return overview({**kinds, "samples": x}, data, columns)
+    if data.own_scales:
+        return bands(x[: max(1, MOST_LINES // data.shape[0]) * columns], columns, data)
+    return images.grid(x[: columns**2], columns, data)
+
+
+def pairs(
+    originals: Tensor, others: Tensor, columns: int, data: DataSpec, names: tuple[str, str] = ("data", "reconstruction")
+) -> Picture:
+    """Each row of originals above the row of the others; of curves both in one panel."""
+    if data.is_curve:
+        from genlab.plots.curve_panels import compared
+
+        return compared(originals, others, columns, data, names)
+    if data.own_scales:
+        few = min(len(originals), max(1, MOST_LINES // (2 * data.shape[0])) * columns)
+        rows = [
+            part
+            for both in zip(originals[:few].split(columns), others[:few].split(columns), strict=True)
+            for part in both
+        ]
+        return bands(torch.cat(rows), min(columns, few), data, list(names) * (len(rows) // 2))
+    return images.pairs(originals, others, columns, data)
+
+
+def neighbours(x: Tensor, nearest: Tensor, columns: int, data: DataSpec) -> Picture:
+    """Samples above the training examples nearest to them; curves over these."""
+    first, second = "sample", "nearest training example"
+    if data.is_curve:
+        return pairs(nearest, x, columns, data, (second, first))
+    return pairs(x, nearest, columns, data, (first, second))
+
+
+def restored(clean: Tensor, noisy: Tensor, found: Tensor, data: DataSpec) -> Picture:
+    """Rows of clean, noisy and restored examples (n, *shape) each; of curves all three in one panel."""
+    if data.is_curve and data.shape[0] == 1:
+        from genlab.plots.curve_panels import denoised
+
+        return denoised(clean, noisy, found, data)
+    return grid(torch.cat([clean, noisy, found]), len(clean), data, ["clean", "noisy", "restored"])
+
+
+def paths(x: Tensor, steps: int, data: DataSpec, titles: Sequence[str], ends: tuple[str, str]) -> Picture:
+    """Ways through a space of codes, (rows * steps, *shape): a row each; of curves a panel each, with the steps as colours."""
+    if data.is_curve:
+        from genlab.plots.curve_overviews import walks
+
+        return walks(x.unflatten(0, (-1, steps)), data, titles, ends)
+    return grid(x, steps, data)
+
+
+def filters(weights: Tensor, columns: int, data: DataSpec) -> Picture:
+    """Weights (n, *shape) over one symmetric range for all, that of 99.5 % of them: grey is 0 in images."""
+    if data.is_curve:
+        from genlab.plots.curve_panels import Series, panels
+
+        return panels([Series("", weights)], columns, data, scales=Scales.symmetric(weights, data))
+    if data.own_scales:
+        limit = torch.full((data.shape[0],), Scales.symmetric(weights, data).high[0])
+        few = max(1, MOST_LINES // data.shape[0]) * columns
+        return bands(weights[:few], columns, replace(data, units=None), ranges=(-limit, limit))
+    return images.filters(weights, columns, data)
