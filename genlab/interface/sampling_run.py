@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 import yaml
 from pydantic import Field
@@ -21,6 +20,7 @@ from genlab.inference.chain_pictures import animation
 from genlab.inference.portfolio import portfolio
 from genlab.inference.samples import Samples
 from genlab.inference.sampling import check_options, draw, sampling_options
+from genlab.inference.saved_samples import save_arrays
 from genlab.models.base import GenerativeModel
 from genlab.plots.captions import write_captions
 from genlab.plots.images import Picture, save_animation, save_png
@@ -103,12 +103,13 @@ def sample_run(config: dict[str, Any], folder: Path) -> None:
     write_captions(folder)
     if moving:
         save_animation(folder / "chain.gif", moving)
-    np.savez_compressed(folder / "samples.npz", **arrays)  # type: ignore[arg-type]
+    _, *tables = save_arrays(folder, arrays, model.data)
     shapes = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in arrays.items())
     lines = [
         f"{type(model).__name__} of {asked.opened.run.path}, {config['checkpoint']} checkpoint, seed {config['seed']}:"
     ]
     lines += [f"  {folder / name}.png" for name in pictures] + ([f"  {folder / 'chain.gif'}"] if moving else [])
+    lines += [f"  {table}" for table in tables]
     console.print("\n".join([*lines, f"  {folder / 'samples.npz'}   {shapes}"]), markup=False)
 
 
