@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from genlab.inference.samples import Samples
+from genlab.data.spec import DataSpec
+from genlab.inference.samples import Samples, named_labels
 from genlab.metrics.rounding import plain, rounded
 from genlab.plots.captions import caption
 from genlab.plots.images import Picture, png
@@ -173,17 +175,19 @@ class Drawn:
     """Samples of a run, in the units of its data. numpy and torch take them as they are; a notebook shows them."""
 
     samples: Samples
+    """As the model draws them: images in [0, 1], standardised columns."""
+    data: DataSpec
     figure: Figure
 
-    @property
+    @cached_property
     def x(self) -> Tensor:
-        """(n, *shape), on the CPU."""
-        return self.samples.x
+        """(n, *shape), on the CPU, in the units of the user's data."""
+        return self.data.in_units(self.samples.x)
 
     @property
-    def labels(self) -> Tensor | None:
-        """Class from which each is drawn, int64, (n,); None without classes."""
-        return self.samples.labels
+    def labels(self) -> npt.NDArray[np.generic] | None:
+        """Class from which each is drawn, as the data name it, (n,); None without classes."""
+        return None if self.samples.labels is None else named_labels(self.samples.labels, self.data)
 
     @property
     def chain(self) -> Tensor | None:
@@ -209,7 +213,7 @@ class Drawn:
     def save(self, path: str | Path) -> Path:
         """Write samples (and chain_number and labels) as a .npz file, which `genlab evaluate samples=FILE` reads."""
         target = Path(path).with_suffix(".npz")
-        np.savez_compressed(target, **self.samples.arrays())  # type: ignore[arg-type]
+        np.savez_compressed(target, **self.samples.arrays(self.data))  # type: ignore[arg-type]
         return target
 
     def __repr__(self) -> str:

@@ -14,7 +14,6 @@ from genlab.composition.explain import explain
 from genlab.data.dataset import Dataset
 from genlab.errors import GenlabError
 from genlab.experiment.opening import TrainedRun, open_run, read_config
-from genlab.inference.samples import Samples
 from genlab.interface.results import Drawn, Figure, Figures, History, Measures
 from genlab.interface.surroundings import undisturbed
 from genlab.models.base import Model
@@ -111,14 +110,14 @@ class Run:
         Sample i depends on the seed and on i, not on n, and is that of the command line. Raises GenlabError.
         """
         from genlab.interface.sampling_run import prepare_sampling
-        from genlab.plots.images import grid, scatter
+        from genlab.plots import examples
+        from genlab.plots.images import scatter
 
         with self._calling("sample"):
             asked = prepare_sampling(self._config_of("sample", n=n, seed=seed, **keys))
             drawn, data = asked.draw(), asked.opened.model.data
-            shown = drawn.x[:DRAWN]
-            picture = grid(shown, 8, data) if data.is_image else scatter({"samples": drawn.x[:2000]}, data)
-            return Drawn(drawn, Figure.of("samples", picture))
+            shown = examples.samples(drawn.x[:DRAWN], 8, data) if data.on_grid else scatter({"samples": drawn.x}, data)
+            return Drawn(drawn, data, Figure.of("samples", shown))
 
     def pictures(self, n: int = DRAWN, *, seed: int = 0, **keys: Any) -> Figures:
         """Everything that `genlab sample` shows: samples, chains, interpolations, traversals, reconstructions, by name."""
@@ -211,9 +210,6 @@ def _kept(samples: object, folder: Path) -> Path:
 
     if isinstance(samples, Drawn):
         return samples.save(folder / "samples.npz")
-    if isinstance(samples, Samples):
-        np.savez_compressed(folder / "samples.npz", **samples.arrays())  # type: ignore[arg-type]
-    else:
-        values = samples.detach().cpu().numpy() if isinstance(samples, torch.Tensor) else np.asarray(samples)
-        np.savez_compressed(folder / "samples.npz", samples=values)
+    values = samples.detach().cpu().numpy() if isinstance(samples, torch.Tensor) else np.asarray(samples)
+    np.savez_compressed(folder / "samples.npz", samples=values)
     return folder / "samples.npz"
