@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 
 import genlab
 from genlab.errors import in_one_line
-from tests.helpers.processes import CLOCK, call, environment, execute, succeed
+from tests.helpers.processes import CLOCK, call, environment
 
 SHORT = ("model=vae", "dataset=digits", "train.examples=3000", "model.hidden=[32]")
 TIMES = ("sampling_images_per_s", "training_seconds", "peak_memory_mb")
@@ -104,13 +104,15 @@ def test_the_callers_own_hydra_stays(work: Path) -> None:
     OmegaConf.clear_resolver("slug")
 
 
-def test_python_and_the_command_line_give_the_same_figures(work: Path, run: genlab.Run) -> None:
-    succeed(["train", *SHORT, "seed=5", "hydra.run.dir=typed"], work)
+def test_python_and_the_command_line_give_the_same_figures(
+    work: Path, run: genlab.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(["train", *SHORT, "seed=5", "hydra.run.dir=typed"], capsys).code == 0
     assert records(Path("typed")) == records(run.path)
-    succeed(["sample", "run=typed", "n=70", "seed=3", "hydra.run.dir=drawn"], work)
+    assert call(["sample", "run=typed", "n=70", "seed=3", "hydra.run.dir=drawn"], capsys).code == 0
     with np.load("drawn/samples.npz") as drawn:
         assert np.array_equal(run.sample(70, seed=3).numpy(), drawn["samples"])
-    succeed(["evaluate", "run=typed", "n=60", "seed=2", "k=7"], work)
+    assert call(["evaluate", "run=typed", "n=60", "seed=2", "k=7"], capsys).code == 0
     measures = run.evaluate(60, seed=2, k=7)
     typed = json.loads(Path("typed/metrics.json").read_text())
     assert list(measures) == list(typed)
@@ -120,7 +122,7 @@ def test_python_and_the_command_line_give_the_same_figures(work: Path, run: genl
     assert run.metrics == measures
 
 
-def test_the_run_is_one_of_the_command_line(work: Path, run: genlab.Run) -> None:
+def test_the_run_is_one_of_the_command_line(work: Path, run: genlab.Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert (run.state, run.name, run.seed, run.info["command"][:2]) == (
         "finished",
         "first",
@@ -128,7 +130,7 @@ def test_the_run_is_one_of_the_command_line(work: Path, run: genlab.Run) -> None
         ["genlab.train", "model=vae"],
     )
     assert (run.path / ".hydra" / "overrides.yaml").exists()
-    assert execute(["sample", "run=first", "n=3"], work).code == 0
+    assert call(["sample", "run=first", "n=3"], capsys).code == 0
     assert genlab.load("first").path == run.path
     assert genlab.load(run.path).config == run.config
 
@@ -206,7 +208,9 @@ def test_mistakes_of_python_alone(work: Path, run: genlab.Run) -> None:
     assert sorted(Path("outputs").rglob("*")) == there  # nothing is left behind
 
 
-def test_arrays_are_data_and_are_found_again_by_the_command_line(work: Path) -> None:
+def test_arrays_are_data_and_are_found_again_by_the_command_line(
+    work: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rng = np.random.default_rng(1)
     x = torch.from_numpy(rng.normal(size=(300, 3)))
     labels = rng.integers(0, 2, size=300)
@@ -217,7 +221,7 @@ def test_arrays_are_data_and_are_found_again_by_the_command_line(work: Path) -> 
     assert own.dataset.spec.shape == (3,)
     assert own.dataset.spec.num_classes == 2
     assert records(own.path) == records(again.path)
-    assert execute(["evaluate", f"run={own.path}", "n=30", "k=5"], work).code == 0
+    assert call(["evaluate", f"run={own.path}", "n=30", "k=5"], capsys).code == 0
     split = genlab.train(*words, data={"x_train": x[:200], "x_test": x[200:]}, show=False)
     assert len(split.dataset.test) == 100
 
