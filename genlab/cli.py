@@ -18,6 +18,7 @@ COMMANDS = {
     "sample": "draw samples, interpolations and traversals from a trained run",
     "evaluate": "measure a trained run on held-out data, with error bars and diagnoses",
     "compare": "one table and one page over several runs",
+    "runs": "what there is: states and results; names, tags, notes; into the trash and back",
     "benchmark": "speed of training and sampling, and this machine's share of it",
     "list": "what there is: models, datasets, optimizers, devices, experiments",
     "dashboard": "open TensorBoard on the runs",
@@ -34,10 +35,11 @@ usage: genlab COMMAND [key=value ...]
   genlab train                                 a VAE on the 8x8 digits, which need no download
   genlab train model=vae dataset=mnist         any model on any data set it can model
   genlab train -m model=ae,vae seed=0,1,2      every combination, with a table at the end
-  genlab resume latest                         RUN is a run folder, or 'latest'
+  genlab resume latest                         RUN is a run folder, a name, or 'latest'
   genlab sample run=latest n=64
   genlab evaluate run=latest
   genlab compare RUN RUN ...                   run folders, globs, sweep folders
+  genlab runs state=finished --sort fid        what there is; genlab runs --help: names, tags, notes, the trash
   genlab benchmark model=vae dataset=mnist
   genlab dashboard
 

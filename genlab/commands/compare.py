@@ -12,7 +12,7 @@ from genlab.tracking.own_folder import own_folder
 
 if TYPE_CHECKING:
     from genlab.report.page import Comparison
-    from genlab.report.runs import Run
+    from genlab.report.read_runs import Run
 
 USAGE = """\
 usage: genlab compare [NAME=]RUN [[NAME=]RUN ...] [--out FOLDER] [--metrics a,b,c]
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 def parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Words and flags. Raises GenlabError for a flag that is not known or has no value."""
     from genlab.report.find import names_runs, split_name
-    from genlab.tracking.which_run import check_name
+    from genlab.tracking.run_names import check_name
 
     words: list[str] = []
     flags: dict[str, str] = {}
@@ -142,8 +142,8 @@ def assemble(
     from genlab.report.curves import draw_curves, make_panels
     from genlab.report.galleries import galleries
     from genlab.report.page import Comparison
+    from genlab.report.read_runs import Failure
     from genlab.report.rows import make_rows
-    from genlab.report.runs import Failure
     from genlab.report.sweeps import draw_sweeps
     from genlab.report.tables import make_tables, overview
 

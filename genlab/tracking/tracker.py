@@ -96,7 +96,8 @@ def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bo
     return {
         name: value
         for name, value in flat.items()
-        if name != "name" and not name.startswith(("preferred.", "dataset.root", "model.trunk"))
+        if name not in ("name", "tag", "note")
+        and not name.startswith(("tracker", "preferred.", "dataset.root", "model.trunk"))
     }
 
 

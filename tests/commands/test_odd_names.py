@@ -23,7 +23,7 @@ from genlab.commands.words import TEXT, pasteable, readable
 from genlab.config.schema import keys_of
 from genlab.config.targets import locate
 from genlab.report.find import find_runs
-from genlab.report.runs import Run
+from genlab.report.read_runs import Run
 from tests.helpers.override_lists import section_of
 from tests.helpers.processes import Outcome, assert_refused, call
 
