@@ -22,9 +22,11 @@ def train(config: dict[str, Any], folder: Path) -> float:
     from genlab.data.places import absolute
     from genlab.experiment.experiment import Experiment
     from genlab.experiment.starting import copy_start, describe_start
+    from genlab.tracking.other_trackers import require_installed
     from genlab.tracking.run_folder import RunFolder
 
     experiment = Experiment(config)
+    require_installed(config.get("tracker"))
     describe_start(experiment)
     experiment.build()
     copy_start(experiment)

@@ -25,6 +25,7 @@ from genlab.errors import GenlabError, did_you_mean
 from genlab.models.base import Model
 from genlab.numerics.rng import derive
 from genlab.optimizers.recipe import Recipe
+from genlab.tracking.other_trackers import kinds_of
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.run_names import of_config
 from genlab.training.devices import Device
@@ -179,6 +180,7 @@ def _check_keys(config: Config) -> None:
         if not isinstance(config.get(section), Mapping):
             raise GenlabError(f"{section}={config.get(section)}: name one of those that genlab list shows")
     of_config(config)
+    kinds_of(config.get("tracker"))
     known = {"seed", "name", "tag", "note", "tracker", *SECTIONS}
     for key in config:
         if key not in known:

@@ -86,7 +86,6 @@ class Trainer:
         self.best, self.best_at = float("inf"), 0
         self.validation_loss = float("nan")  # of the last evaluation
         self.seconds = 0.0  # of earlier sessions of this run
-        self.began = time.perf_counter()
         self.stop = StopRequest()
         self.preferred = preferred or examples
         self.warnings = RunWarnings(run, model)
@@ -95,6 +94,7 @@ class Trainer:
         if not self.resumed:
             run.cut_logs({})  # a run that was killed before its first checkpoint has left some
         self.tracker = Tracker(run, config, resumed_at, model.layout())
+        self.began = time.perf_counter()  # now: the trackers of others take seconds to open
         self._lap = (time.perf_counter(), self.batches.seen)
 
     def fit(self) -> dict[str, tuple[float, float]]:
