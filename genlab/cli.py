@@ -35,6 +35,7 @@ usage: genlab COMMAND [key=value ...]
   genlab train                                 a VAE on the 8x8 digits, which need no download
   genlab train model=vae dataset=mnist         any model on any data set it can model
   genlab train -m model=ae,vae seed=0,1,2      every combination, with a table at the end
+  genlab train model=vae --estimate            time, memory and disk before it starts
   genlab resume latest                         RUN is a run folder, a name, or 'latest'
   genlab sample run=latest n=64
   genlab evaluate run=latest
@@ -118,10 +119,12 @@ def _call(command: str, rest: list[str]) -> int:
         from genlab.commands.resolvers import register
 
         register()
-        sys.argv = [f"genlab {command}", *arrange(rest, command)]
         os.environ["HYDRA_FULL_ERROR"] = (
             "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
         )
+        if command == "train" and any(word.partition("=")[0] == "--estimate" for word in rest):
+            return int(importlib.import_module("genlab.commands.estimate").main(rest))
+        sys.argv = [f"genlab {command}", *arrange(rest, command)]
         module.main()
         return 0
     except KeyboardInterrupt:

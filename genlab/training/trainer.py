@@ -114,20 +114,20 @@ class Trainer:
             before = self.batches.seen
             self._set_rates()
             with checkpoint.fitting(self.run.last) if self.resumed else nullcontext():  # what was restored shows now
-                metrics = self._counted_update(updates)
+                metrics = self.counted_update(updates)
             while metrics is not None:
                 self.window.append(metrics)
                 self._set_rates()
                 self.between_updates(before, self.batches.seen)
                 before = self.batches.seen
-                metrics = self._counted_update(updates)
+                metrics = self.counted_update(updates)
             return self._finish()
 
     def _set_rates(self) -> None:
         for optimizer in self.model.optimizers.values():
             set_rate(optimizer, self.batches.progress)
 
-    def _counted_update(self, updates: Iterator[Metrics]) -> Metrics | None:
+    def counted_update(self, updates: Iterator[Metrics]) -> Metrics | None:
         """One update; the work of the first one decides what pictures and measures may cost."""
         if self.budget is not None:
             return self.next_update(updates)
