@@ -123,7 +123,7 @@ def _call(command: str, rest: list[str]) -> int:
             "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
         )
         if command == "train" and any(word.partition("=")[0] == "--estimate" for word in rest):
-            return int(importlib.import_module("genlab.commands.estimate").main(rest))
+            return int(importlib.import_module("genlab.commands.cost_estimate").main(rest))
         sys.argv = [f"genlab {command}", *arrange(rest, command)]
         module.main()
         return 0

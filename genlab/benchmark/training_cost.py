@@ -232,7 +232,7 @@ class _Measured:
         self.bytes_of_set = _size([*folder.glob("tensorboard/*")]) - before + pictures
         moments = trainer.every.sample
         decided = budget.after_first_set(nominal) if trainer.train.sample_every is None else len(moments) + 1
-        self.sets = min(decided, len(moments) + 1)
+        self.sets = min(decided, len(moments) + 1, self.updates)
         total = self.sets * (rest + (samples or 0.0))
         self.parts["pictures"] = Span(total / PICTURES_VARY, total, PICTURES_VARY * total)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.cells import cell_len, set_cell_size
 
 from genlab.metrics.rounding import rounded
+from genlab.report.run_filters import STATES
 from genlab.report.run_list import RunRecord
 from genlab.tracking.untrusted import printable
 
@@ -59,7 +60,7 @@ def lines(runs: Sequence[RunRecord], every: Sequence[RunRecord], width: int, sor
         found += map(row, group)
     found.append(f"{len(runs):,} of {len(every):,} runs: {count_states(runs)}")
     if left_out:
-        found.append(_cut(f"on a wider screen also: {', '.join(left_out)}; --json has everything", width))
+        found.append(_cut(f"--json has everything; on a wider screen also: {', '.join(left_out)}", width))
     return found
 
 
@@ -81,7 +82,9 @@ def short_names(runs: Sequence[RunRecord]) -> dict[str, str]:
 def count_states(runs: Sequence[RunRecord]) -> str:
     """'5 finished, 1 failed'."""
     counts = Counter(run.state for run in runs)
-    return ", ".join(f"{n:,} {state}" for state, n in counts.most_common())
+    return ", ".join(
+        f"{counts[state]:,} {state}" for state in (*STATES, *sorted(set(counts) - set(STATES))) if counts[state]
+    )
 
 
 def _columns(runs: Sequence[RunRecord], name: Callable[[RunRecord], str], sort: str | None) -> list[Column]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genlab.errors import GenlabError
 from genlab.tracking.flat_config import parameters
 from genlab.tracking.run_names import RunNames
 
@@ -30,8 +31,12 @@ class MLflowTracker:
             os.environ.setdefault(name, value)
         for logger in ("mlflow", "alembic"):  # they announce every table of a new database
             logging.getLogger(logger).setLevel(logging.WARNING)
-        from mlflow import MlflowClient
-
+        try:
+            from mlflow import MlflowClient
+            from mlflow.entities import Metric, Param
+        except ImportError as error:
+            raise GenlabError(f"mlflow cannot be imported: {error}") from error
+        self._metric, self._parameter = Metric, Param
         # Where it is kept is never read from a run folder, which can come from anyone.
         self._client = MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or _own_store())
         self.id = known
@@ -60,20 +65,18 @@ class MLflowTracker:
         return str(made.info.run_id)
 
     def _describe(self, config: Mapping[str, Any]) -> None:
-        from mlflow.entities import Param
-
-        flat = [Param(key, str(value)[:LONGEST]) for key, value in parameters(config).items()]
+        flat = [self._parameter(key, str(value)[:LONGEST]) for key, value in parameters(config).items()]
         for first in range(0, len(flat), MOST_PARAMETERS):
             self._client.log_batch(self.id, params=flat[first : first + MOST_PARAMETERS])
 
     def record(self, values: Mapping[str, float], step: int) -> None:
         """Once each: of a run that goes on from a checkpoint, the records behind it are there already."""
-        from mlflow.entities import Metric
-
         if "epoch" in values and step <= self._sent:
             return
         now = int(1000 * time.time())
-        self._client.log_batch(self.id, metrics=[Metric(name, value, now, step) for name, value in values.items()])
+        self._client.log_batch(
+            self.id, metrics=[self._metric(name, value, now, step) for name, value in values.items()]
+        )
 
     def picture(self, path: Path, step: int) -> None:
         self._client.log_artifact(self.id, str(path), path.parent.name)

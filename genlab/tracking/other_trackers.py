@@ -73,8 +73,7 @@ class OtherTrackers:
             given = given if ID.fullmatch(given) else ""  # run.json can come from anyone
 
             def start(kind: str = kind, given: str = given) -> None:
-                if find_spec(kind) is None:
-                    raise ModuleNotFoundError(f"pip install 'genlab[{kind}]'")
+                require_installed(kind)
                 self._open[kind] = OPENERS[kind](run.path, config, names, given)
 
             self._guard(kind, start)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genlab.errors import GenlabError
 from genlab.tracking.flat_config import parameters
 from genlab.tracking.run_names import RunNames
 
@@ -21,8 +22,10 @@ class WandbTracker:
     def __init__(self, run: Path, config: Mapping[str, Any], names: RunNames, known: str) -> None:
         """A new run, or the one of the id `known`, where there is one."""
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-        import wandb
-
+        try:
+            import wandb
+        except ImportError as error:
+            raise GenlabError(f"wandb cannot be imported: {error}") from error
         self._wandb: Any = wandb
         mode: Any = os.environ.get("WANDB_MODE") or "offline"
         folder = Path(os.environ.get("WANDB_DIR") or FOLDER)
