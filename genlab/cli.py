@@ -19,6 +19,7 @@ COMMANDS = {
     "sample": "draw samples, interpolations and traversals from a trained run",
     "evaluate": "measure a trained run on held-out data, with error bars and diagnoses",
     "compare": "one table and one page over several runs",
+    "runs": "what there is: states and results; names, tags, notes; into the trash and back",
     "benchmark": "speed of training and sampling, and this machine's share of it",
     "list": "what there is: models, datasets, optimizers, devices, experiments",
     "dashboard": "open TensorBoard on the runs",
@@ -35,10 +36,12 @@ usage: genlab COMMAND [key=value ...]
   genlab train                                 a VAE on the 8x8 digits, which need no download
   genlab train model=vae dataset=mnist         any model on any data set it can model
   genlab train -m model=ae,vae seed=0,1,2      every combination, with a table at the end
-  genlab resume latest                         RUN is a run folder, or 'latest'
+  genlab train model=vae --estimate            time, memory and disk before it starts
+  genlab resume latest                         RUN is a run folder, a name, or 'latest'
   genlab sample run=latest n=64
   genlab evaluate run=latest
   genlab compare RUN RUN ...                   run folders, globs, sweep folders
+  genlab runs state=finished --sort fid        what there is; genlab runs --help: names, tags, notes, the trash
   genlab benchmark model=vae dataset=mnist
   genlab dashboard
 
@@ -115,10 +118,12 @@ def _call(command: str, rest: list[str]) -> int:
         from genlab.composition.resolvers import register
 
         register()
-        sys.argv = [f"genlab {command}", *arrange(rest, command)]
         os.environ["HYDRA_FULL_ERROR"] = (
             "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
         )
+        if command == "train" and any(word.partition("=")[0] == "--estimate" for word in rest):
+            return int(importlib.import_module("genlab.commands.cost_estimate").main(rest))
+        sys.argv = [f"genlab {command}", *arrange(rest, command)]
         module.main()
         return 0
     except KeyboardInterrupt:

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
 def parse(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """Words and flags. Raises GenlabError for a flag that is not known or has no value."""
     from genlab.report.find import names_runs, split_name
-    from genlab.tracking.which_run import check_name
+    from genlab.tracking.run_names import check_name
 
     words: list[str] = []
     flags: dict[str, str] = {}

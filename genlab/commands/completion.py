@@ -17,6 +17,19 @@ WORDS = {
     "resume": ["latest"],
     "dashboard": ["latest"],
     "compare": ["latest"],
+    "runs": [
+        "set",
+        "remove",
+        "trash",
+        "restore",
+        "empty-trash",
+        "state=",
+        "model=",
+        "dataset=",
+        "tag=",
+        "since=",
+        "--sort",
+    ],
 }
 
 

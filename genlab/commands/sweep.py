@@ -32,6 +32,8 @@ class Summary(Callback):
 
     under_way: ClassVar[Path | None] = None
     """Folder of the sweep that this process has started, until it ends."""
+    quiet: ClassVar[bool] = False
+    """Whether the end of a sweep is shown by someone else."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
@@ -42,7 +44,7 @@ class Summary(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder, Summary.under_way = Summary.under_way, None
-        if folder is not None and summarise(folder, config.hydra.job.name):
+        if folder is not None and not Summary.quiet and summarise(folder, config.hydra.job.name):
             raise SystemExit(1)
 
 

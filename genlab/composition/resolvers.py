@@ -21,7 +21,7 @@ def slug(overrides: Iterable[str], *leave_out: str) -> str:
         key, _, value = override.lstrip("+~").partition("=")
         if key == "name":
             parts.insert(0, value)
-        elif key not in leave_out:
+        elif key not in (*leave_out, "tag", "note", "tracker"):
             parts.append(f"{key.rpartition('.')[2]}-{value.strip('[]')}" if value else key)
     text = re.sub(r"[^\w.-]+", "-", "_".join(parts)).strip("-")  # no '=' or ',': the name must do as a value of run=...
     if len(text) > LONGEST:

@@ -25,8 +25,9 @@ from genlab.errors import GenlabError, did_you_mean
 from genlab.models.base import Model
 from genlab.numerics.rng import derive
 from genlab.optimizers.recipe import Recipe
+from genlab.tracking.other_trackers import kinds_of
 from genlab.tracking.run_folder import RunFolder
-from genlab.tracking.which_run import check_name
+from genlab.tracking.run_names import of_config
 from genlab.training.devices import Device
 from genlab.training.sections import Preferences, TrainSection
 from genlab.training.trainer import Trainer
@@ -178,8 +179,9 @@ def _check_keys(config: Config) -> None:
     for section in SECTIONS:
         if not isinstance(config.get(section), Mapping):
             raise GenlabError(f"{section}={config.get(section)}: name one of those that genlab list shows")
-    check_name(config.get("name"))
-    known = {"seed", "name", *SECTIONS}
+    of_config(config)
+    kinds_of(config.get("tracker"))
+    known = {"seed", "name", "tag", "note", "tracker", *SECTIONS}
     for key in config:
         if key not in known:
             raise GenlabError(f"{key} is not a key of the configuration; {did_you_mean(str(key), known)}")

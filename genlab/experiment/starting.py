@@ -15,7 +15,7 @@ from genlab.models.discriminative.classifier import Classifier
 from genlab.networks.trunk import Trunk, describe, trunk_of
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.run_folder import RunFolder
-from genlab.tracking.which_run import find_run, newest_run
+from genlab.tracking.which_run import find_run, newest_run, runs_below
 from genlab.training.devices import Device
 
 CPU = Device(name="cpu", precision="fp32", compile=False, threads=None, processes=1)
@@ -52,8 +52,8 @@ def _find(name: str) -> RunFolder:
 def _newest(outputs: Path = Path("outputs")) -> RunFolder:
     """The newest run that has no model.start itself: within a sweep, the job before is not the one that is meant."""
     found: list[RunFolder] = []
-    for note in (outputs / "train").glob("**/run.json"):
-        run = RunFolder(note.parent)
+    for path in runs_below(outputs / "train"):
+        run = RunFolder(path)
         try:
             model = read_config(run).get("model")
         except GenlabError:

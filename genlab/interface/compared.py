@@ -12,8 +12,8 @@ from genlab.interface.results import html_table
 from genlab.metrics.rounding import plain, rounded
 from genlab.report.csv_files import write_rows_csv
 from genlab.report.find import find_runs
+from genlab.report.read_runs import Failure, Run
 from genlab.report.rows import make_rows
-from genlab.report.runs import Failure, Run
 from genlab.report.tables import overview
 from genlab.tracking.own_folder import own_folder
 

@@ -12,8 +12,8 @@ from genlab.report.curves import draw_curves, make_panels
 from genlab.report.documents import markdown, tex
 from genlab.report.galleries import galleries
 from genlab.report.page import Comparison, render
+from genlab.report.read_runs import Failure, Run
 from genlab.report.rows import make_rows
-from genlab.report.runs import Failure, Run
 from genlab.report.sweeps import draw_sweeps
 from genlab.report.tables import make_tables, overview
 

@@ -147,7 +147,7 @@ class Run:
     @property
     def diagnoses(self) -> list[dict[str, str]]:
         """What looks wrong, of the last evaluation and of the training: name, evidence and remedy of each."""
-        from genlab.report.runs import Failure, read_run
+        from genlab.report.read_runs import Failure, read_run
 
         found = read_run(self.path)
         return [] if isinstance(found, Failure) else found.diagnoses

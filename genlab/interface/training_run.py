@@ -20,9 +20,11 @@ def train_run(
     from genlab.data.places import absolute
     from genlab.experiment.experiment import Experiment
     from genlab.experiment.starting import copy_start, describe_start
+    from genlab.tracking.other_trackers import require_installed
     from genlab.tracking.run_folder import RunFolder
 
     experiment = Experiment(config)
+    require_installed(config.get("tracker"))
     describe_start(experiment)
     experiment.build()
     copy_start(experiment)

@@ -7,8 +7,8 @@ from typing import TextIO
 
 from genlab.report.contexts import Context, context
 from genlab.report.measures import LIKELIHOOD, QUALITY
+from genlab.report.read_runs import Run
 from genlab.report.rows import Row, aggregate
-from genlab.report.runs import Run
 
 RUN_FIELDS: tuple[str, ...] = (
     "row",

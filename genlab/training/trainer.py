@@ -86,7 +86,6 @@ class Trainer:
         self.best, self.best_at = float("inf"), 0
         self.validation_loss = float("nan")  # of the last evaluation
         self.seconds = 0.0  # of earlier sessions of this run
-        self.began = time.perf_counter()
         self.stop = StopRequest()
         self.preferred = preferred or examples
         self.warnings = RunWarnings(run, model)
@@ -95,6 +94,7 @@ class Trainer:
         if not self.resumed:
             run.cut_logs({})  # a run that was killed before its first checkpoint has left some
         self.tracker = Tracker(run, config, resumed_at, model.layout())
+        self.began = time.perf_counter()  # now: the trackers of others take seconds to open
         self._lap = (time.perf_counter(), self.batches.seen)
 
     def fit(self) -> dict[str, tuple[float, float]]:
@@ -114,20 +114,20 @@ class Trainer:
             before = self.batches.seen
             self._set_rates()
             with checkpoint.fitting(self.run.last) if self.resumed else nullcontext():  # what was restored shows now
-                metrics = self._counted_update(updates)
+                metrics = self.counted_update(updates)
             while metrics is not None:
                 self.window.append(metrics)
                 self._set_rates()
                 self.between_updates(before, self.batches.seen)
                 before = self.batches.seen
-                metrics = self._counted_update(updates)
+                metrics = self.counted_update(updates)
             return self._finish()
 
     def _set_rates(self) -> None:
         for optimizer in self.model.optimizers.values():
             set_rate(optimizer, self.batches.progress)
 
-    def _counted_update(self, updates: Iterator[Metrics]) -> Metrics | None:
+    def counted_update(self, updates: Iterator[Metrics]) -> Metrics | None:
         """One update; the work of the first one decides what pictures and measures may cost."""
         if self.budget is not None:
             return self.next_update(updates)

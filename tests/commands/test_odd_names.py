@@ -23,7 +23,7 @@ from genlab.config.targets import locate
 from genlab.interface.evaluation_run import keys as evaluate_keys
 from genlab.interface.sampling_run import keys as sample_keys
 from genlab.report.find import find_runs
-from genlab.report.runs import Run
+from genlab.report.read_runs import Run
 from tests.helpers.override_lists import section_of
 from tests.helpers.processes import Outcome, assert_refused, call
 
