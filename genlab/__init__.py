@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any
 from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
 
 if TYPE_CHECKING:
-    from genlab.interface.calls import compare, load, train
+    from genlab.interface.calls import compare, load, restore, runs, train
     from genlab.interface.run import Run
 
 __version__ = "0.1.0"
-__all__ = ["GenlabError", "InterruptedRun", "NonFiniteError", "Run", "compare", "load", "train"]
+__all__ = ["GenlabError", "InterruptedRun", "NonFiniteError", "Run", "compare", "load", "restore", "runs", "train"]
 
 _PLACES = {
     "Run": "genlab.interface.run",
     "compare": "genlab.interface.calls",
     "load": "genlab.interface.calls",
+    "restore": "genlab.interface.calls",
+    "runs": "genlab.interface.calls",
     "train": "genlab.interface.calls",
 }
 

@@ -1,4 +1,4 @@
-"""The functions that `import genlab` offers: train, load, compare. They take the words of the command line."""
+"""The functions that `import genlab` offers: train, load, compare, runs. They take the words of the command line."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from genlab.composition.explain import explain
 from genlab.errors import GenlabError
 from genlab.interface.given_arrays import Kept, keep
 from genlab.interface.run import Run
+from genlab.interface.run_table import RunTable, table_of
 from genlab.interface.surroundings import undisturbed
 from genlab.tracking.own_folder import discard_if_empty, own_folder
 from genlab.tracking.which_run import find_run
@@ -96,6 +97,24 @@ def compare(*runs: "Run | str | Path", metrics: Sequence[str] = (), names: Seque
     if names and len(names) != len(words):
         raise GenlabError(f"names={list(names)}: are {len(names)} for {len(words)} runs; give one a run, or none")
     return Compared.of([f"{name}={word}" for name, word in zip(names, words, strict=True)] if names else words, metrics)
+
+
+def runs(
+    *filters: str, folders: Sequence[str | Path] = (), sort: str | None = None, limit: int | None = None
+) -> RunTable:
+    """The runs that there are, as `genlab runs` lists them: `genlab.runs("model=vae", "since=2d", sort="fid")`.
+
+    `filters` and `sort` are those of the command line; `folders` are run folders, sweeps, or folders that hold runs, all below
+    outputs/train by default. Raises GenlabError.
+    """
+    return table_of(filters, [str(folder) for folder in folders], sort, limit)
+
+
+def restore(run: str) -> Run:
+    """Bring a run back from the trash, to the place where it was. Raises GenlabError where there is none, or no room."""
+    from genlab.tracking import trash
+
+    return Run(trash.restore(trash.find_removed(run)))
 
 
 def _word(value: object) -> str:

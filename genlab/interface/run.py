@@ -152,6 +152,21 @@ class Run:
         found = read_run(self.path)
         return [] if isinstance(found, Failure) else found.diagnoses
 
+    def describe(self, *, name: str | None = None, tag: str | Sequence[str] = (), note: str | None = None) -> "Run":
+        """Give the run a name, tags ("-draft" takes one away) and a note; what is not given stays. Raises GenlabError."""
+        from genlab.tracking.naming import describe
+
+        tags = [tag] if isinstance(tag, str) else list(tag)
+        changes = [f"name={name}"] * (name is not None) + [f"note={note}"] * (note is not None)
+        describe(self._folder, [*changes, *(f"tag={one}" for one in tags)])
+        return self
+
+    def remove(self) -> None:
+        """Move the run to the trash, from where `genlab.restore(name)` brings it back. Raises GenlabError while it is trained."""
+        from genlab.tracking import trash
+
+        trash.remove(trash.find_to_remove(str(self.path)))
+
     def _config_of(self, command: str, **keys: Any) -> dict[str, Any]:
         """The configuration of a command about this run."""
         config = compose(command, [f"device={self.device}"]).config

@@ -267,6 +267,29 @@ def test_a_notebook_shows_everything(run: genlab.Run) -> None:
     assert genlab.GenlabError("a line")._render_traceback_() == ["GenlabError: a line"]
 
 
+def test_runs_are_listed_described_removed_and_brought_back(
+    work: Path, run: genlab.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = genlab.train(*SHORT, seed=8, show=False).describe(name="other", tag=["a", "b"], note="a note")
+    other.describe(tag="-b")
+    (found,) = genlab.runs("name=other")
+    assert (found.path.resolve(), found.tags, found.note) == (other.path, ("a",), "a note")
+    assert call(["runs", "tag=a", "--json"], capsys).out == json.dumps([found.as_dict()], indent=1) + "\n"
+    best = genlab.runs("model=vae", sort="test/loss")
+    losses = [row["test/loss"] for row in best.rows()]
+    assert losses == sorted(losses)
+    assert len(pd.DataFrame(best.rows())) == len(best)
+    assert "other" in best._repr_html_()
+    other.remove()
+    assert not other.path.exists()
+    assert not genlab.runs("name=other")
+    assert genlab.restore("other").path == other.path
+    assert genlab.load("other").sample(2).x.shape == (2, 1, 8, 8)
+    for mistake in (lambda: genlab.runs("colour=red"), lambda: genlab.restore("nix"), lambda: run.describe(name="a/b")):
+        with pytest.raises(genlab.GenlabError):
+            mistake()
+
+
 def test_nothing_heavy_is_imported_before_it_is_used(tmp_path: Path) -> None:
     heavy = ("torch", "numpy", "hydra", "omegaconf", "matplotlib", "rich", "sklearn")
     code = f"import sys, genlab; print([name for name in {heavy} if name in sys.modules])"
