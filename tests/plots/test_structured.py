@@ -100,7 +100,7 @@ def test_all_pictures_of_curves(channels: int) -> None:
 
 def test_each_band_has_its_own_grey() -> None:
     """Means of 0.5 to 2.5, uniform from 0: the grey of the mean is the middle for every band, and nothing is cut to white."""
-    x, data = of_bands()
+    _, data = of_bands()
     low, high = band_ranges(data)
     assert (low + high) / 2 == pytest.approx(BAND_MEANS, rel=0.03)
     assert (high - low) / 4 == pytest.approx(np.array(BAND_MEANS) / 3**0.5, rel=0.03)
