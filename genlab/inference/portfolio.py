@@ -12,7 +12,7 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.inference.ability_pictures import classification, discriminator, internals, principal_axes, reconstructions
-from genlab.inference.chain_pictures import hierarchies, inpainting, walks
+from genlab.inference.chain_pictures import hierarchies, inpainting, rows_of_inpainting, walks
 from genlab.inference.class_rows import rows_by_class
 from genlab.inference.density_maps import density_and_score_maps
 from genlab.inference.latent_pictures import (
@@ -167,7 +167,7 @@ def show_principal_axes(shown: Portfolio) -> None:
 
 
 def show_chains(shown: Portfolio) -> None:
-    """Test images of which one half is filled in, and chains that start at test images."""
+    """Test examples of which one half is filled in, and chains that start at test examples."""
     model = shown.model
     if shown.test is None or not model.data.on_grid:
         return
@@ -177,8 +177,10 @@ def show_chains(shown: Portfolio) -> None:
             found["inpainting"] = inpainting(model, shown.test.x[:COLUMNS])
         if isinstance(model, HasMarkovChain):
             found["chain_from_data"] = walks(model, shown.test.x[:COLUMNS])
-    for name, images in found.items():
-        shown.show(name, images, COLUMNS)
+    for name, x in found.items():
+        fills = name == "inpainting"
+        labels = rows_of_inpainting(model.data) if fills and model.data.own_scales else ()
+        shown.show(name, x, min(COLUMNS, len(shown.test.x)) if fills else COLUMNS, labels)
 
 
 def show_levels(shown: Portfolio) -> None:
