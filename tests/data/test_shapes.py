@@ -71,7 +71,23 @@ def smooth_fields() -> NDArray[Any]:
         np.zeros((20, 30)),
         curves(200)[:, :2],
     ],
-    ids=["digits", "cancer", "wine", "iris", "diabetes", "gaussian", "mixed", "power-law", "factor", "fields", "shuffled", "bool", "spins", "zeros", "plane"],
+    ids=[
+        "digits",
+        "cancer",
+        "wine",
+        "iris",
+        "diabetes",
+        "gaussian",
+        "mixed",
+        "power-law",
+        "factor",
+        "fields",
+        "shuffled",
+        "bool",
+        "spins",
+        "zeros",
+        "plane",
+    ],
 )
 def test_vectors_stay_vectors(x: NDArray[Any]) -> None:
     shaped, kind, _ = arranged(x, None, "x.npy")
