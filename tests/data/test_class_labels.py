@@ -147,5 +147,5 @@ def test_a_number_is_a_label_where_labels_are_numbers() -> None:
     ):
         numbers_of([0], ("1", "2", "3"), "labels", "sky")
     assert numbers_of([True], ("false", "true"), "labels", "sky") == [1]
-    with pytest.raises(GenlabError, match="has no labels; set dataset.classes=null"):
+    with pytest.raises(GenlabError, match=r"has no labels; set dataset.classes=null"):
         prepared(arrays_as_raw(np.random.default_rng(0).normal(size=(30, 2))), classes=[1])

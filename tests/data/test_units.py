@@ -69,7 +69,7 @@ def test_what_needs_no_units_of_its_own_stays_as_it_is() -> None:
     assert prepared(UNLIKE > 0).spec.support == "binary"
     assert prepared(RNG.normal(size=(200, 6, 5)), kind="images").spec.units is None
     for x in (UNLIKE > 0, RNG.normal(size=(200, 6, 5))):
-        with pytest.raises(GenlabError, match="dataset.standardise=true: is for columns of numbers"):
+        with pytest.raises(GenlabError, match=r"dataset.standardise=true: is for columns of numbers"):
             prepared(x, standardise=True, kind=None if x.ndim == 2 else "images")
 
 
