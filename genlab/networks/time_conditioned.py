@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.autoencoders import fitting
+from genlab.networks.axes import LONG_CURVE
 from genlab.networks.noise_embedding import LevelEmbedding, Modulation, zero_initialised
 from genlab.networks.transformer import HEAD_CHANNELS, Transformer
 from genlab.networks.unet import GROUPS, HEADS, UNet
@@ -65,11 +66,12 @@ def time_conditioned_network(
     dropout: float,
     fourier: Sequence[int] = (),
 ) -> nn.Module:
-    """`auto`: a U-Net for pictures and curves, a perceptron for vectors.
+    """`auto`: a U-Net for pictures and long curves, a perceptron for vectors and short curves.
 
     Raises GenlabError for a network that does not fit the data.
     """
-    kind = network if network != "auto" else "unet" if data.on_grid else "mlp"
+    large = data.is_image or (data.is_curve and data.dim > LONG_CURVE)
+    kind = network if network != "auto" else "unet" if large else "mlp"
     if kind != "mlp" and not data.on_grid:
         raise GenlabError(
             f"model.network={network}: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp"

@@ -1,8 +1,7 @@
 """Pictures of several bands (any number of channels but the 1 of grey and the 3 of colour ones), band by band in grey.
 
 The bands of an example stand below each other. Band b is black at m_b - 2 s_b and white at m_b + 2 s_b, where m_b and s_b are its
-mean and its standard deviation over the training split, and not beyond the range of the data; the ends are written beside it.
-Binary data are black at 0 and white at 1.
+mean and its standard deviation over the training split; both ends are written beside it. Binary data are black at 0, white at 1.
 """
 
 from collections.abc import Sequence
@@ -28,9 +27,7 @@ def band_ranges(data: DataSpec) -> tuple[Tensor, Tensor]:
     mean, std = data.mean.flatten(1).double(), data.std.flatten(1).double()
     middle = mean.mean(1)
     spread = (std.square().mean(1) + mean.var(1, unbiased=False)).sqrt().clamp_min(1e-12)
-    low = (middle - SPREADS * spread).clamp_min(data.low)
-    high = (middle + SPREADS * spread).clamp_max(data.high)
-    return low, torch.maximum(high, low + 1e-12)
+    return middle - SPREADS * spread, middle + SPREADS * spread
 
 
 def bands(

@@ -25,29 +25,34 @@ CAPTIONS = {
     "efforts": "FID of samples against the number of evaluations of the network, by sampler.",
     "fantasies": "States of the persistent chains of the training, the fantasy particles. They look like data once the model "
     "does.",
-    "filters": "Weights of each hidden unit, or principal axes, as images: grey is 0, white positive, black negative.",
+    "filters": "Weights of each hidden unit, or principal axes, as images (grey is 0, white positive, black negative) or as "
+    "curves.",
     "generate": "The images of real.png after the k Gibbs steps of an update. Training makes the two alike.",
-    "inpainting": "Test images without a half, three fillings, and the whole image; first the right half, then the lower.",
-    "interpolation": "Each row goes from one code to another; the pictures between are decoded from points on the way.",
+    "inpainting": "Test examples without a half, three fillings, and the whole one: without the right half, and of images "
+    "without the lower one too.",
+    "interpolation": "Each row goes from one code to another; what lies between is decoded from points on the way. Of curves "
+    "each panel is a way, from dark to light.",
     "latent": "Codes of test examples in a plane, coloured by class.",
     "learning_curves": "What this family looks at, against examples seen; what each panel shows is said below it.",
     "levels_above_resampled": "Rows share the noise of the levels next to the data; the levels named at the left are drawn anew.",
     "levels_below_resampled": "Rows share the noise of the upper levels; the levels named at the left are drawn anew.",
     "manifold": "Decoded grid over the plane of codes, equally spaced in probability: what each place of the plane means.",
-    "neighbours": "Samples above the training examples nearest to them. Equal pairs are examples known by heart.",
+    "neighbours": "Samples above the training examples nearest to them; curves over these. Equal pairs are known by heart.",
     "observables": "Distributions of lattice observables of the samples, beside those of Monte Carlo and what is exact.",
     "real": "Held-out images as the machine sees them: binary draws where grey values are probabilities.",
-    "reconstructions": "Rows of test examples, each above its reconstructions. For vectors: both as points in the planes of the "
-    "components.",
+    "reconstructions": "Rows of test examples, each above its reconstructions; of curves the reconstruction over the data. For "
+    "vectors: both as points in the planes of the components.",
     "reconstructions_by_components": "Test examples above their reconstructions from the first q principal components.",
     "reliability": "Accuracy against the predicted probability: on the dashed line a prediction of 80 % is right in 80 % of the "
     "cases.",
-    "samples": "Samples of the model, from the same noise throughout the training. For vectors: as points, over test data.",
+    "samples": "Samples of the model, from the same noise throughout the training. For vectors: as points, over test data. For "
+    "curves: over each other beside test data, with mean and standard deviation, and below the first ones.",
     "score": "Arrows of d log p/dx, the true ones and those of the model.",
     "spectrum": "Variance along each principal axis, and the share of the total that the first of them explain.",
     "sweep_curves": "Learning curves of all jobs of the sweep, a panel for each scalar. Where a panel has both, "
     "thick lines are validation and thin lines training.",
-    "traversal": "Each row moves one latent axis from -3 to 3 standard deviations, with the others fixed.",
+    "traversal": "Each row, or panel of curves, moves one latent axis from -3 to 3 standard deviations, with the others "
+    "fixed.",
 }
 
 

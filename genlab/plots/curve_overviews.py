@@ -90,7 +90,7 @@ def walks(x: Tensor, data: DataSpec, titles: Sequence[str], ends: tuple[str, str
                 axes.set_visible(True)
                 for step in range(steps):
                     axes.plot(values[row, step, channel], color=colours[step], linewidth=1)
-                axes.set_ylim(scales.low[channel], scales.high[channel])
+                axes.set_ylim(*_reached(values[:, :, channel], scales.low[channel], scales.high[channel]))
                 axes.set_xlim(0, max(1, points - 1))
                 axes.tick_params(labelleft=row % columns == 0)
                 if channel == 0:
@@ -107,3 +107,9 @@ def walks(x: Tensor, data: DataSpec, titles: Sequence[str], ends: tuple[str, str
 
     with mpl.rc_context(SETTINGS):
         return drawn(paint, (2.2 * columns + 1.0, 1.5 * lines + 0.5))
+
+
+def _reached(values: Any, low: float, high: float) -> tuple[float, float]:
+    """The axis from `low` to `high`, extended to values beyond it, by its own length to each side at most."""
+    size = high - low
+    return max(low - size, min(low, float(values.min()))), min(high + size, max(high, float(values.max())))

@@ -71,7 +71,8 @@ def paint_panels(axes: Any, series: Sequence[Series], columns: int, scales: Scal
         ends = corners[:, None] + np.array([[0, zero], [1, zero]])
         axes.add_collection(LineCollection(list(ends), colors=GRID, linewidths=0.5))
     for number, one in enumerate(series):
-        y = scales.heights(one.x).clip(-REACH, 1 + REACH)
+        y = scales.heights(one.x)
+        y[(y < -REACH) | (y > 1 + REACH)] = np.nan  # a curve that leaves its panel has a gap
         along = np.linspace(0, 1, points) if points > 1 else np.array([0.5])
         for channel in range(min(y.shape[1], scales.shown)):
             lines = np.stack([np.broadcast_to(along, y[:, channel].shape), y[:, channel]], 2) + corners[:, None]

@@ -3,7 +3,9 @@
 Images: the 64 inputs of the last layer of a small classifier of that data set. For digits, MNIST and Fashion-MNIST the weights
 come with genlab, so that a distance means the same on every machine. For other images the network is trained once, with the
 recipe of feature_network.py, and kept under a hash of the data and that recipe. Vectors are their own features, each component in
-units of its standard deviation over the training split; so are configurations of a lattice.
+units of its standard deviation over the training split; so are configurations of a lattice, and curves, in units of the channel.
+Of curves of more than 256 numbers the features are the scores on the first principal axes of the training split, and the distance
+from the space that these span, so that what lies outside it counts too.
 """
 
 import hashlib
@@ -26,12 +28,14 @@ from genlab.data.truth import HasObservables
 from genlab.errors import GenlabError
 from genlab.evaluation.features.feature_network import blank, fit, grey, recipe
 from genlab.models.discriminative.classifier import Classifier
+from genlab.models.scaling import common_std
 from genlab.numerics.rng import seeded
 from genlab.tracking.progress import tracked
 
 SHIPPED = ("digits", "mnist", "fashion_mnist")
 FOLDER = Path(__file__).parent
 BATCH = 500
+MOST_POINTS, AXES = 256, 63  # of curves that are their own features; of longer ones
 SCALE = "feature_scale"  # beside the weights in a file
 
 
@@ -50,12 +54,17 @@ class FeatureSpace:
     """Divisor of the inputs of the last layer: features have the variance 1 on average over training images."""
     predicts_classes: bool
     """Whether the network was trained on the classes of the data; without labels it is trained on a pretext."""
+    axes: Tensor | None = None
+    """Principal axes of long curves, (D, axes)."""
 
     def features(self, x: Tensor) -> Tensor:
         """Features of x, shape (n, dimensions), on the CPU."""
         if self.network is None:
-            scale = torch.where(self.data.std > 0, self.data.std, torch.ones_like(self.data.std))
-            return ((x.cpu() - self.data.mean) / scale).flatten(1)
+            z = _standardised(x.cpu(), self.data)
+            if self.axes is None:
+                return z
+            scores = z @ self.axes
+            return torch.cat([scores, (z - scores @ self.axes.T).norm(dim=1, keepdim=True)], 1)
         return self._in_batches(self.network.features, x) / self.scale
 
     @torch.no_grad()
@@ -81,6 +90,10 @@ def feature_space(dataset: Dataset, device: torch.device) -> FeatureSpace:
     Raises GenlabError where its weights are damaged.
     """
     data = dataset.spec
+    if data.is_curve and data.dim > MOST_POINTS:
+        axes = _principal_axes(dataset)
+        digest = _hash(axes.numpy().tobytes())
+        return FeatureSpace("principal components", digest, axes.shape[1] + 1, data, None, 1.0, False, axes)
     if not data.is_image or isinstance(dataset.truth, HasObservables):  # lattices are compared by observables
         scale = torch.stack([data.mean, data.std]).flatten().contiguous()
         return FeatureSpace("components", _hash(scale.numpy().tobytes()), data.dim, data, None, 1.0, False)
@@ -104,6 +117,23 @@ def feature_space(dataset: Dataset, device: torch.device) -> FeatureSpace:
     network.to(device).eval()
     name, labelled = f"cnn-{data.name}", data.num_classes is not None
     return FeatureSpace(name, _hash(content), network.backbone.width, data, network, feature_scale, labelled)
+
+
+def _standardised(x: Tensor, data: DataSpec) -> Tensor:
+    """x (n, *shape) in standard deviations from the mean, (n, D)."""
+    if data.is_curve:
+        return ((x - data.mean) / common_std(data)).flatten(1)
+    scale = torch.where(data.std > 0, data.std, torch.ones_like(data.std))
+    return ((x - data.mean) / scale).flatten(1)
+
+
+def _principal_axes(dataset: Dataset) -> Tensor:
+    """Of at most 5,000 training examples, (D, axes)."""
+    few = at_most(dataset.train, 5_000)
+    z = _standardised(few.take(torch.arange(len(few))).cpu().float(), dataset.spec)
+    with seeded(0, "principal axes", device=torch.device("cpu")):
+        _, _, axes = torch.pca_lowrank(z, q=min(AXES, *z.shape), center=True, niter=4)
+    return axes.contiguous()
 
 
 def cache_folder() -> Path:
