@@ -34,14 +34,13 @@ def keys(
 def sample(config: dict[str, Any], folder: Path) -> None:
     """Write pictures (samples.png, interpolation.png, ...) and arrays (samples.npz) of a trained run into `folder`."""
     options = options_beside(keys, config)
-    import numpy as np
-
     from genlab.config.schema import check
     from genlab.data.places import places
     from genlab.experiment.opening import open_run
     from genlab.inference.chain_pictures import animation
     from genlab.inference.portfolio import portfolio
     from genlab.inference.sampling import check_options
+    from genlab.inference.saved_samples import save_arrays
     from genlab.plots.captions import write_captions
     from genlab.plots.images import save_animation, save_png
     from genlab.tracking.console import console
@@ -71,10 +70,11 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     write_captions(folder)
     if moving:
         save_animation(folder / "chain.gif", moving)
-    np.savez_compressed(folder / "samples.npz", **arrays)  # type: ignore[arg-type]
+    _, *tables = save_arrays(folder, arrays, model.data)
     shapes = ", ".join(f"{name} {'x'.join(map(str, array.shape))}" for name, array in arrays.items())
     lines = [f"{type(model).__name__} of {run.path}, {config['checkpoint']} checkpoint, seed {config['seed']}:"]
     lines += [f"  {folder / name}.png" for name in pictures] + ([f"  {folder / 'chain.gif'}"] if moving else [])
+    lines += [f"  {table}" for table in tables]
     console.print("\n".join([*lines, f"  {folder / 'samples.npz'}   {shapes}"]), markup=False)
 
 

@@ -16,10 +16,10 @@ def places(*, path: str | None, root: str | None, labels: str | None) -> None:
 
 
 def absolute(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    """The dataset section with paths that hold from any folder."""
+    """The dataset section with paths that hold from any folder. Labels may be an array of `path`, and then have none."""
     found = dict(dataset)
     for key in PLACES:
-        if isinstance(found.get(key), str):
+        if isinstance(found.get(key), str) and (key != "labels" or Path(found[key]).expanduser().exists()):
             found[key] = str(Path(found[key]).expanduser().absolute())
     return found
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ Picture = npt.NDArray[np.uint8]
 TILE = 56  # least side of one example on the screen, in pixels
 GAP = 2
 BACKGROUND = 70
+LONGEST_NAME = 30  # of a component beside an axis
 MOST_IN_LEGEND = 20  # classes
 MOST_PLANES = 10  # of a scatter plot of vectors: all pairs of five components, or twenty components
 
@@ -86,7 +88,7 @@ def planes_of(dim: int) -> list[tuple[int, ...]]:
 
 
 def scatter(series: Mapping[str, Tensor], data: DataSpec) -> Picture:
-    """Vectors (n, D) of several kinds in planes of two components each (a histogram where D = 1)."""
+    """Vectors (n, D) of several kinds, in the units of the user, in planes of two components each (a histogram where D = 1)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -102,16 +104,26 @@ def scatter(series: Mapping[str, Tensor], data: DataSpec) -> Picture:
     for k, plane in enumerate(planes):
         axes = figure.add_subplot(rows, columns, k + 1)
         for name, values in series.items():
-            points = values.detach().float().cpu().numpy()
+            points = data.in_units(values.detach().float().cpu()).numpy()
             if len(plane) == 1:
                 axes.hist(points[:, 0], bins=60, density=True, histtype="step", label=name)
             else:
                 axes.scatter(points[:, plane[0]], points[:, plane[1]], s=4, alpha=0.5, linewidths=0, label=name)
-        axes.set_xlabel(f"$x_{{{plane[0] + 1}}}$")
-        axes.set_ylabel(f"$x_{{{plane[1] + 1}}}$" if len(plane) == 2 else "density")
+        _name_axes(axes, plane, data)
     figure.axes[0].legend(loc="upper right", markerscale=3)
     canvas.draw()
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def _name_axes(axes: Any, plane: Sequence[int], data: DataSpec) -> None:
+    """The components of a plane as the user calls them, else as x_1, x_2, ..."""
+    names = data.component_names
+    if names is None:
+        labels = [f"$x_{{{k + 1}}}$" for k in plane]
+    else:
+        labels = [names[k] if len(names[k]) <= LONGEST_NAME else names[k][: LONGEST_NAME - 1] + "…" for k in plane]
+    axes.set_xlabel(labels[0], parse_math=names is None)
+    axes.set_ylabel(labels[1] if len(labels) == 2 else "density", parse_math=names is None)
 
 
 def latent_scatter(

@@ -86,7 +86,7 @@ def table(
         standardise=standardise,
     )
     mode = "table" if standardise == "auto" else standardise
-    return RawData(**{**vars(raw), "standardise": mode, "remarks": (*found.remarks, *remarks)})
+    return RawData(**{**vars(raw), "standardise": mode, "remarks": (*found.remarks, *remarks, *raw.remarks)})
 
 
 def _components(
