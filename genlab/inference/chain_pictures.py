@@ -11,7 +11,7 @@ from genlab.inference.sampling import BLOCK, film
 from genlab.inference.shown_examples import COLUMNS, POINTS
 from genlab.models.abilities import HasLevels, HasMarkovChain, Inpaints
 from genlab.models.base import GenerativeModel, Model
-from genlab.plots import examples
+from genlab.plots import by_kind
 from genlab.plots.images import Picture, scatter
 
 FILLINGS = 3
@@ -89,5 +89,5 @@ def animation(model: Model, seed: int, frames: int = 40, **options: Any) -> list
         return []
     if data.on_grid:
         few = 8 if data.own_scales else BLOCK  # panels take longer than pixels
-        return [examples.grid(state[:few], 8 if data.is_image else 4, data) for state in states]
+        return [by_kind.grid(state[:few], 8 if data.is_image else 4, data) for state in states]
     return [scatter({"samples": states[-1], "states": state}, data) for state in states]
