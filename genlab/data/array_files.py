@@ -23,8 +23,8 @@ NUMPY, TORCH, HDF5, MATLAB = (".npy", ".npz"), (".pt", ".pth"), (".h5", ".hdf5",
 FORMATS = "a .npy, .npz, .pt, .h5 or .mat file"
 
 # What numpy and torch raise for files that are damaged, or something else altogether.
-UNREADABLE: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, SyntaxError, OverflowError, MemoryError)
-UNREADABLE += (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, AttributeError, TypeError)
+UNREADABLE: tuple[type[Exception], ...] = (ValueError, EOFError, KeyError, IndexError, SyntaxError, OverflowError)
+UNREADABLE += (MemoryError, zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, AttributeError, TypeError)
 
 
 def is_array_file(path: Path) -> bool:

@@ -34,6 +34,19 @@ Span = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(
 """The key dataset.range: the values of pictures that are seen as 0 and as 1."""
 
 
+def seen_as(span: Range, found_in: str | None) -> str:
+    """What a user should know of the range of pictures: which it is, and how to set it where it was found in what they hold."""
+    low, high = (f"{value:.7g}" for value in span)
+    if found_in is None:
+        return (
+            f"values {low} to {high} of the pictures are seen as 0 to 1, and others cut off; samples are saved in them"
+        )
+    return (
+        f"pictures of {found_in}: their values, {low} to {high}, are seen as 0 to 1, and samples are saved in them; "
+        "'dataset.range=[LOW,HIGH]' sets others"
+    )
+
+
 def stored(x: Array, where: str, span: Range | None, *, exact: bool) -> tuple[Tensor, int | None]:
     """Arranged examples in the form in which they are stored, and the number of their grey levels.
 

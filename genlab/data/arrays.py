@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.array_files import Array
-from genlab.data.array_kinds import Range, stored
+from genlab.data.array_kinds import Range, seen_as, stored
 from genlab.data.class_labels import classes_of, unless_numbers
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples
@@ -68,6 +68,8 @@ def arrays_as_raw(
     remarks = [f"read as {said}"] if said else []
     if names is not None and unless_numbers(names) is not None:
         remarks.append(_counted([y for y in classes if y is not None], names))
+    if found is not None:
+        remarks.append(seen_as(found, "counts" if span is None else None))
     splits = [Examples(values, classes[k]) for k, (values, _) in enumerate(kept)]
     return RawData(
         name,

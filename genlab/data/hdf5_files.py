@@ -67,8 +67,8 @@ def variables_of_matlab(file: Path) -> Found:
         listed = whosmat(file)
     except NotImplementedError:  # version 7.3
         return variables(file, matlab=True)
-    except MatReadError as error:
-        raise ValueError(str(error)) from error
+    except (MatReadError, IndexError) as error:
+        raise ValueError("it is no MATLAB file, or a part of one") from error
     shapes = {name: f"({', '.join(map(str, shape))})" for name, shape, _ in listed}
 
     def read(name: str) -> Array:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples, Store
+from genlab.data.measure_spec import refuse_impossible
 from genlab.data.units import Units
 from genlab.errors import GenlabError
 
@@ -58,7 +59,9 @@ def standardised(raw: RawData, train: Examples) -> Standardised | None:
         return None
     mean, std = moments(x)
     reason = "" if raw.standardise != "auto" else _reason(raw, mean, std)
-    if reason is None:
+    if reason is None:  # before single precision rounds them to 0 or infinity
+        where = raw.where or f"dataset={raw.name}"
+        refuse_impossible(where, float(x.abs().max()), float(std.max()), columns=True)
         return None
     kind = "column" if x.ndim == 2 else "channel"
     units = Units(mean.expand(x.shape[1:]).clone(), torch.where(std > 0, std, 1.0).expand(x.shape[1:]).clone())

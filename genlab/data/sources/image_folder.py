@@ -25,7 +25,7 @@ from rich.progress import track
 from torch import Tensor
 
 from genlab.config.types import Count, NonNegative
-from genlab.data.array_kinds import Range, Span
+from genlab.data.array_kinds import Range, Span, seen_as
 from genlab.data.class_labels import sorted_names, unless_numbers
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples, Prefetching, Store
@@ -82,7 +82,9 @@ def image_folder(
     raw = RawData("image_folder", Examples(stores[0], None), None, levels=None if deep else 256, num_classes=None)
     if deep:
         span = tuple(range) if range is not None else _extremes(stores)
-        raw = replace(raw, units=Units.of_range(*span), remarks=(_scale_of(span, range is None),))
+        raw = replace(
+            raw, units=Units.of_range(*span), remarks=(seen_as(span, "more than 8 bits" if range is None else None),)
+        )
         stores = [scaled(x, span) if isinstance(x, Tensor) else Scaled(x, span) for x in stores]
     parts = []
     for x, listing in zip(stores, listed, strict=True):
@@ -108,18 +110,6 @@ def _extremes(stores: Sequence[Store]) -> Range:
             f"dataset.path: all pictures have the value {low:g} everywhere; there is nothing to learn from them"
         )
     return low, high
-
-
-def _scale_of(span: Range, found: bool) -> str:
-    low, high = (f"{value:.7g}" for value in span)
-    if not found:
-        return (
-            f"values {low} to {high} of the pictures are seen as 0 to 1, and others cut off; samples are saved in them"
-        )
-    return (
-        f"pictures of more than 8 bits: their values, {low} to {high}, are seen as 0 to 1, and samples are saved in them; "
-        "'dataset.range=[LOW,HIGH]' sets others"
-    )
 
 
 def _shown(parts: Sequence[Tensor], what: str) -> Iterable[Tensor]:

@@ -16,7 +16,7 @@ from genlab.plots.charts import labelled
 from genlab.plots.curve_scales import Scales
 from genlab.plots.images import Picture
 
-MOST_LINES = 10  # of bands, in a picture of independent examples
+MOST_LINES = 10  # of bands, in a picture; twice as many where there is one kind of examples
 
 
 def grid(x: Tensor, columns: int, data: DataSpec, labels: Sequence[str] = ()) -> Picture:
@@ -39,7 +39,7 @@ def samples(x: Tensor, columns: int, data: DataSpec, reference: Tensor | None = 
         kinds = {} if reference is None else {"test data": reference}
         return overview({**kinds, "samples": x}, data, columns)
     if data.own_scales:
-        return bands(x[: max(1, MOST_LINES // data.shape[0]) * columns], columns, data)
+        return bands(first_rows(x, columns, data), columns, data)
     return images.grid(x[: columns**2], columns, data)
 
 
@@ -52,7 +52,7 @@ def pairs(
 
         return compared(originals, others, columns, data, names)
     if data.own_scales:
-        few = min(len(originals), max(1, MOST_LINES // (2 * data.shape[0])) * columns)
+        few = min(len(originals), max(1, MOST_LINES // data.shape[0]) * columns)
         rows = [
             part
             for both in zip(originals[:few].split(columns), others[:few].split(columns), strict=True)
@@ -85,7 +85,14 @@ def paths(x: Tensor, steps: int, data: DataSpec, titles: Sequence[str], ends: tu
         from genlab.plots.curve_overviews import walks
 
         return walks(x.unflatten(0, (-1, steps)), data, titles, ends)
-    return grid(x, steps, data)
+    return grid(first_rows(x, steps, data), steps, data)
+
+
+def first_rows(x: Tensor, columns: int, data: DataSpec) -> Tensor:
+    """Those examples (n, *shape) of rows of `columns` that a picture has room for: all but where each has many bands."""
+    if data.is_image and data.own_scales:
+        return x[: max(1, 2 * MOST_LINES // data.shape[0]) * columns]
+    return x
 
 
 def filters(weights: Tensor, columns: int, data: DataSpec) -> Picture:
@@ -96,6 +103,5 @@ def filters(weights: Tensor, columns: int, data: DataSpec) -> Picture:
         return panels([Series("", weights)], columns, data, scales=Scales.symmetric(weights, data))
     if data.own_scales:
         limit = torch.full((data.shape[0],), Scales.symmetric(weights, data).high[0])
-        few = max(1, MOST_LINES // data.shape[0]) * columns
-        return bands(weights[:few], columns, replace(data, units=None), ranges=(-limit, limit))
+        return bands(first_rows(weights, columns, data), columns, replace(data, units=None), ranges=(-limit, limit))
     return images.filters(weights, columns, data)
