@@ -24,7 +24,7 @@ def keys(
     run: str | int,
     n: Annotated[int, Field(gt=0, le=10_000_000)],
     seed: Seed,
-    checkpoint: Literal["last", "best"],
+    checkpoint: Literal["auto", "last", "best"],
     dataset: dict[str, Any],
     device: dict[str, Any],
 ) -> None:
@@ -53,6 +53,7 @@ def sample(config: dict[str, Any], folder: Path) -> None:
     device.prepare()
     run = find_run(str(config["run"]))
     opened = open_run(run, device, config["checkpoint"], where)
+    config["checkpoint"] = opened.which
     model = opened.model
     options = check_options(model, options)
     try:

@@ -19,6 +19,7 @@ TEXT = (
     "anomaly",
     "sampler",
     "name",
+    "init",
     "dataset.path",
     "dataset.root",
     "dataset.labels",
