@@ -17,6 +17,8 @@ WORDS = {
     "resume": ["latest"],
     "dashboard": ["latest"],
     "compare": ["latest"],
+    "export": ["latest"],
+    "new": ["model"],
 }
 
 

@@ -67,6 +67,7 @@ def is_override(word: str) -> bool:
 def resume(name: str, overrides: list[str]) -> None:
     """Train a run to its end. Raises GenlabError where it cannot be resumed, or where `overrides` would change it."""
     from genlab.commands.session import train_to_the_end
+    from genlab.config.targets import words_that_allow
     from genlab.experiment.experiment import Experiment
     from genlab.experiment.lengthening import CHANGEABLE, train_on, waits, with_training
     from genlab.experiment.opening import read_config
@@ -98,9 +99,10 @@ def resume(name: str, overrides: list[str]) -> None:
     if run.state == "finished" and config.get("train") == read_config(run).get("train"):
         state = checkpoint.load(run.last) if run.last.exists() else None
         if state is None or (config.get("train") == state["config"].get("train") and not waits(state)):
+            own = words_that_allow(config)
             print(
-                f"{run.path} is finished already; sample from it with: {to_type('sample', f'run={run.path}')}, "
-                f"or train it on with: {to_type('resume', run.path)} train.epochs=N"
+                f"{run.path} is finished already; sample from it with: {to_type('sample', f'run={run.path}', *own)}, "
+                f"or train it on with: {to_type('resume', run.path, *own)} train.epochs=N"
             )
             return
     experiment = Experiment(config, foreign_root=foreign_root_of(config.get("dataset"), given))

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from genlab.config.schema import check
-from genlab.config.targets import locate
+from genlab.config.targets import locate, packages_of
 from genlab.config.types import Seed
 from genlab.data.dataset import Dataset, RawData
 from genlab.data.download import foreign_root
@@ -59,6 +59,8 @@ class Experiment:
         self.seed: int = top["seed"]
         self.facts: dict[str, Any] = {}
         """What run.json says of the experiment beside its configuration."""
+        if found := packages_of(config):
+            self.facts["packages"] = found
         self._source, self._source_keys, self._preparation = _with_target(config, "dataset", prepare)
         self._family, self._model_keys = _with_target(config, "model", base=Model)
         self.device = device or Device.of(config["device"])

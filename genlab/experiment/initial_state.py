@@ -30,7 +30,7 @@ def copy_parameters(opened: TrainedRun, model: Model) -> dict[str, Any]:
     for one in (model, opened.model):
         if one.closed_form:
             raise GenlabError(
-                f"{place}: model={family_of(type(one).__name__)} is fitted in closed form, so it neither gives nor takes a start; "
+                f"{place}: model={family_of(type(one).__name__)} is fitted in closed form, so it gives and takes no start; "
                 "leave init out"
             )
     theirs, mine = _learned(opened.model), _learned(model)
@@ -49,7 +49,9 @@ def copy_parameters(opened: TrainedRun, model: Model) -> dict[str, Any]:
         for name in left
     ]
     unused = [name for name in theirs if name not in mine]
-    line = f"starts from {opened.run.path} at {opened.examples:,} examples: {len(taken)} of {len(parameters)} parameters"
+    line = (
+        f"starts from {opened.run.path} at {opened.examples:,} examples: {len(taken)} of {len(parameters)} parameters"
+    )
     line += f"; these do not fit, and start at random: {_few(why)}" if why else ""
     line += f"; without a place here: {_few(unused)}" if unused else ""
     prose(line)

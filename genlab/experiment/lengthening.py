@@ -1,8 +1,8 @@
 """Training a run on: to another length, with another cadence or another patience. All else of it stays what it is.
 
-The state of the run is its last checkpoint. Its configuration there, and the moments of pictures, are rewritten once; from then on
-the run is an ordinary one of the new length, which can be stopped, killed and resumed. The order of the examples is a function of
-the seed and of the position alone, so a run of 2 epochs that is trained on to 4 is one of 4 epochs, to the last bit, unless
+The state of the run is its last checkpoint. Its configuration there, and the moments of pictures, are rewritten once; from then
+on the run is an ordinary one of the new length, which can be stopped, killed and resumed. The order of the examples is a function
+of the seed and of the position alone, so a run of 2 epochs that is trained on to 4 is one of 4 epochs, to the last bit, unless
 something in it counts shares of its length: a learning-rate schedule, or a key of the family (Model.paced).
 """
 
@@ -63,8 +63,8 @@ def progress_of(experiment: Experiment, state: Mapping[str, Any]) -> Progress:
 def train_on(experiment: Experiment, run: RunFolder) -> str | None:
     """Let `run` go on with the section `train` of the `experiment`, built already, where that differs from its last checkpoint.
 
-    Returns what changes, in a line; None where nothing does. Raises GenlabError where the run cannot go on like this; then nothing
-    is written. A process that is killed in between leaves a run that the same command trains on.
+    Returns what changes, in a line; None where nothing does. Raises GenlabError where the run cannot go on like this, before
+    anything is written. A process that is killed in between leaves a run that the same command trains on.
     """
     state = checkpoint.load(run.last)
     with checkpoint.fitting(run.last):

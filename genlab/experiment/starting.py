@@ -31,7 +31,9 @@ def describe_start(experiment: Experiment) -> None:
     name, init = experiment.start, experiment.config.get("init")
     if init is not None:
         if name is not None:
-            raise GenlabError(f"init={init} and model.start={name}: set one of the two; model.start takes features only")
+            raise GenlabError(
+                f"init={init} and model.start={name}: set one of the two; model.start takes features only"
+            )
         experiment.config = {**experiment.config, "init": str(_find(init, "init").path)}
     if name is not None:
         opened, _ = _open(_find(name))

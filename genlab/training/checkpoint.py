@@ -95,7 +95,12 @@ def _to_this_format(state: dict[str, Any], written: int) -> dict[str, Any]:
         state = {"looking": None, "gradient_norms": {}, "shown_since": {}, **state}
     if written < 3 and "best" in state:  # it counted no evaluations, and no run went on to another length
         value, at = state["best"]
-        state = {"lowest": {"value": value, "at": at, "waited": 0, "counted": -1}, "stopped_early": False, "seams": [], **state}
+        state = {
+            "lowest": {"value": value, "at": at, "waited": 0, "counted": -1},
+            "stopped_early": False,
+            "seams": [],
+            **state,
+        }
     return {**state, "format": FORMAT}
 
 

@@ -17,7 +17,7 @@ def refuse_nonfinite(values: Mapping[str, float], model: Model, where: str, reme
 
 
 def refuse_nonfinite_parameters(model: Model, seen: int, remedy: Callable[[], str]) -> None:
-    """Raises NonFiniteError for the first parameter that is not finite after `seen` examples; the message ends with the `remedy`."""
+    """Raises NonFiniteError for the first parameter that is not finite after `seen` examples, with the `remedy`."""
     if name := nonfinite_parameter(model):
         raise NonFiniteError(
             f"parameter {name} is not finite at example {seen:,}; {remedy()}; checkpoints were left as they are"

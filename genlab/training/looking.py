@@ -35,7 +35,9 @@ class Looking:
     def first_update(self, update: Callable[[], T], batches: Batches) -> T:
         """Make one update; its work decides what pictures and measures may cost."""
         before, found = batches.seen, list[T]()
-        if self.train.evaluation_budget is None:  # nothing to decide, and counting may take kernels that round otherwise
+        if (
+            self.train.evaluation_budget is None
+        ):  # nothing to decide, and counting may take kernels that round otherwise
             found.append(update())
             self.budget = budget.unlimited(self.model, self.dataset)
         else:

@@ -46,11 +46,11 @@ class LowestLoss:
         self.counted = int(state["counted"])
 
     def taken(self, seen: int, planned: int) -> str:
-        """That a training of `planned` examples stopped after `seen`, and its best state was taken; from now on it is the newest."""
+        """That a training of `planned` examples stopped after `seen`, and took its best state, which is the newest now."""
         self.newest = self.value
         return (
             f"stopped early at {seen:,} of {planned:,} examples: {self.waited} evaluations without a lower validation loss than "
-            f"{self.value:.4g}, at {self.at:,} examples. The pictures and measures are of that state, checkpoints/best.pt; so are "
+            f"{self.value:.4g}, at {self.at:,} examples. Pictures and measures are of that state, checkpoints/best.pt; so are "
             "those of genlab sample and genlab evaluate, unless checkpoint=last is set"
         )
 

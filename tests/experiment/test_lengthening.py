@@ -14,7 +14,12 @@ from genlab.training.trainer import Trainer
 from tests.helpers.processes import CLOCK, Outcome, assert_refused, call, files, info, records, same
 from tests.helpers.support import BRISK
 
-CADENCE = ["train.log_every=1000", "train.eval_every=1300", "train.checkpoint_every=1700", "train.evaluation_budget=null"]
+CADENCE = [
+    "train.log_every=1000",
+    "train.eval_every=1300",
+    "train.checkpoint_every=1700",
+    "train.evaluation_budget=null",
+]
 CONSTANT = ["train", *CADENCE, "optimizer.schedule=constant", "optimizer.warmup=0", "train.sample_every=100000"]
 FAMILIES = {
     "vae": ["model.hidden=[32]"],
@@ -62,7 +67,9 @@ def test_two_epochs_and_two_more_are_four(family: str) -> None:
     run(["resume", "short", "train.epochs=4"])
     a, b = (checkpoint.load(Path(f"{name}/checkpoints/last.pt")) for name in ("short", "long"))
     assert not same(before, b["model"])
-    averages = {name for name in a["model"] if name.startswith("average_") or name == "_extra_state"}  # shares of the length
+    averages = {
+        name for name in a["model"] if name.startswith("average_") or name == "_extra_state"
+    }  # shares of the length
     for state in (a, b):
         state["model"] = {name: value for name, value in state["model"].items() if name not in averages}
     for key in ("model", "optimizers", "batches", "random"):
@@ -95,7 +102,9 @@ def test_the_seam_is_a_line_in_the_curves() -> None:
     assert (plain != marked).any()
 
 
-def test_a_run_that_was_stopped_is_made_longer(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_stopped_is_made_longer(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = [*CONSTANT, "model=vae", "model.hidden=[32]"]
     run([*words, "train.epochs=4", "hydra.run.dir=long"])
     between = Trainer.between_updates
@@ -216,7 +225,9 @@ def test_a_checkpoint_of_before_is_trained_on(copy: Path, capsys: pytest.Capture
     path = copy / "checkpoints" / "last.pt"
     state = checkpoint.load(path)
     lowest = state.pop("lowest")
-    old = {k: v for k, v in state.items() if k not in ("seams", "stopped_early")} | {"best": [lowest["value"], lowest["at"]]}
+    old = {k: v for k, v in state.items() if k not in ("seams", "stopped_early")} | {
+        "best": [lowest["value"], lowest["at"]]
+    }
     old["config"]["train"].pop("patience")
     torch.save({**old, "format": 2}, path)
     config = copy / "config.yaml"

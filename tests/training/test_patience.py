@@ -1,7 +1,6 @@
 """Early stopping: train.patience evaluations without a lower validation loss end the training, exactly and said."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,14 @@ from genlab.training.trainer import Trainer
 from tests.helpers.processes import CLOCK, Outcome, assert_refused, call, info, records, same
 
 # A rate so large that the loss stops falling soon.
-WORDS = ["train", "model=vae", "model.hidden=[32]", "optimizer.lr=0.05", "optimizer.schedule=constant", "train.epochs=40"]
+WORDS = [
+    "train",
+    "model=vae",
+    "model.hidden=[32]",
+    "optimizer.lr=0.05",
+    "optimizer.schedule=constant",
+    "train.epochs=40",
+]
 WORDS += ["train.eval_every=500", "train.checkpoint_every=700", "train.log_every=500", "train.patience=3"]
 
 
@@ -23,19 +29,24 @@ def evaluations(run: Path) -> list[tuple[int, float]]:
 
 
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("stopped") / "run"
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         said: list[str] = []
         patch.setattr("genlab.training.trainer.prose", lambda text, **_: said.append(text))
         assert main([*WORDS, f"hydra.run.dir={folder}"]) == 0
-    yield folder, said[-1]
+    return folder, said[-1]
 
 
 def test_the_count() -> None:
     lowest = LowestLoss(2)
-    assert [lowest.improves(loss, seen) for seen, loss in enumerate([3.0, 2.0, 2.0, float("nan")])] == [True, True, False, False]
+    assert [lowest.improves(loss, seen) for seen, loss in enumerate([3.0, 2.0, 2.0, float("nan")])] == [
+        True,
+        True,
+        False,
+        False,
+    ]
     assert (lowest.value, lowest.at, lowest.waited, lowest.exhausted) == (2.0, 1, 2, True)
     assert not lowest.improves(2.5, 3)  # the same moment again
     assert lowest.waited == 2
@@ -68,9 +79,10 @@ def test_its_samples_and_measures_are_of_the_best_state(
     assert "best checkpoint" in call(["sample", f"run={run}", "n=4"], capsys).out
     assert "last checkpoint" in call(["sample", f"run={run}", "n=4", "checkpoint=last"], capsys).out
     assert call(["evaluate", f"run={run}", "n=100", "k=2"], capsys).code == 0
-    assert "checkpoint: best" in (run / "evaluation" / "evaluation.json").read_text() or '"best"' in (
-        run / "evaluation" / "evaluation.json"
-    ).read_text()
+    assert (
+        "checkpoint: best" in (run / "evaluation" / "evaluation.json").read_text()
+        or '"best"' in (run / "evaluation" / "evaluation.json").read_text()
+    )
 
 
 def test_stopped_by_a_signal_and_resumed_it_stops_at_the_same_place(
@@ -130,7 +142,11 @@ def test_it_goes_on_only_with_more_patience(
     ],
 )
 def test_what_has_nothing_to_wait_for_is_refused_before_training(
-    words: list[str], said: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    said: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert_refused(call(["train", "train.patience=3", *words], capsys), *said)
