@@ -15,7 +15,7 @@ from genlab.numerics.waiting import sleep_soon
 
 COMMANDS = {
     "train": "compose a configuration, train, log, checkpoint, show what was made",
-    "resume": "go on with a run exactly where it stopped",
+    "resume": "go on with a run exactly where it stopped, or train a finished one on",
     "sample": "draw samples, interpolations and traversals from a trained run",
     "evaluate": "measure a trained run on held-out data, with error bars and diagnoses",
     "compare": "one table and one page over several runs",
@@ -23,6 +23,8 @@ COMMANDS = {
     "benchmark": "speed of training and sampling, and this machine's share of it",
     "list": "what there is: models, datasets, optimizers, devices, experiments",
     "dashboard": "open TensorBoard on the runs",
+    "new": "write the files of a model of your own, to start from",
+    "export": "write a trained run for others: safetensors, a program, a card; none of it needs genlab",
 }
 HYDRA_COMMANDS = {"train", "sample", "evaluate", "benchmark"}
 
@@ -38,12 +40,15 @@ usage: genlab COMMAND [key=value ...]
   genlab train -m model=ae,vae seed=0,1,2      every combination, with a table at the end
   genlab train model=vae --estimate            time, memory and disk before it starts
   genlab resume latest                         RUN is a run folder, a name, or 'latest'
+  genlab resume RUN train.epochs=40            trains it on
   genlab sample run=latest n=64
   genlab evaluate run=latest
   genlab compare RUN RUN ...                   run folders, globs, sweep folders
   genlab runs state=finished --sort fid        what there is; genlab runs --help: names, tags, notes, the trash
   genlab benchmark model=vae dataset=mnist
   genlab dashboard
+  genlab new model mine                        a model of your own
+  genlab export RUN
 
   genlab COMMAND --help              what a command takes
   genlab train model=rbm --help      the keys of one model: meaning, default, allowed values
@@ -88,9 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_help(command: str, rest: list[str]) -> int:
     from genlab.commands.help import show
+    from genlab.composition import own_code
+    from genlab.composition.resolvers import register
 
+    register()
     try:
-        show(command, rest)
+        with own_code.allowed(rest) as words:
+            show(command, words)
     except GenlabError as error:
         complain(str(error))
         return 2
@@ -136,6 +145,7 @@ def _call(command: str, rest: list[str]) -> int:
         return 0
     except Exception as error:
         from genlab.composition.explain import explain
+        from genlab.composition.own_faults import show_own_frames
 
         if command in HYDRA_COMMANDS:
             from genlab.commands.sweep import discard_unbegun
@@ -144,6 +154,7 @@ def _call(command: str, rest: list[str]) -> int:
         line = explain(error, command)
         if line is None:
             raise
+        show_own_frames(error)
         complain(line)
         return 2
     finally:

@@ -24,6 +24,7 @@ FLOORS = (
     "evaluation",
     "training",
     "experiment",
+    "export",
     "report",
     "benchmark",
     "composition",

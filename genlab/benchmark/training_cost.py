@@ -164,7 +164,7 @@ class _Measured:
         self.parts["updates"] = Span(LEAST * total, total, MOST * total)
 
     def _evaluations(self) -> None:
-        trainer, dataset, every = self.trainer, self.trainer.dataset, self.trainer.every
+        trainer, dataset, every = self.trainer, self.trainer.dataset, self.trainer.looking.every
 
         def evaluate(n: int) -> None:
             evaluate_split(trainer.model, dataset, at_most(dataset.test, n), trainer.seed, self.where)
@@ -195,7 +195,7 @@ class _Measured:
             laps.append(self._clocked(act))
         trainer.tracker.flush()
         self.bytes_of_record = (_size(events) - before + trainer.run.metrics.stat().st_size) // 3
-        total = median(laps) * self._times(trainer.every.log)
+        total = median(laps) * self._times(trainer.looking.every.log)
         self.parts["records"] = Span(LEAST * total, total, MOST * total)
 
     def _times(self, every: int) -> int:
@@ -230,8 +230,8 @@ class _Measured:
         trainer.tracker.flush()
         pictures = _size([*folder.glob("samples/*_0*.png")])
         self.bytes_of_set = _size([*folder.glob("tensorboard/*")]) - before + pictures
-        moments = trainer.every.sample
-        decided = budget.after_first_set(nominal) if trainer.train.sample_every is None else len(moments) + 1
+        moments = trainer.looking.every.sample
+        decided = budget.after_first_set(nominal) if trainer.looking.train.sample_every is None else len(moments) + 1
         self.sets = min(decided, len(moments) + 1, self.updates)
         total = self.sets * (rest + (samples or 0.0))
         self.parts["pictures"] = Span(total / PICTURES_VARY, total, PICTURES_VARY * total)
@@ -258,9 +258,9 @@ class _Measured:
         trainer = self.trainer
         trainer.save()
         spent = self._clocked(trainer.save)
-        often = self._times(trainer.every.checkpoint)
+        often = self._times(trainer.looking.every.checkpoint)
         self.best = trainer.dataset.validation is not None
-        often += self._times(trainer.every.eval) if self.best else 0
+        often += self._times(trainer.looking.every.eval) if self.best else 0
         low, total = spent * often / 2, spent * often
         self.parts["checkpoints"] = Span(low, total, MOST * total)
 
@@ -269,7 +269,7 @@ class _Measured:
         last = trainer.run.last.stat().st_size
         disk = {
             "checkpoints": last * (2 if self.best else 1),
-            "records": self.bytes_of_record * self._times(trainer.every.log),
+            "records": self.bytes_of_record * self._times(trainer.looking.every.log),
             "pictures": int(
                 1.5 * self.bytes_of_set * self.sets
             ),  # beside TensorBoard's: the newest of each, and a film
@@ -278,7 +278,7 @@ class _Measured:
             parameters=trainer.model.size,
             examples=trainer.batches.examples,
             updates=self.updates,
-            batch_size=trainer.train.batch_size,
+            batch_size=trainer.looking.train.batch_size,
             timed=self.timed,
             whole=self.whole,
             sets=self.sets,

@@ -30,6 +30,8 @@ WORDS = {
         "since=",
         "--sort",
     ],
+    "export": ["latest"],
+    "new": ["model"],
 }
 
 

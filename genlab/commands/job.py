@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from genlab.composition.compose import with_typed_length
 from genlab.composition.explain import explain
 from genlab.composition.own_code import allow_composed
+from genlab.composition.own_faults import show_own_frames
 from genlab.composition.words import as_typed
 from genlab.config.schema import plain
 from genlab.errors import InterruptedRun, complain
@@ -47,12 +48,14 @@ def run_job(task: Task, config: DictConfig) -> float | None:
         line = explain(error, hydra.job.name)
         if sweeping and not occupied:  # what lies there already is another job's
             reason = line or f"{type(error).__name__}: {error}"
+            show_own_frames(error)
             RunFolder(folder).note(state="failed", error=reason, overrides=typed)
             complain(f"job {hydra.job.num} failed: {reason}")
             return float("nan")
         discard_if_empty(folder)
         if line is None:
             raise
+        show_own_frames(error)
         complain(line)
         raise SystemExit(2) from None
 

@@ -1,4 +1,4 @@
-"""genlab list [models|datasets|optimizers|devices|experiments]: the files in conf/ and their first comment."""
+"""genlab list [models|datasets|optimizers|devices|experiments]: the files in conf/, and those of installed packages."""
 
 import shutil
 import sys

@@ -6,7 +6,8 @@ place, and the time it takes on MNIST and with dataset=digits.
 
 import re
 from dataclasses import dataclass
-from importlib import resources
+
+from genlab.config.packages import configurations
 
 GROUPS = ("model", "dataset", "optimizer", "device", "experiment")
 HEAD = 4  # lines of a file that may say what it is
@@ -32,7 +33,10 @@ def groups_of(command: str) -> tuple[str, ...]:
 
 
 def names(group: str) -> dict[str, str]:
-    """Name -> description of every configuration in a group, read from the files' comments alone."""
+    """Name -> description of every configuration in a group, read from the files' comments alone.
+
+    Those of installed packages come last, and say where they are from.
+    """
     return {name: next(iter(comments), "") for name, comments in _comments(group).items()}
 
 
@@ -48,10 +52,10 @@ def topics() -> dict[str, Topic]:
 
 def _comments(group: str) -> dict[str, list[str]]:
     """Name -> the comments at the top of the file of every configuration in a group."""
-    folder = resources.files("genlab.conf") / group
     found = {}
-    for file in sorted(folder.iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".yaml"):
-            head = [line[1:].strip() for line in file.read_text().splitlines()[:HEAD] if line.startswith("#")]
-            found[file.name.removesuffix(".yaml")] = [line for line in head if not line.startswith("@package")]
+    for name, (file, package) in configurations(group).items():
+        head = [line[1:].strip() for line in file.read_text().splitlines()[:HEAD] if line.startswith("#")]
+        found[name] = [line for line in head if not line.startswith("@package")]
+        if package is not None:
+            found[name] = [f"{next(iter(found[name]), '')} (of the installed package {package})".strip()]
     return found

@@ -13,7 +13,8 @@ from typing import Any
 from genlab.composition.arguments import arrange
 from genlab.composition.explain import explain
 from genlab.composition.own_code import allow_composed
-from genlab.composition.resolvers import register
+from genlab.composition.resolvers import register_interpolations
+from genlab.composition.search_path import extend
 from genlab.composition.words import as_typed, expand_home
 from genlab.errors import GenlabError
 
@@ -57,8 +58,9 @@ def compose(command: str, words: Sequence[str], config_dir: Path | None = None) 
                     raise GenlabError(
                         f"config_dir={config_dir}: there is no such folder; name the one with your YAML files"
                     )
-                loader = GlobalHydra.instance().config_loader()
-                loader.get_search_path().append("command-line", f"file://{folder}")
+                extend(GlobalHydra.instance().config_loader().get_search_path(), [folder])
+            else:
+                extend(GlobalHydra.instance().config_loader().get_search_path(), [])
             full = compose_by_hydra(command, overrides, return_hydra_config=True)
             HydraConfig.instance().set_config(full)  # the name of the folder refers to it
             if _sweeps(full):
@@ -114,7 +116,7 @@ def _own_hydra() -> Iterator[None]:
                 if kind.__name__ in ("GlobalHydra", "HydraConfig", "VersionBase"):
                     del Singleton._instances[kind]
             setup_globals()
-            register()
+            register_interpolations()
             yield
         finally:
             Singleton._instances.clear()

@@ -49,6 +49,14 @@ def on_dataset(name: str, value: object, otherwise: object, *, _root_: DictConfi
 
 
 def register() -> None:
+    """Let Hydra know the interpolations, and where configurations lie beside genlab's own."""
+    from genlab.composition.search_path import offer_packages
+
+    offer_packages()
+    register_interpolations()
+
+
+def register_interpolations() -> None:
     OmegaConf.register_new_resolver("on", on_dataset, replace=True)
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)

@@ -20,6 +20,7 @@ TEXT = (
     "sampler",
     "name",
     "note",
+    "init",
     "dataset.path",
     "dataset.root",
     "dataset.labels",

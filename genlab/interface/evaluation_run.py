@@ -47,7 +47,7 @@ def keys(
     seed: Seed,
     k: Count,
     ais: dict[str, Any],
-    checkpoint: Literal["last", "best"],
+    checkpoint: Literal["auto", "last", "best"],
     samples: str | None,
     latent: Literal["pca", "tsne", "umap"],
     anomaly: str | None,
@@ -71,6 +71,7 @@ def evaluate_run(config: dict[str, Any], folder: Path) -> Evaluated:
     device.prepare()
     run = find_run(str(config["run"]))
     opened = open_run(run, device, config["checkpoint"], where)
+    config["checkpoint"] = opened.which
     model = opened.model
     options = check_options(model, options)
     fid_steps = checked_fid_steps(model, config)

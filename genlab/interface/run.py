@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from genlab.composition import own_code
 from genlab.composition.compose import compose
@@ -23,7 +23,6 @@ from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.untrusted import read_json
 from genlab.training.devices import Device
 
-Which = Literal["last", "best"]
 DRAWN = 64  # samples that a notebook shows
 
 
@@ -88,10 +87,10 @@ class Run:
 
     @cached_property
     def opened(self) -> TrainedRun:
-        """The run with the parameters of its last checkpoint."""
+        """The run with the parameters of its last checkpoint, or the best where train.patience stopped it."""
         with self._calling("sample"):
             section = compose("sample", [f"device={self.device}"]).config["device"]
-            return open_run(self._folder, Device.of(section), "last")
+            return open_run(self._folder, Device.of(section), "auto")
 
     @property
     def model(self) -> Model:
@@ -110,13 +109,13 @@ class Run:
         Sample i depends on the seed and on i, not on n, and is that of the command line. Raises GenlabError.
         """
         from genlab.interface.sampling_run import prepare_sampling
-        from genlab.plots import examples
+        from genlab.plots import by_kind
         from genlab.plots.images import scatter
 
         with self._calling("sample"):
             asked = prepare_sampling(self._config_of("sample", n=n, seed=seed, **keys))
             drawn, data = asked.draw(), asked.opened.model.data
-            shown = examples.samples(drawn.x[:DRAWN], 8, data) if data.on_grid else scatter({"samples": drawn.x}, data)
+            shown = by_kind.samples(drawn.x[:DRAWN], 8, data) if data.on_grid else scatter({"samples": drawn.x}, data)
             return Drawn(drawn, data, Figure.of("samples", shown))
 
     def pictures(self, n: int = DRAWN, *, seed: int = 0, **keys: Any) -> Figures:

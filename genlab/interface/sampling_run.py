@@ -34,7 +34,7 @@ def keys(
     run: str | int,
     n: Annotated[int, Field(gt=0, le=10_000_000)],
     seed: Seed,
-    checkpoint: Literal["last", "best"],
+    checkpoint: Literal["auto", "last", "best"],
     dataset: dict[str, Any],
     device: dict[str, Any],
 ) -> None:
@@ -87,6 +87,7 @@ def prepare_sampling(config: dict[str, Any]) -> Sampling:
     device = Device.of(config["device"])
     device.prepare()
     opened = open_run(find_run(str(config["run"])), device, config["checkpoint"], where)
+    config["checkpoint"] = opened.which
     return Sampling(config, device, opened, check_options(opened.model, options), where)
 
 
