@@ -20,6 +20,7 @@ from genlab.config.schema import check
 from genlab.config.targets import locate
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
+from genlab.experiment.lengthening import CHANGEABLE
 from genlab.inference.partition import Annealing
 from genlab.inference.sampling import check_options
 from genlab.models.base import Model
@@ -95,9 +96,13 @@ def check_genlab(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> No
         named, flags_of_compare = compare.parse(rest)
         assert named
         assert all(flags_of_compare.values())
+    elif command == "resume":
+        changed = [word.partition("=")[0].removeprefix("train.") for word in rest if "=" in word]
+        assert len(rest) == len(changed) + 1
+        assert set(changed) <= set(CHANGEABLE)
     else:
         assert command in COMMANDS
-        assert len(rest) <= (command != "resume") + 1
+        assert len(rest) <= 2
 
 
 def check_make(words: Sequence[str]) -> None:
@@ -156,7 +161,7 @@ def check_setting(text: str) -> None:
     if any(word.partition("=")[0] in GROUPS for word in words):
         return check_composed("train", tuple(arrange(list(words), "train")))
     keys = [word.partition("=")[0] for word in words]
-    if all(re.match(r"(train|dataset|optimizer|device|model)\.|(seed|name)$", key) for key in keys):
+    if all(re.match(r"(train|dataset|optimizer|device|model)\.|(seed|name|init)$", key) for key in keys):
         family = [] if not any(key.startswith("model.") for key in keys) else [f"model={_family_with(keys)}"]
         return check_composed("train", (*family, *_data_with(keys), *arrange(list(words), "train")))
     if any("/" in key or key == "allow" for key in keys):
