@@ -36,7 +36,7 @@ def test_readme_is_short() -> None:
 def test_form(page: Page) -> None:
     """No bold type, blocks that name their language, tables that fit a screen."""
     assert "**" not in page.prose
-    assert {language for language, _ in page.blocks} <= {"bash", "python", "yaml", "text", "math"}
+    assert {language for language, _ in page.blocks} <= {"bash", "python", "yaml", "toml", "text", "math"}
     for rows in page.tables():
         assert len({len(row) for row in rows}) == 1, rows[0]
         for row in rows:
