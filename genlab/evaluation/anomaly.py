@@ -45,7 +45,7 @@ from genlab.models.abilities import (
 )
 from genlab.models.base import Model
 from genlab.numerics.rng import seeded
-from genlab.plots import examples
+from genlab.plots import by_kind
 from genlab.plots.images import Picture
 from genlab.plots.roc_curves import Ranking, rankings
 
@@ -176,4 +176,4 @@ def _extremes(model: Model, kinds: dict[str, tuple[Tensor, Tensor]]) -> Picture:
             if isinstance(model, Reconstructs):
                 images.append(model.reconstruct(x[index].to(model.device)).cpu())
                 labels.append("reconstructed")
-    return examples.grid(torch.cat(images), few, model.data, labels)
+    return by_kind.grid(torch.cat(images), few, model.data, labels)

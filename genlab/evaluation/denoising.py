@@ -19,7 +19,7 @@ from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
 from genlab.models.abilities import Reconstructs
 from genlab.numerics.rng import seeded
-from genlab.plots import examples
+from genlab.plots import by_kind
 
 FLIPS, SCATTER = 0.1, 0.5  # the usual level of noise; the second in [0, 1], or in standard deviations of real data
 
@@ -87,7 +87,7 @@ def denoising(context: EvaluationContext, findings: Findings) -> None:
         findings.entries["denoising_psnr"] = entry("denoising", ratios[0], "dB", "higher", baseline=ratios[1])
     if data.on_grid:
         clean, noisy, found = shown
-        findings.pictures["denoising"] = examples.restored(clean, noisy, found, data)
+        findings.pictures["denoising"] = by_kind.restored(clean, noisy, found, data)
 
 
 def psnr(error: Estimate, dim: int) -> Estimate:

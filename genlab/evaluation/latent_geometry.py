@@ -21,7 +21,7 @@ from genlab.inference.latent_pictures import (
 from genlab.inference.shown_examples import COLUMNS, POINTS, held_out
 from genlab.models.abilities import Decodes, DrawsCodes, Encodes, HasSpectrum, Reconstructs
 from genlab.models.base import GenerativeModel
-from genlab.plots.examples import paths
+from genlab.plots.by_kind import paths
 from genlab.plots.images import latent_scatter
 
 

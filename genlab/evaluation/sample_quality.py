@@ -19,7 +19,7 @@ from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
 from genlab.metrics.memorisation import memorisation, nearest
 from genlab.models.base import Better
-from genlab.plots import examples
+from genlab.plots import by_kind
 from genlab.plots.charts import class_bars
 from genlab.plots.images import Picture, scatter
 
@@ -115,12 +115,12 @@ def _memorisation(findings: Findings, reference: Reference, generated: Samples) 
     if data.on_grid:
         few = min(3 * COLUMNS, len(samples))
         neighbours = train[in_train.index[:few]]
-        findings.pictures["neighbours"] = examples.neighbours(samples[:few], neighbours, COLUMNS, data)
+        findings.pictures["neighbours"] = by_kind.neighbours(samples[:few], neighbours, COLUMNS, data)
 
 
 def _picture(samples: Tensor, reference: Tensor, data: DataSpec) -> Picture:
     if data.on_grid:
-        return examples.samples(samples, COLUMNS, data, reference)
+        return by_kind.samples(samples, COLUMNS, data, reference)
     few = min(2000, len(samples), len(reference))
     shown = {name: x[places(len(x), few)] for name, x in (("data", reference), ("samples", samples))}
     return scatter(shown, data)

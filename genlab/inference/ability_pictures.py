@@ -26,7 +26,7 @@ from genlab.models.abilities import (
 )
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
-from genlab.plots import examples
+from genlab.plots import by_kind
 from genlab.plots.charts import confusion, optimal_discriminator, reliability_diagram, spectrum, spreads
 from genlab.plots.images import Picture, matrix, scatter
 
@@ -42,12 +42,12 @@ def internals(model: Model, dataset: Dataset, seed: int) -> dict[str, Picture]:
         if isinstance(model, HasFantasies) and (x := model.fantasies()) is not None:
             if data.on_grid:
                 test = held_out(dataset, POINTS, seed, model.device).x if data.is_curve else None
-                found["fantasies"] = examples.samples(x, COLUMNS, data, test)
+                found["fantasies"] = by_kind.samples(x, COLUMNS, data, test)
             else:
                 test = held_out(dataset, len(x), seed, model.device).x
                 found["fantasies"] = scatter({"data": test, "fantasies": x}, data)
         if isinstance(model, HasFilters) and data.on_grid:
-            found["filters"] = examples.filters(model.filters()[: COLUMNS**2], COLUMNS, data)
+            found["filters"] = by_kind.filters(model.filters()[: COLUMNS**2], COLUMNS, data)
         if isinstance(model, HasActivations):
             found["activations"] = matrix(model.activations(held_out(dataset, COLUMNS**2, seed, model.device).x))
         if isinstance(model, HasSpectrum):
@@ -68,7 +68,7 @@ def negative_phase(model: HasNegativeStates, dataset: Dataset, seed: int) -> dic
         states = model.negative_states(x)
     if states is None:
         return {}
-    return {"real": examples.grid(x, COLUMNS, dataset.spec), "generate": examples.grid(states, COLUMNS, dataset.spec)}
+    return {"real": by_kind.grid(x, COLUMNS, dataset.spec), "generate": by_kind.grid(states, COLUMNS, dataset.spec)}
 
 
 @torch.no_grad()
@@ -94,7 +94,7 @@ def principal_axes(model: Model, dataset: Dataset | None, seed: int) -> dict[str
         x = held_out(dataset, COLUMNS, seed, model.device).x
         rows = torch.cat([x, *(model.reconstruct_with(x, k) for k in numbers)])
         labels = ["data", *(f"q = {k}" for k in numbers)]
-        found["reconstructions_by_components"] = examples.grid(rows, len(x), data, labels)
+        found["reconstructions_by_components"] = by_kind.grid(rows, len(x), data, labels)
     return found
 
 
@@ -149,5 +149,5 @@ def reconstructions(model: Model, dataset: Dataset, seed: int) -> Picture:
     with evaluation_mode(model):
         restored = model.reconstruct(x)
     if dataset.spec.on_grid:
-        return examples.pairs(x, restored, COLUMNS, dataset.spec)
+        return by_kind.pairs(x, restored, COLUMNS, dataset.spec)
     return scatter({"data": x, "reconstructions": restored}, dataset.spec)

@@ -6,31 +6,46 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genlab.data.spec import DataSpec
 from genlab.inference.sampling import BLOCK, film
 from genlab.inference.shown_examples import COLUMNS, POINTS
 from genlab.models.abilities import HasLevels, HasMarkovChain, Inpaints
 from genlab.models.base import GenerativeModel, Model
-from genlab.plots import examples
+from genlab.plots import by_kind
 from genlab.plots.images import Picture, scatter
+
+FILLINGS = 3
 
 
 @torch.no_grad()
-def inpainting(model: Inpaints, x: Tensor, fillings: int = 3) -> Tensor:
-    """Images x (n, *shape) whose right half, then lower half is filled in: (rows * n, *shape).
+def inpainting(model: Inpaints, x: Tensor) -> Tensor:
+    """Examples x (n, *shape) whose right half is filled in, then of images the lower one: (rows * n, *shape).
 
-    For each half there is a row of x without it, `fillings` rows with the half drawn anew, and a row of x.
+    For each half there is a row of x without it, FILLINGS rows with the half drawn anew, and a row of x. What is missing is grey
+    in an image, and a gap in a curve.
     """
+    assert isinstance(model, Model)
     rows = []
-    for axis in (-1,) if x.ndim == 3 else (-1, -2):  # a curve has one axis
+    missing = torch.tensor(torch.nan if x.ndim == 3 else 0.5, device=x.device)
+    if model.data.own_scales and x.ndim == 4:
+        missing = model.data.mean.to(x.device)
+    for axis in range(-1, 1 - x.ndim, -1):
         half = x.shape[axis] // 2
         known = torch.zeros(x.shape[1:], dtype=torch.bool, device=x.device)
         known.narrow(axis, 0, half).fill_(True)
-        rows.append(torch.where(known, x, torch.nan if x.ndim == 3 else 0.5))  # a gap in a curve, grey in an image
-        for _ in range(fillings):
+        rows.append(torch.where(known, x, missing))
+        for _ in range(FILLINGS):
             (filled,) = deque(model.inpaint_loop(x, known), maxlen=1)
             rows.append(filled)
         rows.append(x)
     return torch.cat(rows)
+
+
+def rows_of_inpainting(data: DataSpec) -> list[str]:
+    """What the rows of `inpainting` are."""
+    halves = ["right", "lower"][: len(data.shape) - 1]
+    fillings = [f"filling {k + 1}" for k in range(FILLINGS)]
+    return [row for half in halves for row in (f"without the {half} half", *fillings, "data")]
 
 
 @torch.no_grad()
@@ -74,5 +89,5 @@ def animation(model: Model, seed: int, frames: int = 40, **options: Any) -> list
         return []
     if data.on_grid:
         few = 8 if data.own_scales else BLOCK  # panels take longer than pixels
-        return [examples.grid(state[:few], 8 if data.is_image else 4, data) for state in states]
+        return [by_kind.grid(state[:few], 8 if data.is_image else 4, data) for state in states]
     return [scatter({"samples": states[-1], "states": state}, data) for state in states]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
-from genlab.plots import examples
+from genlab.plots import by_kind
 from genlab.plots.images import Picture
 
 MOST_ROWS = 20
@@ -22,4 +22,4 @@ def rows_by_class(x: Tensor, labels: Tensor | None, columns: int, data: DataSpec
         return None
     each = min(columns, int(counts.min()))
     shown = torch.cat([x[(labels == k).to(x.device)][:each] for k in present])
-    return examples.grid(shown, each, data, [data.names[k] for k in present.tolist()])
+    return by_kind.grid(shown, each, data, [data.names[k] for k in present.tolist()])

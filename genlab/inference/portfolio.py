@@ -12,7 +12,7 @@ from torch import Tensor
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.inference.ability_pictures import classification, discriminator, internals, principal_axes, reconstructions
-from genlab.inference.chain_pictures import hierarchies, inpainting, walks
+from genlab.inference.chain_pictures import hierarchies, inpainting, rows_of_inpainting, walks
 from genlab.inference.class_rows import rows_by_class
 from genlab.inference.density_maps import density_and_score_maps
 from genlab.inference.latent_pictures import (
@@ -46,7 +46,7 @@ from genlab.models.abilities import (
 from genlab.models.base import GenerativeModel, Model
 from genlab.models.latent.priors import StandardNormal
 from genlab.numerics import rng
-from genlab.plots import examples
+from genlab.plots import by_kind
 from genlab.plots.images import Picture, latent_scatter, scatter
 from genlab.tracking.progress import step
 
@@ -75,7 +75,7 @@ def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor
             if isinstance(model, GenerativeModel):
                 turns = sampling_options(model, dataset, {}).get("labels")
                 by_class = rows_by_class(samples, labels_of_samples(model, len(samples), turns), COLUMNS, data)
-            found["samples"] = examples.samples(samples, COLUMNS, data, known) if by_class is None else by_class
+            found["samples"] = by_kind.samples(samples, COLUMNS, data, known) if by_class is None else by_class
         else:
             test = held_out(dataset, POINTS, seed, model.device).x
             found["samples"] = scatter({"data": test, "samples": samples}, data)
@@ -111,13 +111,13 @@ class Portfolio:
 
     def show(self, name: str, x: Tensor, columns: int, labels: Sequence[str] = ()) -> None:
         """Examples (n, *shape) as a grid, and as an array in the units of the user."""
-        shown = x if labels else examples.first_rows(x, columns, self.model.data)
-        self.pictures[name] = examples.grid(shown, columns, self.model.data, labels)
+        shown = x if labels else by_kind.first_rows(x, columns, self.model.data)
+        self.pictures[name] = by_kind.grid(shown, columns, self.model.data, labels)
         self.arrays[name] = self.model.data.in_units(x).cpu().numpy()
 
     def show_paths(self, name: str, x: Tensor, steps: int, titles: Sequence[str], ends: tuple[str, str]) -> None:
         """Ways through a space of codes, (rows * steps, *shape), and the same as an array."""
-        self.pictures[name] = examples.paths(x, steps, self.model.data, titles, ends)
+        self.pictures[name] = by_kind.paths(x, steps, self.model.data, titles, ends)
         self.arrays[name] = self.model.data.in_units(x).cpu().numpy()
 
 
@@ -134,7 +134,7 @@ def show_samples(shown: Portfolio) -> None:
         columns = COLUMNS if shown.n <= COLUMNS**2 or data.own_scales else 2 * COLUMNS
         known_curves = None if shown.test is None else shown.test.x
         by_class = rows_by_class(shown.samples, samples.labels, columns, data)
-        whole = examples.samples(shown.samples, columns, data, known_curves) if by_class is None else by_class
+        whole = by_kind.samples(shown.samples, columns, data, known_curves) if by_class is None else by_class
         shown.pictures["samples"] = whole  # all are in the array
     else:
         known = {} if shown.test is None else {"data": shown.test.x}
@@ -163,11 +163,11 @@ def show_principal_axes(shown: Portfolio) -> None:
     shown.pictures |= principal_axes(shown.model, shown.dataset, shown.seed)
     shown.arrays["variances"] = shown.model.spectrum()[0].cpu().numpy()
     if isinstance(shown.model, HasFilters) and shown.model.data.on_grid:
-        shown.pictures["filters"] = examples.filters(shown.model.filters()[: COLUMNS**2], COLUMNS, shown.model.data)
+        shown.pictures["filters"] = by_kind.filters(shown.model.filters()[: COLUMNS**2], COLUMNS, shown.model.data)
 
 
 def show_chains(shown: Portfolio) -> None:
-    """Test images of which one half is filled in, and chains that start at test images."""
+    """Test examples of which one half is filled in, and chains that start at test examples."""
     model = shown.model
     if shown.test is None or not model.data.on_grid:
         return
@@ -177,8 +177,10 @@ def show_chains(shown: Portfolio) -> None:
             found["inpainting"] = inpainting(model, shown.test.x[:COLUMNS])
         if isinstance(model, HasMarkovChain):
             found["chain_from_data"] = walks(model, shown.test.x[:COLUMNS])
-    for name, images in found.items():
-        shown.show(name, images, COLUMNS)
+    for name, x in found.items():
+        fills = name == "inpainting"
+        labels = rows_of_inpainting(model.data) if fills and model.data.own_scales else ()
+        shown.show(name, x, min(COLUMNS, len(shown.test.x)) if fills else COLUMNS, labels)
 
 
 def show_levels(shown: Portfolio) -> None:
@@ -213,7 +215,7 @@ def show_codes(shown: Portfolio) -> None:
         if isinstance(model, GenerativeModel):
             side = 20 if not data.own_scales else COLUMNS
             own = None if isinstance(getattr(model, "prior", None), StandardNormal) else codes
-            shown.pictures["manifold"] = examples.grid(manifold(model, side, model.device, own), side, data)
+            shown.pictures["manifold"] = by_kind.grid(manifold(model, side, model.device, own), side, data)
 
 
 def show_drawn_codes(shown: Portfolio) -> None:

@@ -78,7 +78,10 @@ def time_conditioned_network(
         )
     if kind == "mlp":
         if patch is not None:
-            raise GenlabError(f"model.patch={patch}: a perceptron has no patches; set model.patch=null")
+            raise GenlabError(
+                f"model.patch={patch}: a perceptron has no patches; set model.patch=null"
+                + (", or model.network=unet" if data.on_grid else "")
+            )
         if fourier:
             raise GenlabError(
                 f"model.fourier={list(fourier)}: a perceptron takes no Fourier features; set model.fourier=null"

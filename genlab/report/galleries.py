@@ -8,13 +8,15 @@ from pathlib import Path
 
 from PIL import Image
 
+from genlab.report.read_runs import Run
 from genlab.report.rows import Row
-from genlab.report.runs import Run
 
 SIGNATURE, LAST = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 SMALL = 280  # pixels; a picture below is enlarged by a whole number
 FIRST_CARDS = 8  # rows shown at once; the others on request
 MOST_PIXELS = 280  # of the longer side of a picture that is shown on request only; the run folder has the whole one
+WIDE = 1000  # pixels, from which on a picture is a figure whose lines and numbers have to be read
+MOST_WIDE = 1000
 QUALITY = 50
 LARGEST = 50_000_000  # pixels that are decoded; genlab draws no picture so large
 
@@ -27,6 +29,11 @@ class InlinePicture:
     width: int
     height: int
     enlarged: bool
+
+    @property
+    def wide(self) -> bool:
+        """Whether it needs more room than others beside each other."""
+        return self.width >= WIDE and self.width > 1.5 * self.height
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,10 @@ class Gallery:
     def first_of_page(self) -> bool:
         """Samples are what one compares first: those of all rows stand side by side before all tables."""
         return self.slug == "samples"
+
+    @property
+    def wide(self) -> bool:
+        return any(card.picture.wide for card in self.cards)
 
     @property
     def first(self) -> list[Card]:
@@ -109,6 +120,8 @@ def read_png(path: Path, most: int | None = None) -> InlinePicture | None:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
     width, height = picture.size
+    if most is not None and width >= WIDE and width > 1.5 * height:
+        most = MOST_WIDE
     kept = [("png", content), ("webp", _webp(picture, lossless=True))]
     picture.thumbnail((most or width, most or height))
     kept.append(("webp", _webp(picture, quality=QUALITY)))

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from genlab.cli import main
-from genlab.report.runs import Run, read_run
+from genlab.report.read_runs import Run, read_run
 from genlab.tracking.run_folder import RunFolder
 from tests.helpers.processes import assert_refused, call, files, info, records, write_mnist
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genlab.data.spec import DataSpec
 from genlab.data.units import Units
-from genlab.plots import examples, images
+from genlab.plots import by_kind, images
 from genlab.plots.bands import band_ranges, bands
 from genlab.plots.curve_overviews import walks
 from genlab.plots.curve_panels import Series, panels
@@ -83,16 +83,16 @@ def test_a_walk_beyond_the_data_is_seen_whole() -> None:
 @pytest.mark.parametrize("channels", [1, 2, 10])
 def test_all_pictures_of_curves(channels: int) -> None:
     x, data = curves(60, channels)
-    first = examples.samples(x, 10, data, x)
-    assert first.shape == examples.samples(x.flip(0), 10, data, x).shape, "frames of one film"
+    first = by_kind.samples(x, 10, data, x)
+    assert first.shape == by_kind.samples(x.flip(0), 10, data, x).shape, "frames of one film"
     for picture in (
-        examples.grid(x[:20], 10, data, ["clean", "noisy"]),
-        examples.samples(x, 10, data),
-        examples.pairs(x[:10], x[10:20], 10, data),
-        examples.neighbours(x[:10], x[10:20], 10, data),
-        examples.restored(x[:5], x[5:10], x[10:15], data),
-        examples.paths(x[:20], 10, data, ["a", "b"], ("0", "1")),
-        examples.filters(x[:10] - 0.5, 10, data),
+        by_kind.grid(x[:20], 10, data, ["clean", "noisy"]),
+        by_kind.samples(x, 10, data),
+        by_kind.pairs(x[:10], x[10:20], 10, data),
+        by_kind.neighbours(x[:10], x[10:20], 10, data),
+        by_kind.restored(x[:5], x[5:10], x[10:15], data),
+        by_kind.paths(x[:20], 10, data, ["a", "b"], ("0", "1")),
+        by_kind.filters(x[:10] - 0.5, 10, data),
     ):
         assert picture.ndim == 3
         assert len(np.unique(picture)) > 20
@@ -100,7 +100,7 @@ def test_all_pictures_of_curves(channels: int) -> None:
 
 def test_each_band_has_its_own_grey() -> None:
     """Means of 0.5 to 2.5, uniform from 0: the grey of the mean is the middle for every band, and nothing is cut to white."""
-    x, data = of_bands()
+    _, data = of_bands()
     low, high = band_ranges(data)
     assert (low + high) / 2 == pytest.approx(BAND_MEANS, rel=0.03)
     assert (high - low) / 4 == pytest.approx(np.array(BAND_MEANS) / 3**0.5, rel=0.03)
@@ -121,12 +121,12 @@ def test_all_pictures_of_bands(channels: int) -> None:
     x = torch.from_numpy(sines(60, channels, 64)).unflatten(2, (8, 8))
     data = spec_of(x)
     for picture in (
-        examples.grid(x[:20], 10, data, ["clean", "noisy"]),
-        examples.samples(x, 10, data),
-        examples.pairs(x[:10], x[10:20], 10, data),
-        examples.restored(x[:5], x[5:10], x[10:15], data),
-        examples.paths(x[:40], 10, data, ["a", "b", "c", "d"], ("0", "1")),
-        examples.filters(x[:10] - 0.5, 10, data),
+        by_kind.grid(x[:20], 10, data, ["clean", "noisy"]),
+        by_kind.samples(x, 10, data),
+        by_kind.pairs(x[:10], x[10:20], 10, data),
+        by_kind.restored(x[:5], x[5:10], x[10:15], data),
+        by_kind.paths(x[:40], 10, data, ["a", "b", "c", "d"], ("0", "1")),
+        by_kind.filters(x[:10] - 0.5, 10, data),
     ):
         assert picture.ndim == 3
         assert len(picture) < 2000
@@ -137,7 +137,7 @@ def test_all_pictures_of_bands(channels: int) -> None:
 def test_grey_and_colour_pictures_are_drawn_as_before(channels: int) -> None:
     x = torch.rand(20, channels, 8, 8)
     data = spec_of(x)
-    assert np.array_equal(examples.grid(x, 10, data), images.grid(x, 10, data))
-    assert np.array_equal(examples.samples(x, 10, data), images.grid(x, 10, data))
-    assert np.array_equal(examples.pairs(x[:10], x[10:], 10, data), images.pairs(x[:10], x[10:], 10, data))
-    assert np.array_equal(examples.filters(x, 10, data), images.filters(x, 10, data))
+    assert np.array_equal(by_kind.grid(x, 10, data), images.grid(x, 10, data))
+    assert np.array_equal(by_kind.samples(x, 10, data), images.grid(x, 10, data))
+    assert np.array_equal(by_kind.pairs(x[:10], x[10:], 10, data), images.pairs(x[:10], x[10:], 10, data))
+    assert np.array_equal(by_kind.filters(x, 10, data), images.filters(x, 10, data))
