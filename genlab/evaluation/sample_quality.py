@@ -8,11 +8,12 @@ from torch import Tensor
 
 from genlab.data.spec import DataSpec
 from genlab.data.subsets import belongs, places
+from genlab.errors import GenlabError
 from genlab.evaluation import diagnoses
 from genlab.evaluation.entries import Group, Kind, entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
-from genlab.evaluation.sample_reference import Reference, feature_measures
+from genlab.evaluation.sample_reference import LEAST, Reference, feature_measures
 from genlab.inference.samples import Samples
 from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
@@ -42,7 +43,15 @@ BIASED = {"fid", "class_distance"}
 
 
 def sample_quality(context: EvaluationContext, findings: Findings) -> None:
-    """All measures of the samples in the feature space of the data, with pictures of samples, neighbours and classes."""
+    """All measures of the samples in the feature space of the data, with pictures of samples, neighbours and classes.
+
+    Raises GenlabError where there are too few test examples to compare them with.
+    """
+    if (n := len(context.dataset.test)) < LEAST:
+        raise GenlabError(
+            f"the test split of {context.dataset.spec.name} holds {n} examples, and samples are compared with {LEAST} or more; "
+            "train with a larger dataset.test"
+        )
     compare_samples(findings, context.reference, context.samples)
 
 
