@@ -75,6 +75,15 @@ def _is_deep(page: Page) -> bool:
         return False
 
 
+def lose_depth(page: Page) -> bool:
+    """Whether it is a colour picture of 16 bits, of which Pillow reads 8."""
+    try:
+        with Image.open(page.file, formats=FORMATS) as opened:
+            return not opened.mode.startswith(("I", "F")) and any(";16" in str(tile) for tile in opened.tile)
+    except Exception:  # decoding names what is wrong with it
+        return False
+
+
 def decode(file: Path, size: int, channels: Literal[1, 3]) -> Pixels:
     """The picture in `file` as uint8 of shape (channels, size, size)."""
     return decode_page(Page(file), size, channels)

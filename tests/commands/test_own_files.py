@@ -94,6 +94,7 @@ def test_counts_are_generated_as_counts(capsys: Captured) -> None:
         "dataset=image_folder",
         "dataset.path=counts",
         "dataset.size=8",
+        "dataset.test=12",
     ]
     said = done([*words, "dataset.channels=1"], capsys).out
     assert f"their values, {counts.min()} to {counts.max()}, are seen as 0 to 1" in said

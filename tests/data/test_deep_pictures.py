@@ -1,6 +1,8 @@
 """Pictures of more than 8 bits, in folders and as arrays: every level is kept, and the values of the files come back."""
 
 import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,19 @@ def test_other_sizes_keep_the_depth(tmp_path: Path) -> None:
         assert float(values.max()) <= 4018
         assert float(values.mean()) == pytest.approx(COUNTS.mean(), rel=0.02)
     assert torch.equal(*(tensor(load(folder, channels=3).train)[:, c] for c in (0, 2)))
+
+
+def test_colours_of_16_bits_are_said_to_lose_depth(tmp_path: Path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = b"".join(b"\0" + RNG.integers(0, 65536, 8 * 3).astype(">u2").tobytes() for _ in range(8))
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    assert "a.png has 16 bits a colour, of which 8 are read" in load(tmp_path / "p", size=8, channels=3).remarks[0]
+    assert load(save(tmp_path / "eight", (COUNTS // 16).astype(np.uint8))).remarks == ()
 
 
 def test_unlike_depths_and_other_mistakes(tmp_path: Path) -> None:

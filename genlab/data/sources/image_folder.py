@@ -29,7 +29,7 @@ from genlab.data.array_kinds import Range, Span, seen_as
 from genlab.data.class_labels import sorted_names, unless_numbers
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples, Prefetching, Store
-from genlab.data.pictures import Page, are_deep, decode_deep, decode_page, pages_of
+from genlab.data.pictures import Page, are_deep, decode_deep, decode_page, lose_depth, pages_of
 from genlab.data.units import Units
 from genlab.errors import GenlabError
 
@@ -86,6 +86,9 @@ def image_folder(
             raw, units=Units.of_range(*span), remarks=(seen_as(span, "more than 8 bits" if range is None else None),)
         )
         stores = [scaled(x, span) if isinstance(x, Tensor) else Scaled(x, span) for x in stores]
+    if lose_depth(everything[0]):
+        line = f"{everything[0].name} has 16 bits a colour, of which 8 are read; save each channel as a grey picture to keep all"
+        raw = replace(raw, remarks=(*raw.remarks, line))
     parts = []
     for x, listing in zip(stores, listed, strict=True):
         counts = torch.tensor([len(pages) for pages in listing])

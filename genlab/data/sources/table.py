@@ -179,7 +179,7 @@ def _labels(column: Any) -> list[Any]:
 
 def _place(found: Table, column: Column, key: str, where: str) -> int:
     """The place of the column of this name. Raises GenlabError where there is none, or several."""
-    name = f"column_{column}" if isinstance(column, int) and not found.has_header else str(column)
+    name = f"column_{column}" if str(column).isdigit() and not found.has_header else str(column)
     places = [k for k, other in enumerate(found.names) if other == name]
     if len(places) == 1:
         return places[0]
