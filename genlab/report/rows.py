@@ -117,7 +117,13 @@ def _settings(run: Run) -> dict[str, str]:
         "train.evaluation_budget",
     ):  # the last one says how much is shown, not what is learned
         flat.pop(apart, None)
-    return {key: value for key, value in flat.items() if not key.startswith("model.trunk")}  # model.start says it
+    unset = show(None)  # older runs lack keys of data that have come since, which are null in others
+    return {
+        key: value
+        for key, value in flat.items()
+        if not key.startswith("model.trunk")  # model.start says it
+        and not (key.startswith("dataset.") and value == unset)
+    }
 
 
 def _name_starts(settings: Sequence[dict[str, str]], members: Sequence[Sequence[Run]]) -> list[dict[str, str]]:
