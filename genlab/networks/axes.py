@@ -47,16 +47,18 @@ def to_channels(x: Tensor, patch: int) -> Tensor:
     """The `patch` places along every axis as channels of one place (Shi et al. 2016): (n, C, ...) -> (n, C patch^axes, ...)."""
     if x.ndim == 4:
         channels: Tensor = F.pixel_unshuffle(x, patch)
-        return channels
-    return x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+    else:
+        channels = x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+    return channels
 
 
 def from_channels(x: Tensor, patch: int) -> Tensor:
     """The inverse of `to_channels`."""
     if x.ndim == 4:
         places: Tensor = F.pixel_shuffle(x, patch)
-        return places
-    return x.unflatten(1, (-1, patch)).transpose(2, 3).flatten(2, 3)
+    else:
+        places = x.unflatten(1, (-1, patch)).transpose(2, 3).flatten(2, 3)
+    return places
 
 
 def padded(x: Tensor, multiple: int) -> Tensor:
