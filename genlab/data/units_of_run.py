@@ -29,7 +29,6 @@ def in_units_of(dataset: Dataset, own: DataSpec) -> Dataset:
             "have units of their own; name the data of the run"
         )
     change = Change(found.units, own.units)
-    parts = {name: getattr(dataset, name) for name in ("train", "validation", "test", "anomalies")}
     mean = change(found.mean.unsqueeze(0))[0]
     ones = torch.ones(1, *found.shape)
     scale = change(ones)[0].double() - change(0 * ones)[0].double()
@@ -42,7 +41,14 @@ def in_units_of(dataset: Dataset, own: DataSpec) -> Dataset:
         low=float(ends.min()),
         high=float(ends.max()),
     )
-    return replace(dataset, spec=spec, **{name: of and change.of(of) for name, of in parts.items()})
+    return replace(
+        dataset,
+        spec=spec,
+        train=change.of(dataset.train),
+        test=change.of(dataset.test),
+        validation=dataset.validation and change.of(dataset.validation),
+        anomalies=dataset.anomalies and change.of(dataset.anomalies),
+    )
 
 
 @dataclass(frozen=True)

@@ -53,4 +53,5 @@ def named_labels(labels: Tensor, data: DataSpec) -> npt.NDArray[np.generic]:
     names = np.array(data.class_names)
     with contextlib.suppress(ValueError):
         names = np.array([int(name) for name in data.class_names])
-    return names[labels.cpu().numpy()]
+    chosen: npt.NDArray[np.generic] = names[labels.cpu().numpy()]
+    return chosen

@@ -174,7 +174,9 @@ def check_setting(text: str) -> None:
     if any(word.partition("=")[0] in GROUPS for word in words):
         return check_composed("train", tuple(arrange(list(words), "train")))
     keys = [word.partition("=")[0] for word in words]
-    if all(re.match(r"(train|dataset|optimizer|device|model)\.|(seed|name|tag|note|tracker|init)$", key) for key in keys):
+    if all(
+        re.match(r"(train|dataset|optimizer|device|model)\.|(seed|name|tag|note|tracker|init)$", key) for key in keys
+    ):
         family = [] if not any(key.startswith("model.") for key in keys) else [f"model={_family_with(keys)}"]
         return check_composed("train", (*family, *_data_with(keys), *arrange(list(words), "train")))
     if any("/" in key or key == "allow" for key in keys):

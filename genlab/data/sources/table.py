@@ -57,7 +57,7 @@ def table(
             "without it"
         )
     lacking = np.isnan(x)
-    rows = lacking.any(1)
+    rows = np.asarray(lacking.any(1))
     if y is not None:
         rows |= np.array([value is None for value in y])
     if rows.any():
