@@ -44,7 +44,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _without_folders(arguments: list[str]) -> list[str]:
-    """`arguments` without --config-dir, whose modules and targets are known already (own_code.py)."""
+    """`arguments` without --config-dir, whose modules and targets are known already (composition/own_code.py)."""
     rest, found = list(arguments), []
     while rest:
         word = rest.pop(0)
