@@ -25,6 +25,9 @@ from genlab.inference.shown_examples import held_out
 from genlab.models.abilities import HasMarkovChain
 from genlab.models.base import GenerativeModel, Metrics
 from genlab.numerics.work import count_work
+from genlab.plots.images import png
+from genlab.plots.learning_curves import learning_curves
+from genlab.report.sweep_curves import read_records
 from genlab.tracking.progress import step
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.budget import FIGURE
@@ -134,8 +137,10 @@ class _Measured:
         laps: list[float] = []
         done, warm = 1, 0.0
         began = time.perf_counter()
-        while not laps or time.perf_counter() - began < self.seconds or len(laps) < 3:
-            warming = done < WARM
+        while (spent := time.perf_counter() - began) < self.seconds or len(laps) < (
+            3 if spent < 2 * self.seconds else 1
+        ):
+            warming = done < WARM and warm < self.seconds / 2
             before, found = batches.seen, list[Metrics | None]()
             lap = self._clocked(lambda: found.append(trainer.next_update(updates)))  # noqa: B023
             if found[0] is None:
@@ -222,7 +227,9 @@ class _Measured:
             trainer.tracker.histograms(model.named_parameters(), trainer.batches.seen)
             diagnoses.of_pictures(model, dataset, seed, drawn)
 
-        nominal += count_work(show).nominal_seconds + FIGURE
+        counted: list[float] = []  # the first set of a training is counted, too, and sets libraries up
+        first = self._clocked(lambda: counted.append(count_work(show).nominal_seconds))
+        nominal += counted[0] + FIGURE
         trainer.tracker.flush()
         folder = trainer.run.path
         before = _size([*folder.glob("tensorboard/*")])
@@ -233,8 +240,14 @@ class _Measured:
         moments = trainer.looking.every.sample
         decided = budget.after_first_set(nominal) if trainer.looking.train.sample_every is None else len(moments) + 1
         self.sets = min(decided, len(moments) + 1, self.updates)
-        total = self.sets * (rest + (samples or 0.0))
+        curves = self._clocked(self._learning_curves)
+        total = max(first, rest) + (self.sets - 1) * rest + self.sets * (samples or 0.0) + curves
         self.parts["pictures"] = Span(total / PICTURES_VARY, total, PICTURES_VARY * total)
+
+    def _learning_curves(self) -> None:
+        picture = learning_curves(read_records(self.trainer.run.metrics), self.trainer.model.layout())
+        if picture is not None:
+            png(picture)
 
     def _samples(self, n: int) -> tuple[float | None, float]:
         """Seconds, and nominal seconds, that n samples take; None for a model that has none to show."""

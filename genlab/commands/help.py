@@ -18,14 +18,14 @@ genlab train [key=value ...]: compose a configuration, train, log, checkpoint, s
   genlab train name=wide tag=report "note=twice the width"   what genlab runs finds it by
 """,
     "sample": """\
-genlab sample run=RUN [key=value ...]: draw from a trained run; RUN is a run folder, or 'latest'
+genlab sample run=RUN [key=value ...]: draw from a trained run; RUN is a run folder, a name, or 'latest'
 
   genlab sample run=latest n=100 seed=1
   genlab sample run=latest 'labels=[3,8]'            classes of a conditional model
   genlab sample run=latest dataset.path=~/data.npy   where the data of the run lie now
 """,
     "evaluate": """\
-genlab evaluate run=RUN [key=value ...]: measure a trained run on the test split; RUN is a run folder, or 'latest'
+genlab evaluate run=RUN [key=value ...]: measure a trained run on the test split; RUN is a run folder, a name, or 'latest'
 
   genlab evaluate run=latest
   genlab evaluate run=latest k=5000                  the importance-weighted bound with 5,000 samples

@@ -47,7 +47,7 @@ def test_the_training_has_that_many_updates_and_takes_that_much_disk(
     assert 0.4 * cost.disk["checkpoints"] <= kept <= cost.disk["checkpoints"]
     pictures = len(list((run / "samples").glob("*_0*.png")))
     kinds = len({path.name.rpartition("_")[0] for path in (run / "samples").glob("*_0*.png")})
-    assert pictures <= cost.sets * max(1, kinds)
+    assert pictures <= 2 * cost.sets * max(1, kinds)  # what one set costs is found from a part of it
     whole = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
     assert whole / 3 <= sum(cost.disk.values()) <= 3 * whole
     assert cost.time.low <= cost.time.typical <= cost.time.high
