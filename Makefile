@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TORCH ?=
 ARGS ?=
 
-.PHONY: help install train test test-slow kills test-gpu check format sweep dashboard benchmark clean
+.PHONY: help install train test test-slow kills test-gpu check format docs sweep dashboard benchmark clean
 
 help:  ## show this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -51,6 +51,9 @@ check: $(VENV)/.installed-test  ## format, lint and types
 format: $(VENV)/.installed-test  ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed-test  ## write pages of the Python interface into outputs/docs
+	$(BIN)/python -m tests.api_pages
 
 sweep: $(VENV)/.installed  ## a small sweep: two models, two seeds
 	$(BIN)/genlab train -m model=ae,vae seed=0,1 $(ARGS)

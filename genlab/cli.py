@@ -11,16 +11,20 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from genlab.errors import GenlabError, complain
+from genlab.numerics.waiting import sleep_soon
 
 COMMANDS = {
     "train": "compose a configuration, train, log, checkpoint, show what was made",
-    "resume": "go on with a run exactly where it stopped",
+    "resume": "go on with a run exactly where it stopped, or train a finished one on",
     "sample": "draw samples, interpolations and traversals from a trained run",
     "evaluate": "measure a trained run on held-out data, with error bars and diagnoses",
     "compare": "one table and one page over several runs",
+    "runs": "what there is: states and results; names, tags, notes; into the trash and back",
     "benchmark": "speed of training and sampling, and this machine's share of it",
     "list": "what there is: models, datasets, optimizers, devices, experiments",
     "dashboard": "open TensorBoard on the runs",
+    "new": "write the files of a model of your own, to start from",
+    "export": "write a trained run for others: safetensors, a program, a card; none of it needs genlab",
 }
 HYDRA_COMMANDS = {"train", "sample", "evaluate", "benchmark"}
 
@@ -34,12 +38,17 @@ usage: genlab COMMAND [key=value ...]
   genlab train                                 a VAE on the 8x8 digits, which need no download
   genlab train model=vae dataset=mnist         any model on any data set it can model
   genlab train -m model=ae,vae seed=0,1,2      every combination, with a table at the end
-  genlab resume latest                         RUN is a run folder, or 'latest'
+  genlab train model=vae --estimate            time, memory and disk before it starts
+  genlab resume latest                         RUN is a run folder, a name, or 'latest'
+  genlab resume RUN train.epochs=40            trains it on
   genlab sample run=latest n=64
   genlab evaluate run=latest
   genlab compare RUN RUN ...                   run folders, globs, sweep folders
+  genlab runs state=finished --sort fid        what there is; genlab runs --help: names, tags, notes, the trash
   genlab benchmark model=vae dataset=mnist
   genlab dashboard
+  genlab new model mine                        a model of your own
+  genlab export RUN
 
   genlab COMMAND --help              what a command takes
   genlab train model=rbm --help      the keys of one model: meaning, default, allowed values
@@ -50,9 +59,7 @@ usage: genlab COMMAND [key=value ...]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    # The threads of one operation wait for each other in a busy loop. On a machine with other work this takes the core from
-    # the thread they wait for (five times slower was seen). They sleep after 3,000 turns.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    sleep_soon()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the sign for plus-minus shows a question mark
@@ -67,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if command in ("-sc", "--shell-completion"):
         from genlab.commands import completion
-        from genlab.commands.resolvers import register
+        from genlab.composition.resolvers import register
 
         register()
         completion.main(arguments, list(COMMANDS), HYDRA_COMMANDS)
@@ -86,9 +93,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_help(command: str, rest: list[str]) -> int:
     from genlab.commands.help import show
+    from genlab.composition import own_code
+    from genlab.composition.resolvers import register
 
+    register()
     try:
-        show(command, rest)
+        with own_code.allowed(rest) as words:
+            show(command, words)
     except GenlabError as error:
         complain(str(error))
         return 2
@@ -96,8 +107,8 @@ def _run_help(command: str, rest: list[str]) -> int:
 
 
 def _run(command: str, rest: list[str]) -> int:
-    from genlab.commands import own_code
-    from genlab.commands.words import expand_home
+    from genlab.composition import own_code
+    from genlab.composition.words import expand_home
 
     rest = [expand_home(word) for word in rest]
     if command not in own_code.COMMANDS:
@@ -112,14 +123,16 @@ def _call(command: str, rest: list[str]) -> int:
     try:
         if command not in HYDRA_COMMANDS:
             return int(module.main(rest) or 0)
-        from genlab.commands.arguments import arrange
-        from genlab.commands.resolvers import register
+        from genlab.composition.arguments import arrange
+        from genlab.composition.resolvers import register
 
         register()
-        sys.argv = [f"genlab {command}", *arrange(rest, command)]
         os.environ["HYDRA_FULL_ERROR"] = (
             "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
         )
+        if command == "train" and any(word.partition("=")[0] == "--estimate" for word in rest):
+            return int(importlib.import_module("genlab.commands.cost_estimate").main(rest))
+        sys.argv = [f"genlab {command}", *arrange(rest, command)]
         module.main()
         return 0
     except KeyboardInterrupt:
@@ -131,7 +144,8 @@ def _call(command: str, rest: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        from genlab.commands.explain import explain
+        from genlab.composition.explain import explain
+        from genlab.composition.own_faults import show_own_frames
 
         if command in HYDRA_COMMANDS:
             from genlab.commands.sweep import discard_unbegun
@@ -140,6 +154,7 @@ def _call(command: str, rest: list[str]) -> int:
         line = explain(error, command)
         if line is None:
             raise
+        show_own_frames(error)
         complain(line)
         return 2
     finally:

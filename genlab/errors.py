@@ -14,6 +14,10 @@ LONGEST_WORD = 90
 class GenlabError(Exception):
     """A mistake that the user can mend. It ends the command with one line and exit code 2, never with a traceback."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class NonFiniteError(GenlabError):
     """Training produced a value that is not a number. Nothing is masked: the run stops and names where it arose."""

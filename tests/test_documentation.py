@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from genlab.cli import COMMANDS
-from genlab.commands.list import GROUPS, names
+from genlab.composition.catalogue import GROUPS, names
 from tests.helpers.pages import PAGES, configurations, make_targets
 from tests.helpers.processes import REPOSITORY
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genlab.commands.list import GROUPS, names
+from genlab.composition.catalogue import GROUPS, names
 from tests.helpers.page_commands import check_line, check_setting
 from tests.helpers.pages import DEFINITION, PAGES, REFERENCE, Page, read
 from tests.helpers.processes import REPOSITORY, assert_refused, call, strict_json, trained

@@ -78,7 +78,7 @@ def trainer_overhead(experiment: Experiment, examples: int) -> dict[str, float]:
     seldom = max(1, examples // 2)
     keys: dict[str, Any] = {"epochs": None, "examples": examples, "log_every": max(1, examples // 8)}
     keys |= dict.fromkeys(("eval_every", "sample_every", "checkpoint_every"), seldom)
-    config = {**experiment.config, "train": {**experiment.config["train"], **keys}}
+    config = {**experiment.config, "tracker": None, "train": {**experiment.config["train"], **keys}}
     stopwatch = Stopwatch(experiment.device.resolve())
     with tempfile.TemporaryDirectory(prefix="genlab-benchmark-") as folder:
         run = RunFolder(Path(folder))

@@ -10,13 +10,28 @@ import os
 import re
 import sys
 
-from genlab.commands.list import GROUPS, groups_of
+from genlab.composition.catalogue import GROUPS, groups_of
 
 WORDS = {
     "list": [f"{group}s" for group in GROUPS],
     "resume": ["latest"],
     "dashboard": ["latest"],
     "compare": ["latest"],
+    "runs": [
+        "set",
+        "remove",
+        "trash",
+        "restore",
+        "empty-trash",
+        "state=",
+        "model=",
+        "dataset=",
+        "tag=",
+        "since=",
+        "--sort",
+    ],
+    "export": ["latest"],
+    "new": ["model"],
 }
 
 

@@ -1,13 +1,13 @@
-"""genlab dashboard [FOLDER]: TensorBoard with the flags that suit these runs."""
+"""genlab dashboard [FOLDER|RUN]: TensorBoard with the flags that suit these runs."""
 
 import os
 import sys
 from pathlib import Path
 
-from genlab.commands.words import exists
+from genlab.composition.words import exists
 from genlab.errors import GenlabError
 
-USAGE = "usage: genlab dashboard [FOLDER] [TensorBoard's own flags, such as --port 6007 or --bind_all]"
+USAGE = "usage: genlab dashboard [FOLDER|RUN] [TensorBoard's own flags, such as --port 6007 or --bind_all]"
 
 
 def main(arguments: list[str]) -> int:
@@ -17,10 +17,10 @@ def main(arguments: list[str]) -> int:
     folder, flags = Path("outputs/train"), arguments
     if arguments and (exists(arguments[0]) or not arguments[0].startswith("-")):
         folder, flags = Path(arguments[0]), arguments[1:]
-    if arguments and arguments[0] == "latest":
+    if flags is not arguments and not folder.is_dir():
         from genlab.tracking.which_run import find_run
 
-        folder = find_run("latest", wanted="any").path
+        folder = find_run(arguments[0], wanted="any").path
     if not folder.is_dir():
         raise GenlabError(
             f"dashboard {folder}: there is no such folder; train something first, or name the folder of a run"

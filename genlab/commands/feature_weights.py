@@ -5,7 +5,7 @@ import sys
 import torch
 from hydra import compose, initialize_config_module
 
-from genlab.commands.resolvers import register
+from genlab.composition.resolvers import register
 from genlab.config.schema import plain
 from genlab.data.batches import in_order
 from genlab.evaluation.features.feature_network import fit, grey

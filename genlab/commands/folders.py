@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from genlab.commands.words import as_typed
+from genlab.composition.words import as_typed
 from genlab.tracking.own_folder import own_folder
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 
-from genlab.commands.list import GROUPS, groups_of, names
+from genlab.composition.catalogue import GROUPS, groups_of, names
 
 USAGE = {
     "train": """\
@@ -14,6 +14,8 @@ genlab train [key=value ...]: compose a configuration, train, log, checkpoint, s
   genlab train -m model=ae,vae seed=0,1,2     every combination (Hydra multirun), one folder a job
   genlab train 'model.hidden=[256,64]'        a list stands in quotes: a shell has brackets of its own
   genlab train model=vae --cfg job            show the configuration and stop
+  genlab train model=vae --estimate           time, memory and disk of this training (or sweep), before it starts
+  genlab train name=wide tag=report "note=twice the width"   what genlab runs finds it by
 """,
     "sample": """\
 genlab sample run=RUN [key=value ...]: draw from a trained run; RUN is a run folder, or 'latest'

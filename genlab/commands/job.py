@@ -9,11 +9,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from genlab.commands.explain import explain
-from genlab.commands.own_code import allow_composed
-from genlab.commands.words import as_typed
+from genlab.composition.compose import with_typed_length
+from genlab.composition.explain import explain
+from genlab.composition.own_code import allow_composed
+from genlab.composition.own_faults import show_own_frames
+from genlab.composition.words import as_typed
 from genlab.config.schema import plain
 from genlab.errors import InterruptedRun, complain
+from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
 
 Task = Callable[[dict[str, Any], Path], float | None]
@@ -45,24 +48,16 @@ def run_job(task: Task, config: DictConfig) -> float | None:
         line = explain(error, hydra.job.name)
         if sweeping and not occupied:  # what lies there already is another job's
             reason = line or f"{type(error).__name__}: {error}"
+            show_own_frames(error)
             RunFolder(folder).note(state="failed", error=reason, overrides=typed)
             complain(f"job {hydra.job.num} failed: {reason}")
             return float("nan")
         discard_if_empty(folder)
         if line is None:
             raise
+        show_own_frames(error)
         complain(line)
         raise SystemExit(2) from None
-
-
-def with_typed_length(config: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """`config` with one length: train.epochs or train.examples of `overrides` wins over the other one in an experiment's file."""
-    typed = {word.lstrip("+").partition("=")[0] for word in overrides} & {"train.epochs", "train.examples"}
-    train = config.get("train")
-    if len(typed) != 1 or not isinstance(train, dict):
-        return config
-    (other,) = {"train.epochs", "train.examples"} - typed
-    return {**config, "train": {**train, other.removeprefix("train."): None}}
 
 
 def in_sweep() -> bool:
@@ -73,17 +68,6 @@ def in_sweep() -> bool:
 def shorten(path: Path) -> Path:
     """The path relative to the current folder, where it lies below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
-def discard_if_empty(folder: Path) -> None:
-    """Remove the folder that Hydra made for a job that never began, and the folders above it, where they are empty."""
-    for path in [folder, *list(folder.parents)[:2]]:
-        if path == Path():
-            return
-        try:
-            path.rmdir()
-        except OSError:
-            return
 
 
 def hydra_files() -> dict[str, str]:

@@ -3,11 +3,11 @@
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from importlib import resources
 from typing import Any
 
-from genlab.commands.guesses import choices_made, no_such_choice
-from genlab.commands.list import names
+from genlab.composition.catalogue import names
+from genlab.composition.guesses import choices_made, no_such_choice
+from genlab.config.packages import configurations
 from genlab.errors import GenlabError
 
 KEY = re.compile(r"^\s*([a-z]\w*):\s*(.*?)\s*(?:#\s*(.*))?$")
@@ -21,7 +21,7 @@ def describe(command: str, group: str, name: str, words: Sequence[str]) -> str:
     """
     if name not in names(group):
         raise GenlabError(no_such_choice(group, name))
-    text = (resources.files("genlab.conf") / group / f"{name}.yaml").read_text()
+    text = configurations(group)[name][0].read_text()
     head = f"{group}={name}: {names(group)[name]}"
     if group == "experiment":
         return f"{head}\n\n{textwrap.indent(text.partition(chr(10))[2], '  ')}".rstrip()
@@ -108,7 +108,7 @@ def _resolved(command: str, choices: dict[str, str]) -> dict[str, Any]:
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
-    from genlab.commands.explain import explain
+    from genlab.composition.explain import explain
 
     GlobalHydra.instance().clear()
     words = [f"{group}={name}" for group, name in choices.items()]

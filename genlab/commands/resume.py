@@ -1,35 +1,61 @@
-"""genlab resume RUN: go on exactly where a run stopped, with the configuration that it has."""
+"""genlab resume RUN: go on exactly where a run stopped, with the configuration that it has; or train a finished run on."""
 
 import re
 import sys
+from typing import Any
 
 import yaml
 
-from genlab.commands.words import exists
+from genlab.composition.words import exists
 from genlab.data.places import PLACES, foreign_root_of, moved
 from genlab.errors import GenlabError, InterruptedRun
+from genlab.tracking.next_steps import to_type
 
-USAGE = (
-    "usage: genlab resume RUN     RUN is a run folder, or 'latest', the newest that has not finished; "
-    "with dataset.path or dataset.root, where its data lie now"
-)
+USAGE = """\
+usage: genlab resume RUN [key=value ...]
+       RUN is a run folder, a name, or 'latest', the newest that has not finished
+
+  genlab resume latest                      goes on exactly where it stopped
+  genlab resume RUN train.epochs=40         trains a run on, finished or not, to a greater length
+  genlab resume RUN train.patience=null     the keys that may change: the length (train.epochs, train.examples), the cadences
+                                            (train.log_every, eval_every, sample_every, checkpoint_every), train.patience
+  genlab resume RUN dataset.root=~/data     where its data lie now (dataset.path, dataset.root, dataset.labels)
+  genlab resume RUN --config-dir conf       a run of a model of your own, with its files beside conf/ (or allow=mine.Mine)
+
+Another rate, data set or seed makes a new run; it starts from the parameters of this one by: genlab train init=RUN key=value"""
+FOLDERS = ("--config-dir", "-cd")
 
 
 def main(arguments: list[str]) -> int:
     if "-h" in arguments or "--help" in arguments:
         print(USAGE)
         return 0
-    arguments = [word for word in arguments if word != "--"]
+    arguments = [word for word in _without_folders(arguments) if word != "--"]
     overrides = [word for word in arguments if is_override(word)]
     runs = [word.removeprefix("run=") for word in arguments if word not in overrides] or overrides[:1]
     if len(runs) != 1:
-        raise GenlabError(f"resume takes one run folder, or 'latest' (given: {', '.join(runs) or 'none'}); {USAGE}")
+        raise GenlabError(
+            f"resume takes one run folder, or 'latest' (given: {', '.join(runs) or 'none'}); write {to_type('resume', 'RUN')}"
+        )
     try:
         resume(runs[0], overrides)
     except InterruptedRun as stop:
         print(f"genlab: {stop}", file=sys.stderr)
         return 128 + stop.signal_number
     return 0
+
+
+def _without_folders(arguments: list[str]) -> list[str]:
+    """`arguments` without --config-dir, whose modules and targets are known already (own_code.py)."""
+    rest, found = list(arguments), []
+    while rest:
+        word = rest.pop(0)
+        name, equals, _ = word.partition("=")
+        if name not in FOLDERS:
+            found.append(word)
+        elif not equals and rest:
+            rest.pop(0)
+    return found
 
 
 def is_override(word: str) -> bool:
@@ -40,18 +66,28 @@ def is_override(word: str) -> bool:
 
 def resume(name: str, overrides: list[str]) -> None:
     """Train a run to its end. Raises GenlabError where it cannot be resumed, or where `overrides` would change it."""
-    from genlab.commands.session import train_to_the_end
+    from genlab.config.targets import words_that_allow
     from genlab.experiment.experiment import Experiment
+    from genlab.experiment.lengthening import CHANGEABLE, train_on, waits, with_training
     from genlab.experiment.opening import read_config
     from genlab.experiment.starting import copy_start
-    from genlab.tracking.console import console
-    from genlab.tracking.next_steps import to_type
+    from genlab.interface.session import train_to_the_end
+    from genlab.tracking.console import console, prose
     from genlab.tracking.which_run import find_run
+    from genlab.training import checkpoint
 
-    run = find_run(name, wanted="resumable")
+    given = dict(pair for word in overrides if (pair := _of_section(word, "dataset", PLACES)) is not None)
+    trained = dict(pair for word in overrides if (pair := _of_section(word, "train", CHANGEABLE)) is not None)
+    run = find_run(name, wanted="any" if trained else "resumable")
     config = read_config(run)
-    refuse_other(config, [word for word in overrides if _place(word) is None], name)
-    given = dict(pair for word in overrides if (pair := _place(word)) is not None)
+    others = [
+        word
+        for word in overrides
+        if not _of_section(word, "dataset", PLACES) and not _of_section(word, "train", CHANGEABLE)
+    ]
+    refuse_other(config, others, name)
+    if trained:
+        config = with_training(config, {key: _value(f"train.{key}", text) for key, text in trained.items()})
     if given:
         config["dataset"] = moved(config.get("dataset") or {}, given)
     if (host := run.elsewhere) is not None:
@@ -60,23 +96,44 @@ def resume(name: str, overrides: list[str]) -> None:
             style="yellow",
             markup=False,
         )
-    if run.state == "finished":
-        print(f"{run.path} is finished already; sample from it with: {to_type('sample', f'run={run.path}')}")
-        return
+    if run.state == "finished" and config.get("train") == read_config(run).get("train"):
+        state = checkpoint.load(run.last) if run.last.exists() else None
+        if state is None or (config.get("train") == state["config"].get("train") and not waits(state)):
+            own = words_that_allow(config)
+            print(
+                f"{run.path} is finished already; sample from it with: {to_type('sample', f'run={run.path}', *own)}, "
+                f"or train it on with: {to_type('resume', run.path, *own)} train.epochs=N"
+            )
+            return
     experiment = Experiment(config, foreign_root=foreign_root_of(config.get("dataset"), given))
     experiment.build()
-    if given:
-        run.write_config(experiment.config)
-    if not run.last.exists():  # the run stopped before its first checkpoint
+    if run.last.exists():
+        with run.training():
+            changed = train_on(experiment, run)
+        if changed:
+            prose(f"{run.path} {changed}")
+    else:  # the run stopped before its first checkpoint
         copy_start(experiment)
+    if given or (trained and not run.last.exists()):
+        run.write_config(experiment.config)
     train_to_the_end(experiment, run)
 
 
-def _place(override: str) -> tuple[str, str] | None:
-    """Key and value of an override that says where the data lie; None for any other."""
-    key, _, value = override.partition("=")
-    section, _, name = key.partition(".")
-    return (name, value) if section == "dataset" and name in PLACES else None
+def _of_section(override: str, section: str, keys: tuple[str, ...]) -> tuple[str, str] | None:
+    """Key and value of an override of one of the `keys` of a section; None for any other."""
+    key, _, value = override.lstrip("+").partition("=")
+    place, _, name = key.partition(".")
+    return (name, value) if place == section and name in keys else None
+
+
+def _value(key: str, text: str) -> Any:
+    """What Hydra would make of the text of a value."""
+    from omegaconf import OmegaConf
+
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]  # type: ignore[index, call-overload]
+    except Exception:
+        raise GenlabError(f"{key}={text}: this cannot be read; write a number, as in {key}=40") from None
 
 
 def refuse_other(config: dict[str, object], overrides: list[str], run: str) -> None:
@@ -98,5 +155,5 @@ def refuse_other(config: dict[str, object], overrides: list[str], run: str) -> N
     if changes:
         raise GenlabError(
             f"run={run} goes on with its own configuration, and this differs: {'; '.join(changes)}; "
-            "leave it out, or start a new run with genlab train"
+            f"leave it out, or start a new run from its parameters: {to_type('train', f'init={run}')} key=value"
         )

@@ -13,12 +13,13 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
-from genlab.commands.job import discard_if_empty, with_typed_length
-from genlab.commands.list import GROUPS
-from genlab.commands.own_code import allow_composed
-from genlab.commands.words import as_typed
+from genlab.composition.catalogue import GROUPS
+from genlab.composition.compose import with_typed_length
+from genlab.composition.own_code import allow_composed
+from genlab.composition.words import as_typed
 from genlab.errors import complain
 from genlab.tracking.next_steps import below_each_other, to_type
+from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
 
 MOST_COLUMNS = 4
@@ -31,6 +32,8 @@ class Summary(Callback):
 
     under_way: ClassVar[Path | None] = None
     """Folder of the sweep that this process has started, until it ends."""
+    quiet: ClassVar[bool] = False
+    """Whether the end of a sweep is shown by someone else."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
@@ -41,7 +44,7 @@ class Summary(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder, Summary.under_way = Summary.under_way, None
-        if folder is not None and summarise(folder, config.hydra.job.name):
+        if folder is not None and not Summary.quiet and summarise(folder, config.hydra.job.name):
             raise SystemExit(1)
 
 
@@ -103,7 +106,7 @@ def _refuse_mistakes(overrides: list[str]) -> None:
     from hydra import compose
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from genlab.commands.explain import explain
+    from genlab.composition.explain import explain
     from genlab.config.schema import plain
     from genlab.experiment.experiment import Experiment
 

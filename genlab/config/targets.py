@@ -1,8 +1,9 @@
 """Where `_target_` of a configuration is found: what may be built, and the names under which older runs know it.
 
 A configuration can lie in a run folder, and a run folder can come from anyone. So what a section builds is found by its whole
-name before anything is imported: one of those that genlab's own files conf/SECTION/*.yaml name, or one that the user allowed,
-by naming it in a configuration of their own, on the command line, or in the environment variable GENLAB_ALLOW.
+name before anything is imported: one of those that genlab's own files conf/SECTION/*.yaml name, or those of an installed package
+(packages.py), or one that the user allowed, by naming it in a configuration of their own, on the command line, or in the
+environment variable GENLAB_ALLOW.
 """
 
 import importlib
@@ -14,10 +15,10 @@ import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from genlab.config.packages import TARGET, own_files, targets_of_packages
 from genlab.errors import GenlabError
 
 SECTIONS = ("model", "dataset", "optimizer")
@@ -107,9 +108,7 @@ def targets_of_genlab(section: str) -> frozenset[str]:
     """What genlab itself builds from a section: the targets of the files in conf/SECTION."""
     if section not in SECTIONS:
         return frozenset()
-    files = (resources.files("genlab.conf") / section).iterdir()
-    texts = [file.read_text() for file in files if file.name.endswith(".yaml")]
-    return frozenset(found for text in texts for found in re.findall(r"^\s*_target_:\s*(\S+)", text, re.MULTILINE))
+    return frozenset(found for _, file in own_files(section) for found in TARGET.findall(file.read_text()))
 
 
 def allow(*targets: str) -> None:
@@ -125,8 +124,20 @@ def allowed_targets() -> list[str]:
 def words_that_allow(config: Mapping[str, Any]) -> list[str]:
     """`allow=mine.Mine` for what `config` builds of the user's own: what a command about its run has to be told."""
     targets = [(section, config[section].get("_target_")) for section in SECTIONS]
-    own = [name for section, name in targets if MOVED_TARGETS.get(name, name) not in targets_of_genlab(section)]
+    own = [name for section, name in targets if not is_installed(MOVED_TARGETS.get(name, name), section)]
     return [f"allow={','.join(own)}"] if own else []
+
+
+def packages_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> version of the installed packages that bring what `config` builds; genlab itself is none of them."""
+    named = [(section, (config.get(section) or {}).get("_target_")) for section in SECTIONS]
+    found = [targets_of_packages(section)[name] for section, name in named if name in targets_of_packages(section)]
+    return {package.name: package.version for package in found}
+
+
+def is_installed(target: str, section: str) -> bool:
+    """Whether a section may build `target` without a word of the user: it is genlab's, or an installed package's."""
+    return target in targets_of_genlab(section) or target in targets_of_packages(section)
 
 
 def locate(target: object, key: str) -> Callable[..., Any]:
@@ -139,16 +150,23 @@ def locate(target: object, key: str) -> Callable[..., Any]:
         example = min(targets_of_genlab(section), default="its import path")
         raise GenlabError(f"{key}._target_={target} is no {section} of genlab: write one name, such as {example}")
     name = MOVED_TARGETS.get(target, target)
+    package = targets_of_packages(section).get(name)
     own = name in targets_of_genlab(section)
-    if not own and name not in allowed_targets():
-        remedy = f"if it is code of your own, add allow={target}" if _may_be_own(target) else "do not open this run"
+    if not own and package is None and name not in allowed_targets():
+        remedy = (
+            f"if it is code of your own, add allow={target}, or install its package"
+            if _may_be_own(target)
+            else "do not open this run"
+        )
         raise GenlabError(
             f"{key}._target_={target} is no {section} of genlab, and a run folder can have nothing else imported; {remedy}"
         )
-    found = _import(name, key, beside=not own)
+    found = _import(name, key, beside=not own and package is None)
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         raise GenlabError(f"{key}._target_={target} is not a class or function")
-    if not own:
+    if package is not None and not own:
+        _say_once(f"{key}._target_={name} is of the installed package {package}")
+    elif not own:
         _say_once(
             f"{key}._target_={name} is code of your own: {getattr(sys.modules.get(found.__module__), '__file__', '')}"
         )
@@ -169,6 +187,10 @@ def _import(name: str, key: str, beside: bool) -> object:
         sys.path.append(str(Path.cwd()))
     try:
         return getattr(importlib.import_module(module), attribute)
+    except SyntaxError as error:
+        raise GenlabError(
+            f"{key}._target_={name}: {error.filename}, line {error.lineno}: {error.msg}; mend it"
+        ) from None
     except (ImportError, AttributeError, ValueError) as error:
         reason = "" if getattr(error, "name", module) in (module, attribute) else f" ({error})"
         remedy = f"; name the folder of {module} by PYTHONPATH, or one beside it by --config-dir" if beside else ""

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from genlab.data.table_files import is_table_file
 from genlab.errors import GenlabError
 
 Array = NDArray[Any]
@@ -69,6 +70,8 @@ def read_arrays(key: str, path: str) -> Arrays:
     with _reading(key, path):
         file = Path(path).expanduser()
         suffix = file.suffix.lower()
+        if is_table_file(file) and file.is_file():
+            raise GenlabError(f"{key}={path}: is a table by its name; take dataset=table, or name {FORMATS}")
         if suffix in HDF5 + MATLAB and not file.is_dir():
             file.open("rb").close()
             from genlab.data import hdf5_files

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from torch import Tensor
 
 from genlab.data.array_files import Array
@@ -23,15 +23,20 @@ from genlab.errors import GenlabError
 
 Range = tuple[float, float]
 
-
-def _rising(span: list[float]) -> list[float]:
-    if not (isfinite(span[0]) and isfinite(span[1]) and span[0] < span[1]):
-        raise ValueError("it is [low,high] with low below high")
-    return span
-
-
-Span = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+Span = Annotated[list[float], Field(min_length=2, max_length=2)]
 """The key dataset.range: the values of pictures that are seen as 0 and as 1."""
+
+
+def rising(span: list[float] | None) -> Range | None:
+    """The key dataset.range as a pair. Raises GenlabError where the first value is not below the second."""
+    if span is None:
+        return None
+    low, high = span
+    if not (isfinite(low) and isfinite(high) and low < high):
+        raise GenlabError(
+            f"dataset.range=[{low:g},{high:g}]: is [LOW,HIGH] with LOW below HIGH; set for example 'dataset.range=[0,4095]'"
+        )
+    return low, high
 
 
 def seen_as(span: Range, found_in: str | None) -> str:

@@ -36,7 +36,13 @@ def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: s
 
         if not path.exists():
             raise GenlabError(f"{key}={word}: there is no such file; name {FORMATS}, or a data set")
-        return array(path=str(path), labels=None, observables=None, temperature=None, kind=like.kind)
+        keys: dict[str, Any] = {"labels": None, "observables": None, "temperature": None}
+        try:
+            return array(path=str(path), **keys, kind=like.kind)
+        except GenlabError as error:
+            if not str(error).startswith("dataset.kind"):
+                raise
+            return array(path=str(path), **keys, kind="by_shape")  # of another shape than the data, which is said elsewhere
     if is_table_file(path):
         from genlab.data.sources.table import table
 

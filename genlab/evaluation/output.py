@@ -24,7 +24,9 @@ from genlab.plots.images import png, save_png
 from genlab.tracking.console import console, fact
 from genlab.tracking.events import EventWriter
 from genlab.tracking.next_steps import below_each_other
-from genlab.tracking.untrusted import read_json
+from genlab.tracking.other_trackers import send_evaluation
+from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.untrusted import read_json, read_yaml
 
 WIDE = 100  # columns of a terminal that has room for both comparisons of a measure
 MOST_SAMPLES = 1000  # that are kept as an array
@@ -52,7 +54,17 @@ def write(findings: Findings, folder: Path, seen: int, tensorboard: Path | None)
         shutil.rmtree(old, ignore_errors=True)
         if tensorboard is not None:
             _write_events(findings, tensorboard, seen)
+            run = RunFolder(folder)
+            send_evaluation(run, _config_of(folder), findings.metrics(), sorted(details.glob("*.png")), seen)
     return kept
+
+
+def _config_of(run: Path) -> dict[str, Any]:
+    try:
+        found = read_yaml(run / "config.yaml")
+    except (OSError, GenlabError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write_details(findings: Findings, facts: dict[str, Any], folder: Path) -> None:

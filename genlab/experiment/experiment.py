@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from genlab.config.schema import check
-from genlab.config.targets import locate
+from genlab.config.targets import locate, packages_of
 from genlab.config.types import Seed
 from genlab.data.dataset import Dataset, RawData
 from genlab.data.download import foreign_root
@@ -25,9 +25,11 @@ from genlab.errors import GenlabError, did_you_mean
 from genlab.models.base import Model
 from genlab.numerics.rng import derive
 from genlab.optimizers.recipe import Recipe
+from genlab.tracking.other_trackers import kinds_of
 from genlab.tracking.run_folder import RunFolder
-from genlab.tracking.which_run import check_name
+from genlab.tracking.run_names import of_config
 from genlab.training.devices import Device
+from genlab.training.lowest_loss import check_patience
 from genlab.training.sections import Preferences, TrainSection
 from genlab.training.trainer import Trainer
 
@@ -56,6 +58,10 @@ class Experiment:
         _check_keys(config)
         (top,) = check({"seed": config.get("seed")}, "", _seed)
         self.seed: int = top["seed"]
+        self.facts: dict[str, Any] = {}
+        """What run.json says of the experiment beside its configuration."""
+        if found := packages_of(config):
+            self.facts["packages"] = found
         self._source, self._source_keys, self._preparation = _with_target(config, "dataset", prepare)
         self._family, self._model_keys = _with_target(config, "model", base=Model)
         self.device = device or Device.of(config["device"])
@@ -98,8 +104,12 @@ class Experiment:
     @cached_property
     def examples(self) -> int:
         """Length of the training in examples. Raises GenlabError where it does not fit the batch size."""
+        return self.length_of(self.train)
+
+    def length_of(self, train: TrainSection) -> int:
+        """Length in examples that such a section gives the training."""
         closed_form = bool(getattr(self._family, "closed_form", False))
-        return self.train.length(len(self.dataset.train), self.preferred_examples, cut_last=closed_form)
+        return train.length(len(self.dataset.train), self.preferred_examples, cut_last=closed_form)
 
     @cached_property
     def preferred_examples(self) -> int:
@@ -149,6 +159,7 @@ class Experiment:
         """
         self.device.prepare()
         _ = self.dataset, self.examples, self.model
+        check_patience(self.train.patience, self.model, self.dataset, self.seed)
 
     def begin_training(self) -> None:
         """Move the model to the device, and start the stream of random numbers that its training draws from."""
@@ -161,6 +172,8 @@ class Experiment:
         Raises GenlabError where that checkpoint is damaged, or is one of another configuration.
         """
         self.begin_training()
+        if self.facts:
+            run.note(**self.facts)
         return Trainer(
             self.model,
             self.dataset,
@@ -178,8 +191,11 @@ def _check_keys(config: Config) -> None:
     for section in SECTIONS:
         if not isinstance(config.get(section), Mapping):
             raise GenlabError(f"{section}={config.get(section)}: name one of those that genlab list shows")
-    check_name(config.get("name"))
-    known = {"seed", "name", *SECTIONS}
+    of_config(config)
+    kinds_of(config.get("tracker"))
+    if not isinstance(config.get("init"), str | None):
+        raise GenlabError(f"init={config['init']}: name a run, or 'latest', as in init=latest")
+    known = {"seed", "name", "tag", "note", "tracker", "init", *SECTIONS}
     for key in config:
         if key not in known:
             raise GenlabError(f"{key} is not a key of the configuration; {did_you_mean(str(key), known)}")

@@ -17,7 +17,8 @@ from genlab.tracking.untrusted import read_yaml
 from genlab.training import checkpoint
 from genlab.training.devices import Device
 
-Which = Literal["last", "best"]
+Which = Literal["auto", "last", "best"]
+"""A checkpoint; auto: the best where train.patience stopped the run, for the sake of which it did, and else the last."""
 MOST_NAMED = 6  # classes in a message
 
 
@@ -32,6 +33,8 @@ class TrainedRun:
     """With the parameters of the checkpoint, on the device, in evaluation mode."""
     examples: int
     """Number of training examples that the model has seen."""
+    which: Literal["last", "best"] = "last"
+    """The checkpoint."""
 
     def whole_dataset(self) -> Dataset:
         """The data of the run with all their labels, whatever `dataset.labelled` left of them for the training."""
@@ -66,12 +69,15 @@ def _describe(data: DataSpec) -> str:
 def open_run(
     run: RunFolder, device: Device, which: Which, places: Mapping[str, Any] = MappingProxyType({})
 ) -> TrainedRun:
-    """Open `run` on `device` at its last or its best checkpoint; `places` of the dataset section say where its data lie now.
+    """Open `run` on `device` at one of its checkpoints; `places` of the dataset section say where its data lie now.
 
     Raises GenlabError where the checkpoint is missing, damaged, or does not fit this version of genlab.
     """
-    path = run.checkpoints / f"{which}.pt"
+    path = run.best if which == "best" else run.last
     state = checkpoint.load(path)
+    if which == "auto" and state.get("stopped_early") is True:
+        path = run.best
+        state = checkpoint.load(path)
     with checkpoint.fitting(path):
         config = state["config"]
         dataset = moved(config["dataset"], places)
@@ -81,7 +87,7 @@ def open_run(
         examples = int(state["examples"] if "examples" in state else state["batches"]["seen"])
     device.place(model)
     model.eval()
-    return TrainedRun(run, experiment, model, examples)
+    return TrainedRun(run, experiment, model, examples, "best" if path == run.best else "last")
 
 
 def read_config(run: RunFolder) -> dict[str, Any]:

@@ -11,7 +11,7 @@ of a constructor are.
 
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -73,6 +73,20 @@ def draw_fewer(model: GenerativeModel, n: int, seed: int, **options: Any) -> Sam
     return _record(model, sample.cpu(), seed, options)
 
 
+def first_states(model: GenerativeModel, size: int, seed: int, seconds: float, most: int, **options: Any) -> int:
+    """Draw the first states of the chains of `size` samples, for so many seconds or until there are `most`; returns their number.
+
+    What a whole chain costs follows from that: it has `known_length` states once one was drawn.
+    """
+    chain, began, states = _chain(model, 0, seed, options, size), time.perf_counter(), 0
+    for _ in chain:
+        states += 1
+        if states >= most or time.perf_counter() - began >= seconds:
+            break
+    chain.close()
+    return states
+
+
 def _record(model: GenerativeModel, x: Tensor, seed: int, options: dict[str, Any]) -> Samples:
     return Samples(
         x, chains_of_samples(model, len(x), seed, options), labels_of_samples(model, len(x), options.get("labels"))
@@ -118,10 +132,10 @@ def film(model: GenerativeModel, n: int, seed: int, frames: int, **options: Any)
 
 def _chain(
     model: GenerativeModel, block: int, seed: int, options: dict[str, Any], size: int | None = None
-) -> Iterator[Tensor]:
+) -> Generator[Tensor, None, None]:
     """States of the chains of one block, of `size` samples where that is set.
 
-    To be drained: the training's random stream is put back at the end.
+    To be drained or closed: the training's random stream is put back at the end.
     """
     given, states, size = options, 0, size or block_size(model)
     chain = chains_of_samples(model, size, seed, options, first=block * block_size(model))

@@ -64,6 +64,10 @@ class Model(nn.Module, ABC):
     """Unit and kind of what `evaluate` returns; a name without number stands for all levels, as kl for kl_1, kl_2, ..."""
     charts: ClassVar[Charts] = {}
     """What the family looks at: scalars in one chart each, in TensorBoard and in samples/learning_curves.png."""
+    paced: ClassVar[Sequence[str]] = ()
+    """Own keys that are shares of the training: what they do depends on its length."""
+    of_the_data: ClassVar[Sequence[str]] = ()
+    """Own buffers that describe the data, not what was learned of them. A run that starts from another (init) keeps its own."""
     labelled_beside: ClassVar[bool] = False
     """Whether every batch comes with another batch of labelled examples."""
 

@@ -55,6 +55,8 @@ class CurvePanel:
     lines: Mapping[str, float] = field(default_factory=dict)
     logarithmic: bool = False
     axis: str = "examples seen"
+    seams: Sequence[float] = ()
+    """Where the run was trained on to another length."""
 
 
 def learning_curves(records: Records, charts: Mapping[str, Chart]) -> Picture | None:
@@ -66,6 +68,7 @@ def learning_curves(records: Records, charts: Mapping[str, Chart]) -> Picture | 
     descends = "train/loss" in loss and any("train/loss" in record for record in records)
     first = {"loss": Chart(loss, "What the training descends.")} if descends else {}
     panels = []
+    seams = [record["examples"] for record in records if "seam/to" in record]
     for title, chart in {**first, **charts}.items():
         colours = cycle(COLOURS)
         curves = []
@@ -74,7 +77,7 @@ def learning_curves(records: Records, charts: Mapping[str, Chart]) -> Picture | 
             if len(x) > 1 and not any(np.allclose(y, value) for value in chart.lines.values()):
                 curves.append(Curve(words(name), x, y, next(colours)))
         if curves:
-            panels.append(CurvePanel(title, chart.caption, curves, chart.lines, chart.logarithmic))
+            panels.append(CurvePanel(title, chart.caption, curves, chart.lines, chart.logarithmic, seams=seams))
     return draw_panels(panels) if panels else None
 
 
@@ -125,6 +128,8 @@ def _draw(axes: Any, panel: CurvePanel) -> None:
         axes.plot(curve.x, curve.y, color=curve.colour, linestyle="--" if hidden else "-", **thin)
     for label, value in panel.lines.items():
         axes.axhline(value, color=FAINT, linestyle="--", linewidth=1, label=label, zorder=0)
+    for number, seam in enumerate(panel.seams):
+        axes.axvline(seam, color=FAINT, linewidth=0.8, label="" if number else "trained on from here", zorder=0)
     if _logarithmic(panel):
         axes.set_yscale("log")
         low, high = axes.get_ylim()

@@ -7,8 +7,8 @@ shown, which the literature reports. What the value is stands beside it, and val
 from dataclasses import replace
 
 from genlab.report.measures import BEST, LIKELIHOOD, Measure, definition
+from genlab.report.read_runs import Run
 from genlab.report.rows import Row
-from genlab.report.runs import Run
 
 KINDS = ("exact", "estimate", "lower bound")
 

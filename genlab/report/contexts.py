@@ -20,7 +20,7 @@ from genlab.report.measures import (
     QUALITY,
     TRAINING,
 )
-from genlab.report.runs import Run, section
+from genlab.report.read_runs import Run, section
 
 OVERVIEW = "Overview"
 FROM_SAMPLES = (QUALITY, DIVERSITY, MEMORISATION)

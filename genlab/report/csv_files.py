@@ -3,11 +3,12 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 from genlab.report.contexts import Context, context
 from genlab.report.measures import LIKELIHOOD, QUALITY
+from genlab.report.read_runs import Run
 from genlab.report.rows import Row, aggregate
-from genlab.report.runs import Run
 
 RUN_FIELDS: tuple[str, ...] = (
     "row",
@@ -74,7 +75,7 @@ def _inert(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
-def write_rows_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) -> None:
+def write_rows_csv(file: TextIO, rows: Sequence[Row], only: Sequence[str] = ()) -> None:
     """Wide: one line a row (and representation, where the runs of a row have several), `name` and `name_err`.
 
     `error` says which of the two `_err` is. A measure that occurs in several kinds has a column for each: `name (kind)`.
@@ -90,28 +91,27 @@ def write_rows_csv(path: Path, rows: Sequence[Row], only: Sequence[str] = ()) ->
         for name in only or kinds
         for kind in kinds.get(name, [])
     ]
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*ROW_FIELDS, *(text for *_, head in columns for text in (head, f"{head}_err"))])
-        for row in rows:
-            for where in dict.fromkeys(_context_of(run) for run in row.runs):
-                runs = [run for run in row.runs if _context_of(run) == where]
-                values: list[object] = []
-                for name, kind, _ in columns:
-                    found = [run.measures[name] for run in runs if name in run.measures]
-                    cell = aggregate([measure for measure in found if measure.kind == kind])
-                    values += [cell.value, cell.error] if cell else [None, None]
-                facts = [
-                    row.label,
-                    row.settings["model"],
-                    where.dataset,
-                    where.representation,
-                    where.split,
-                    where.features,
-                ]
-                seeds = " ".join("" if run.seed is None else str(run.seed) for run in runs)
-                error = "standard deviation over seeds" if len(runs) > 1 else "standard error"
-                writer.writerow([*map(_inert, facts), where.samples, seeds, len(runs), error, *values])
+    writer = csv.writer(file)
+    writer.writerow([*ROW_FIELDS, *(text for *_, head in columns for text in (head, f"{head}_err"))])
+    for row in rows:
+        for where in dict.fromkeys(_context_of(run) for run in row.runs):
+            runs = [run for run in row.runs if _context_of(run) == where]
+            values: list[object] = []
+            for name, kind, _ in columns:
+                found = [run.measures[name] for run in runs if name in run.measures]
+                cell = aggregate([measure for measure in found if measure.kind == kind])
+                values += [cell.value, cell.error] if cell else [None, None]
+            facts = [
+                row.label,
+                row.settings["model"],
+                where.dataset,
+                where.representation,
+                where.split,
+                where.features,
+            ]
+            seeds = " ".join("" if run.seed is None else str(run.seed) for run in runs)
+            error = "standard deviation over seeds" if len(runs) > 1 else "standard error"
+            writer.writerow([*map(_inert, facts), where.samples, seeds, len(runs), error, *values])
 
 
 def _context_of(run: Run) -> Context:

@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from genlab.plots.style import Drawing, colour, figure, line, save
+from genlab.report.read_runs import Run
 from genlab.report.rows import Row
-from genlab.report.runs import Run
 from genlab.tracking.progress import tracked
 
 Array = npt.NDArray[np.float64]

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from genlab.errors import GenlabError
-from genlab.report.runs import Failure, Run, read_run
+from genlab.report.read_runs import Failure, Run, read_run
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.untrusted import read_yaml
-from genlab.tracking.which_run import find_run, runs_named
+from genlab.tracking.which_run import find_run, noted_below, runs_named
 
 
 def find_runs(words: Sequence[str]) -> tuple[list[Run], list[Failure]]:
@@ -59,7 +59,7 @@ def _expand(word: str) -> list[Path]:
     """Folders of the runs that one word names."""
     if word == "latest":
         return [find_run(word).path]
-    if not Path(word).exists() and glob.has_magic(word):
+    if not Path(word).exists() and glob.has_magic(word) and not runs_named(word):
         matches = [Path(match) for match in sorted(glob.glob(word, recursive=True)) if Path(match).is_dir()]  # noqa: PTH207
         folders = [folder for match in matches for folder in _runs_in(match)]
         if not folders:
@@ -72,7 +72,7 @@ def _expand(word: str) -> list[Path]:
 
 def _runs_in(folder: Path) -> list[Path]:
     """Runs in `folder`, itself included, in the order of a sweep's jobs."""
-    found = [path.parent for path in folder.glob("**/run.json") if _is_training(path.parent)]
+    found = [path for path in noted_below(folder) if _is_training(path)]
     return sorted(found, key=lambda path: [(_number(part), part) for part in path.parts])
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from genlab.report.read_runs import Run
 from genlab.report.rows import Row
-from genlab.report.runs import Run
 
 SIGNATURE, LAST = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 SMALL = 280  # pixels; a picture below is enlarged by a whole number

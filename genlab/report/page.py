@@ -17,9 +17,9 @@ from genlab.report.curves import MOST_NAMES, CurvePair
 from genlab.report.documents import ARROWS
 from genlab.report.galleries import Gallery
 from genlab.report.measures import BY_CLASS, GROUPS, TRAINING
+from genlab.report.read_runs import Failure, Run, section
 from genlab.report.row_labels import NOTHING, short
 from genlab.report.rows import Cell, Row
-from genlab.report.runs import Failure, Run, section
 from genlab.report.tables import MARKS, MetricTable, why_apart
 
 MINUS = "−"

@@ -13,8 +13,11 @@ from typing import Any
 
 from genlab.config.schema import family_of
 from genlab.report.measures import Measure
+from genlab.report.read_runs import Run, section, show
 from genlab.report.row_labels import differences, make_labels
-from genlab.report.runs import Run, section, show
+
+APART = ("seed", "name", "tag", "note", "tracker", "train.evaluation_budget")
+"""Keys that say nothing of what is learned."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +112,9 @@ def _settings(run: Run) -> dict[str, str]:
     if train and train.get("epochs") is None and train.get("examples") is None and "examples" in preferred:
         length = "examples" if preferred.get("epochs") is None else "epochs"
         train = {**train, length: preferred[length]}
-    config = {**run.config, "train": train, "preferred": {}, "seed": None, "name": None}
+    config = {**run.config, "train": train, "preferred": {}, "seed": None, "name": None, "tracker": None}
     flat |= {key: value for key, value in _flatten(config, "") if not key.endswith(("_target_", "dataset.root"))}
-    for apart in (
-        "seed",
-        "name",
-        "train.evaluation_budget",
-    ):  # the last one says how much is shown, not what is learned
+    for apart in APART:
         flat.pop(apart, None)
     unset = show(None)  # older runs lack keys of data that have come since, which are null in others
     return {

@@ -32,8 +32,8 @@ from genlab.report.measures import (
     definition,
     short_unit,
 )
+from genlab.report.read_runs import Run
 from genlab.report.rows import Cell, Row, aggregate, cells
-from genlab.report.runs import Run
 
 RANKED: tuple[str, ...] = (LIKELIHOOD, QUALITY, DIVERSITY, RECONSTRUCTION, DENOISING, CODES, ANOMALY, CLASSIFICATION)
 RANKED += (BY_CLASS, OTHER)

@@ -28,7 +28,9 @@ class PatientConsole(Console):
 
 
 console = PatientConsole(soft_wrap=True, highlight=False)
-if not console.is_terminal:
+if console.is_jupyter:
+    console.soft_wrap, console.width = False, 96  # the cell of a notebook would scroll sideways
+elif not console.is_terminal:
     console.width = 160  # in a file nothing needs to fit a screen
 
 

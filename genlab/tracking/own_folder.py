@@ -17,3 +17,14 @@ def own_folder(wanted: Path) -> Path:
             continue
         return folder
     raise AssertionError("numbers do not end")
+
+
+def discard_if_empty(folder: Path) -> None:
+    """Remove the folder that Hydra made for a job that never began, and the folders above it, where they are empty."""
+    for path in [folder, *list(folder.parents)[:2]]:
+        if path == Path():
+            return
+        try:
+            path.rmdir()
+        except OSError:
+            return

@@ -10,7 +10,7 @@ and needs no console:
 
 Nothing is shown of a step that ends soon. Of steps within steps a line in a file is about the innermost. A row fits the width of
 the terminal: the share, the rate and the time left stand in every one; the bar, the losses and the time spent take what room
-there is.
+there is. A notebook shows the rows of a terminal below its cell.
 """
 
 import time
@@ -23,6 +23,7 @@ from rich.live import Live
 from rich.text import Text
 
 from genlab.tracking.console import console
+from genlab.tracking.notebook import NotebookRows
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Step:
         self.losses: dict[str, float] = {}
         """The values to show beside the bar."""
         self._start, self._began = done, time.perf_counter()
-        self._next = self._began if main else self._began + (PATIENCE if console.is_terminal else INTERVAL)
+        self._next = self._began if main else self._began + (PATIENCE if redraws() else INTERVAL)
         self.visible = main
 
     def at(self, done: float) -> None:
@@ -51,9 +52,9 @@ class Step:
         ended = self.main and self.total is not None and done >= self.total
         if now < self._next and not ended:
             return
-        self._next = now + (REFRESH if console.is_terminal else INTERVAL)
+        self._next = now + (REFRESH if redraws() else INTERVAL)
         self.visible = True
-        if console.is_terminal:
+        if redraws():
             _redraw()
         elif self.losses or not self.main:
             console.print(self.line(), markup=False)
@@ -134,7 +135,12 @@ class Step:
 
 
 _under_way: list[Step] = []
-_live: Live | None = None
+_live: Live | NotebookRows | None = None
+
+
+def redraws() -> bool:
+    """Whether rows can change where they stand: in a terminal and in a notebook. Elsewhere lines follow each other."""
+    return (console.is_terminal or console.is_jupyter) and not console.quiet
 
 
 @contextmanager
@@ -150,7 +156,7 @@ def step(
     doing = Step(title, total, unit, done, main, steady)
     _under_way.append(doing)
     try:
-        if main and console.is_terminal:
+        if main and redraws():
             _redraw()
         yield doing
     finally:
@@ -178,7 +184,8 @@ def tracked(things: Iterable[T], title: str, total: int | None = None, unit: str
 def _redraw() -> None:
     global _live
     if _live is None:
-        _live = Live(console=console, auto_refresh=False, vertical_overflow="crop")
+        in_terminal = not console.is_jupyter
+        _live = Live(console=console, auto_refresh=False, vertical_overflow="crop") if in_terminal else NotebookRows()
         _live.start()
     _live.update(Group(*(one.row(console.width) for one in _under_way if one.visible)), refresh=True)
 

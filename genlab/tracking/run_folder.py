@@ -1,7 +1,7 @@
 """A run folder: what a run leaves behind, and the one place that writes it.
 
 config.yaml      the resolved configuration
-run.json         state, seed, versions, device, git, cost, results
+run.json         state, seed, versions, device, git, cost, results, name, tags, note
 metrics.jsonl    every scalar, one line a record, beside TensorBoard
 checkpoints/     last.pt, best.pt
 tensorboard/     scalars, images, layout, hparams
@@ -15,7 +15,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -26,11 +27,13 @@ from filelock import FileLock, Timeout
 from genlab import __version__
 from genlab.errors import GenlabError
 from genlab.tracking.next_steps import to_type
+from genlab.tracking.run_names import of_config
 from genlab.tracking.untrusted import read_json
 
 State = Literal["running", "finished", "failed", "interrupted"]
 
 KILLED = "its process ended without a word: killed, out of memory, or the machine stopped"
+MOST_WAITING = 10.0  # seconds for another process that writes run.json
 PATIENCE = 1.0  # seconds in which whoever only looks at a lock has let go of it
 
 
@@ -51,8 +54,13 @@ class RunFolder:
     def best(self) -> Path:
         return self.checkpoints / "best.pt"
 
-    def create(self, config: Mapping[str, Any], hydra_files: Mapping[str, str] | None = None) -> None:
-        """Lay out a new run, with `hydra_files` (name -> text) beside the configuration in .hydra.
+    def create(
+        self,
+        config: Mapping[str, Any],
+        hydra_files: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        """Lay out a new run, with `hydra_files` (name -> text) beside the configuration in .hydra, and the words of the command.
 
         From now on it is running, and this object holds its lock. Raises GenlabError where the folder holds a run already.
 
@@ -76,10 +84,10 @@ class RunFolder:
         self.begin(
             started=_now(),
             seed=config.get("seed"),
-            name=None if config.get("name") is None else str(config["name"]),
+            **of_config(config).facts(),
             versions=_versions(),
             git=_git(),
-            command=[Path(sys.argv[0]).name, *sys.argv[1:]],
+            command=list(command or [Path(sys.argv[0]).name, *sys.argv[1:]]),
         )
 
     def write_config(self, config: Mapping[str, Any]) -> str:
@@ -183,7 +191,16 @@ class RunFolder:
 
     def note(self, **facts: Any) -> None:
         """Add facts to run.json."""
-        _write_atomically(self.path / "run.json", json.dumps({**self.info(), **facts}, indent=1) + "\n")
+        self.update(lambda info: facts)
+
+    def update(self, change: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+        """Add to run.json the facts that `change` makes of its content.
+
+        Of several processes, the trainer and a user who gives it a tag, one writes after the other, so that nothing is lost.
+        """
+        with _alone_in(self.path):
+            info = self.info()
+            _write_atomically(self.path / "run.json", json.dumps({**info, **change(info)}, indent=1) + "\n")
 
     def end(self, state: State, **facts: Any) -> None:
         self.note(state=state, ended=_now(), **facts)
@@ -212,6 +229,40 @@ def _write_atomically(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
     partial.replace(path)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Within the block no other process is in such a block of the same folder, where this system can tell.
+
+    The folder itself is locked, which leaves no file. Whoever waits longer than MOST_WAITING goes on: a process that was stopped
+    meanwhile must not end a training.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # whoever writes there next says why
+        yield
+        return
+    try:
+        deadline = time.monotonic() + MOST_WAITING
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(0.005)
+            except OSError:  # a file system without locks
+                break
+        yield
+    finally:
+        os.close(handle)
 
 
 def _this_machine() -> dict[str, str]:

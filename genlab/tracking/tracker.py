@@ -7,11 +7,13 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from genlab.config.schema import family_of
+from genlab.errors import InterruptedRun
 from genlab.plots.captions import caption
 from genlab.plots.images import Picture, png, save_gif
 from genlab.plots.learning_curves import Chart
 from genlab.tracking.events import EventWriter
+from genlab.tracking.flat_config import parameters
+from genlab.tracking.other_trackers import OtherTrackers, state_after
 from genlab.tracking.run_folder import RunFolder
 
 
@@ -33,7 +35,8 @@ class Tracker:
         self._laid_out = run.metrics.exists()  # the layout goes with the first record
         if resumed_at is None:
             self.events.text("config", "```yaml\n" + yaml.safe_dump(dict(config), sort_keys=False) + "\n```")
-            self.events.hparams(hyperparameters(config), _trial(run, config))
+            self.events.hparams(parameters(config), _trial(run, config))
+        self.others = OtherTrackers(run, config, again=resumed_at is not None)
 
     def record(self, values: Mapping[str, float], seen: int, epoch: int, seconds: float) -> None:
         if not values:
@@ -41,8 +44,10 @@ class Tracker:
         if not self._laid_out:
             self.events.layout(_layout(values, self.charts))
             self._laid_out = True
-        self.run.record({"examples": seen, "epoch": epoch, "seconds": round(seconds, 3), **values})
+        beside = {"epoch": epoch, "seconds": round(seconds, 3)}
+        self.run.record({"examples": seen, **beside, **values})
         self.events.scalars(values, seen)
+        self.others.record({**beside, **values}, seen)
 
     def picture(self, name: str, picture: Picture, seen: int, keep: bool = True) -> None:
         """samples/<name>.png, the newest. To `keep` it, show it in TensorBoard and write samples/<name>_<examples>.png too."""
@@ -50,7 +55,9 @@ class Tracker:
         self.run.samples.mkdir(exist_ok=True)
         if keep:
             self.events.image(name, encoded, (picture.shape[0], picture.shape[1]), seen, caption(name))
-            (self.run.samples / f"{name}_{seen:010d}.png").write_bytes(encoded)
+            kept = self.run.samples / f"{name}_{seen:010d}.png"
+            kept.write_bytes(encoded)
+            self.others.pictures([kept], seen)
         (self.run.samples / f"{name}.png").write_bytes(encoded)
 
     def film(self, name: str) -> None:
@@ -72,32 +79,13 @@ class Tracker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.others.end(state_after(error, InterruptedRun))
         try:
             self.events.end(ok=error is None)
             self.events.close()
         except OSError:
             if error is None:  # a full disk has been reported already
                 raise
-
-
-def hyperparameters(config: Mapping[str, Any], prefix: str = "") -> dict[str, bool | int | float | str]:
-    """The configuration as flat 'section.key' -> value, for the HPARAMS table."""
-    flat: dict[str, bool | int | float | str] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat |= hyperparameters(value, name + ".")
-        elif key == "_target_":
-            flat[prefix.rstrip(".")] = family_of(str(value).rpartition(".")[2])
-        elif isinstance(value, bool | int | float | str):
-            flat[name] = value
-        else:
-            flat[name] = "null" if value is None else str(value)
-    return {
-        name: value
-        for name, value in flat.items()
-        if name != "name" and not name.startswith(("preferred.", "dataset.root", "model.trunk"))
-    }
 
 
 def _trial(run: RunFolder, config: Mapping[str, Any]) -> str:

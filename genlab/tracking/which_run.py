@@ -1,7 +1,8 @@
-"""Which run a word of the command line means: a folder, a name that `name=` gave, or `latest`."""
+"""Which run a word of the command line means: a folder, a name that `name=` gave, a part of a folder's name, or `latest`."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,12 @@ from genlab.tracking.untrusted import check_folder
 
 Wanted = Literal["finished", "resumable", "any"]
 
-LONGEST_NAME = 40  # characters
+LEAST_PART = 4  # characters of a folder's name that may stand for it
+MOST_LISTED = 4  # folders in a message
+TRASH = ".trash"
+"""Folder of removed runs, in the folder of all outputs. Nothing that looks for runs goes into it."""
+OF_A_RUN = {"checkpoints", "tensorboard", "samples", "evaluation", ".hydra"}
+"""Folders of a run in which there are no other runs."""
 
 
 def find_run(run: str, outputs: Path = Path("outputs"), wanted: Wanted = "finished") -> RunFolder:
@@ -29,27 +35,41 @@ def find_run(run: str, outputs: Path = Path("outputs"), wanted: Wanted = "finish
 
 def _find(run: str, outputs: Path, wanted: Wanted) -> RunFolder:
     if run == "latest":
-        runs = [RunFolder(path) for path in _runs_below(outputs / "train")]
+        runs = [RunFolder(path) for path in runs_below(outputs / "train")]
         if not runs:
             raise GenlabError(
                 f"run=latest: there is no run under {outputs / 'train'} yet; start one with: {to_type('train')}"
             )
         return newest_run(runs, wanted)
     path = Path(run)
-    if not os.path.isdir(run):  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
-        named = runs_named(run, outputs)
-        if len(named) == 1:
-            return RunFolder(named[0])
-        if named:
-            raise GenlabError(
-                f"run={run}: {len(named)} runs have this name; give a folder: {', '.join(map(str, named))}"
-            )
-        raise GenlabError(f"run={run}: there is no such folder and no run of this name; name a run folder, or 'latest'")
-    if path not in _runs_below(path):
-        inner = next(iter(_runs_below(path)), None)
+    is_folder = os.path.isdir(run)  # noqa: PTH112  (Path.is_dir raises for a name that is too long)
+    if is_folder and _is_run(path):
+        return RunFolder(path)
+    named = runs_named(run, outputs)
+    if len(named) == 1:
+        return RunFolder(named[0])
+    if named:
+        raise GenlabError(f"run={run}: {len(named)} runs have this name; give a folder: {_listed(named)}")
+    if is_folder:
+        inner = next(iter(runs_below(path)), None)
         hint = f"; did you mean {inner}?" if inner else "; a run folder is what genlab train leaves behind"
         raise GenlabError(f"run={run} is not a run folder (run.json and config.yaml are not both there){hint}")
-    return RunFolder(path)
+    raise GenlabError(f"run={run}: there is no such folder and no run of this name; {_similar(run, outputs)}")
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    more = f" and {len(folders) - MOST_LISTED} more" if len(folders) > MOST_LISTED else ""
+    return ", ".join(map(str, folders[:MOST_LISTED])) + more
+
+
+def _similar(run: str, outputs: Path) -> str:
+    """What the user may have meant; there is no run of the name `run`."""
+    runs = runs_below(outputs / "train")
+    known = [str(RunFolder(path).info().get("name") or "") for path in runs] + [path.name for path in runs]
+    lower = {name.lower(): name for name in known if name}
+    if close := get_close_matches(run.lower(), lower, n=1):
+        return f"did you mean run={lower[close[0]]}?"
+    return "name a run folder, or 'latest'" + (f"; {to_type('runs')} shows what there is" if runs else "")
 
 
 def newest_run(runs: Sequence[RunFolder], wanted: Wanted = "finished") -> RunFolder:
@@ -97,28 +117,48 @@ def _say_once(line: str) -> None:
 
 
 def runs_named(name: str, outputs: Path = Path("outputs")) -> list[Path]:
-    """Runs under outputs/train of this name, which `name=` gave them, or else whose folder is called so."""
-    runs = _runs_below(outputs / "train")
+    """Runs under outputs/train of this name.
+
+    That is the one which `name=` gave them, or else that of their folder (SWEEP/JOB for a job of a sweep), or else a part of it
+    that no other has, such as its time, of LEAST_PART characters or more.
+    """
+    runs = runs_below(outputs / "train")
     given = [path for path in runs if RunFolder(path).info().get("name") == name]
-    return given or [path for path in runs if path.name == name]
+    if given:
+        return given
+    depth = len(Path(name).parts)
+
+    def end(path: Path) -> str:
+        return "/".join(path.parts[-depth:])
+
+    whole = [path for path in runs if end(path) == name]
+    if whole or len(name) < LEAST_PART:
+        return whole
+    return [path for path in runs if name in end(path)]
 
 
-def check_name(name: object) -> None:
-    """Raises GenlabError where `name` cannot be the name of a run; None is no name."""
-    if name is None:
+def runs_below(folder: Path) -> list[Path]:
+    """Folders of the runs in `folder`, itself included, by their paths; none of those in the trash."""
+    return [path for path in sorted(noted_below(folder)) if (path / "config.yaml").exists()]
+
+
+def noted_below(folder: Path) -> Iterator[Path]:
+    """Folders in `folder`, itself included, that hold a run.json: runs, and jobs of sweeps that never became one."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
         return
-    text = str(name) if isinstance(name, str | int | float) and not isinstance(name, bool) else ""
-    if not text.strip() or not text.isprintable() or len(text) > LONGEST_NAME or set("/\\=") & set(text):
-        raise GenlabError(
-            f"name={name}: should be a few words of {LONGEST_NAME} characters at most, without '/' and '=', as in name=wide"
-        )
-    if text in ("latest", "null"):
-        raise GenlabError(f"name={name}: run={name} means something else already; choose another name")
+    is_run = any(entry.name == "run.json" for entry in entries)
+    if is_run:
+        yield folder
+    skipped = {TRASH} | (OF_A_RUN if is_run else set())
+    for entry in entries:
+        if entry.name not in skipped and entry.is_dir(follow_symlinks=False):
+            yield from noted_below(folder / entry.name)
 
 
-def _runs_below(folder: Path) -> list[Path]:
-    """Folders of the runs in `folder`, itself included."""
-    return [path.parent for path in sorted(folder.glob("**/run.json")) if (path.parent / "config.yaml").exists()]
+def _is_run(folder: Path) -> bool:
+    return (folder / "run.json").exists() and (folder / "config.yaml").exists()
 
 
 def shortest_name(run: RunFolder) -> str:

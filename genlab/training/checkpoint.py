@@ -16,7 +16,7 @@ from torch import Tensor
 from genlab.errors import GenlabError
 from genlab.tracking.untrusted import DEEPEST, plain, printable
 
-FORMAT = 2
+FORMAT = 3
 """Of what a checkpoint holds. Whoever changes that raises it, and says in `_to_this_format` how older ones become new ones."""
 
 UNREADABLE: tuple[type[Exception], ...] = (zipfile.BadZipFile, zlib.error, pickle.UnpicklingError, EOFError, OSError)
@@ -93,6 +93,14 @@ def load(path: Path) -> dict[str, Any]:
 def _to_this_format(state: dict[str, Any], written: int) -> dict[str, Any]:
     if written < 2:  # it did not say what pictures and measures may cost, nor what the last record needs
         state = {"looking": None, "gradient_norms": {}, "shown_since": {}, **state}
+    if written < 3 and "best" in state:  # it counted no evaluations, and no run went on to another length
+        value, at = state["best"]
+        state = {
+            "lowest": {"value": value, "at": at, "waited": 0, "counted": -1},
+            "stopped_early": False,
+            "seams": [],
+            **state,
+        }
     return {**state, "format": FORMAT}
 
 

@@ -16,6 +16,14 @@ def refuse_nonfinite(values: Mapping[str, float], model: Model, where: str, reme
             raise NonFiniteError(f"{name} became {value} {where} ({first_nonfinite(model)}); {remedy()}")
 
 
+def refuse_nonfinite_parameters(model: Model, seen: int, remedy: Callable[[], str]) -> None:
+    """Raises NonFiniteError for the first parameter that is not finite after `seen` examples, with the `remedy`."""
+    if name := nonfinite_parameter(model):
+        raise NonFiniteError(
+            f"parameter {name} is not finite at example {seen:,}; {remedy()}; checkpoints were left as they are"
+        )
+
+
 def first_nonfinite(model: Model) -> str:
     """The first parameter that is not finite; where all are, the first gradient."""
     if name := nonfinite_parameter(model):

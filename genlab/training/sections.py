@@ -43,6 +43,8 @@ class TrainSection:
     """Examples between two checkpoints; null for as often as evaluations."""
     evaluation_budget: NonNegative | None = 0.5
     """Most that pictures and measures may cost, as a share of the training; null for no limit. Older runs lack this key."""
+    patience: Count | None = None
+    """Evaluations without a lower validation loss after which the training stops; null: it never does. Older runs lack it."""
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.examples is not None:

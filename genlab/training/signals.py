@@ -4,6 +4,8 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
+from genlab.errors import InterruptedRun
+
 
 class StopRequest:
     """Within `with`, the first signal is noted in `number`. A second one raises KeyboardInterrupt at once."""
@@ -15,6 +17,12 @@ class StopRequest:
     @property
     def name(self) -> str:
         return signal.Signals(self.number).name if self.number is not None else ""
+
+    def interrupted(self, seen: int, planned: int, resume: str) -> InterruptedRun:
+        """What a training of `planned` examples that stops after `seen` raises; `resume` is the command that goes on."""
+        assert self.number is not None, "a signal asked for it"
+        line = f"{self.name} at {seen:,} of {planned:,} examples; all is saved: {resume}"
+        return InterruptedRun(line, self.number)
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():  # Python delivers signals to no other

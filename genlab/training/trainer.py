@@ -8,19 +8,18 @@ stream.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genlab.config.schema import check, differing_keys
+from genlab.config.schema import differing_keys
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
 from genlab.data.places import without_places
 from genlab.data.subsets import at_most
-from genlab.errors import GenlabError, InterruptedRun, NonFiniteError
+from genlab.errors import GenlabError
 from genlab.evaluation import diagnoses
 from genlab.evaluation.remedies import Training, remedy
 from genlab.inference import portfolio
@@ -28,17 +27,18 @@ from genlab.inference.mixing import mixing
 from genlab.models.abilities import HasMarkovChain
 from genlab.models.base import Metrics, Model
 from genlab.numerics import rng
-from genlab.numerics.work import count_work
 from genlab.optimizers.recipe import set_rate
+from genlab.tracking.console import prose
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.progress import step
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import Tracker
 from genlab.training import budget, checkpoint
-from genlab.training.cadence import thinned
 from genlab.training.cuda_graphs import portable_state, updates_of
 from genlab.training.devices import Device
-from genlab.training.divergence import nonfinite_parameter, refuse_nonfinite
+from genlab.training.divergence import refuse_nonfinite, refuse_nonfinite_parameters
+from genlab.training.looking import Looking
+from genlab.training.lowest_loss import LowestLoss
 from genlab.training.run_warnings import RunWarnings
 from genlab.training.sections import TrainSection
 from genlab.training.signals import StopRequest
@@ -78,15 +78,12 @@ class Trainer:
             cut_last=model.closed_form,
             labelled_beside=model.labelled_beside,
         )
-        self.train, self.every = train, train.cadence(len(dataset.train), examples)
-        self.budget: budget.Budget | None = None  # from the first update on
-        self.sets = 0  # of pictures, so far
+        self.looking = Looking(model, dataset, self.seed, train, train.cadence(len(dataset.train), examples))
         self.samples: Tensor | None = None  # that the last set shows
         self.window: list[Metrics] = []
-        self.best, self.best_at = float("inf"), 0
-        self.validation_loss = float("nan")  # of the last evaluation
+        self.lowest = LowestLoss(train.patience)
+        self.seams: list[dict[str, int]] = []  # where an earlier session trained on to another length
         self.seconds = 0.0  # of earlier sessions of this run
-        self.began = time.perf_counter()
         self.stop = StopRequest()
         self.preferred = preferred or examples
         self.warnings = RunWarnings(run, model)
@@ -95,6 +92,9 @@ class Trainer:
         if not self.resumed:
             run.cut_logs({})  # a run that was killed before its first checkpoint has left some
         self.tracker = Tracker(run, config, resumed_at, model.layout())
+        self.began = time.perf_counter()  # now: the trackers of others take seconds to open
+        if self.seams and self.seams[-1]["examples"] == self.batches.seen:
+            self._record({"seam/from": self.seams[-1]["from"], "seam/to": self.seams[-1]["to"]})
         self._lap = (time.perf_counter(), self.batches.seen)
 
     def fit(self) -> dict[str, tuple[float, float]]:
@@ -114,47 +114,54 @@ class Trainer:
             before = self.batches.seen
             self._set_rates()
             with checkpoint.fitting(self.run.last) if self.resumed else nullcontext():  # what was restored shows now
-                metrics = self._counted_update(updates)
+                metrics = None if self.lowest.exhausted else self.counted_update(updates)
             while metrics is not None:
                 self.window.append(metrics)
                 self._set_rates()
                 self.between_updates(before, self.batches.seen)
                 before = self.batches.seen
-                metrics = self._counted_update(updates)
+                metrics = None if self.lowest.exhausted else self.counted_update(updates)
             return self._finish()
 
     def _set_rates(self) -> None:
         for optimizer in self.model.optimizers.values():
             set_rate(optimizer, self.batches.progress)
 
-    def _counted_update(self, updates: Iterator[Metrics]) -> Metrics | None:
+    def counted_update(self, updates: Iterator[Metrics]) -> Metrics | None:
         """One update; the work of the first one decides what pictures and measures may cost."""
-        if self.budget is not None:
+        if self.looking.budget is not None:
             return self.next_update(updates)
-        before, found = self.batches.seen, list[Metrics | None]()
-        if (
-            self.train.evaluation_budget is None
-        ):  # nothing to decide, and counting may take kernels that round otherwise
-            found.append(self.next_update(updates))
-            self.budget = budget.unlimited(self.model, self.dataset)
-        else:
-            work = count_work(lambda: found.append(self.next_update(updates)))
-            training = work.nominal_seconds * self.batches.examples / max(1, self.batches.seen - before)
-            evaluations = self.batches.examples // self.every.eval + 1
-            self.budget = budget.budget_of(self.model, self.dataset, self.seed, self.train, training, evaluations)
-        self._plan_pictures(self.budget.sets, before)
-        return found[0]
-
-    def _plan_pictures(self, sets: int, since: int) -> None:
-        """So many sets after `since` examples, that at the end included; where the user chose when, nothing changes."""
-        if self.train.sample_every is None:
-            later = [moment for moment in self.every.sample if moment > since]
-            self.every = replace(self.every, sample=thinned(later, sets - 1))
+        return self.looking.first_update(lambda: self.next_update(updates), self.batches)
 
     @property
     def allowed(self) -> budget.Budget:
         """What is shown and measured."""
-        return self.budget or budget.unlimited(self.model, self.dataset)
+        return self.looking.allowed
+
+    @property
+    def stopped_early(self) -> bool:
+        """Whether train.patience ends the training here."""
+        return self.lowest.exhausted and self.batches.seen < self.batches.examples
+
+    @property
+    def sets(self) -> int:
+        """Sets of pictures so far."""
+        return self.looking.sets
+
+    @property
+    def best(self) -> float:
+        """The lowest validation loss; infinite where there is none."""
+        return self.lowest.value
+
+    @property
+    def best_at(self) -> int:
+        """Examples seen at the lowest validation loss."""
+        return self.lowest.at
+
+    @property
+    def validation_loss(self) -> float:
+        """That of the last evaluation."""
+        return self.lowest.newest
 
     def next_update(self, updates: Iterator[Metrics]) -> Metrics | None:
         """One update, in the precision of the device; None at the end of the training loop."""
@@ -167,7 +174,7 @@ class Trainer:
         Raises InterruptedRun, once a checkpoint is written, where a signal asks the run to stop.
         """
         self.progress.at(seen)
-        due = self.every.due(before, seen)
+        due = self.looking.every.due(before, seen)
         if seen >= self.batches.examples:
             due -= {"eval", "sample", "checkpoint"}  # _finish does them all
         if due:
@@ -179,41 +186,42 @@ class Trainer:
                 values |= self.validate()
             if "sample" in due:
                 self.show_samples(values, "keep" in due)
-            self.tracker.record(values, seen, self.batches.epoch, self.elapsed())
+            self._record(values)
             if "eval" in due or "sample" in due:
                 self._lap = (time.perf_counter(), seen)
         if self.stop.number is not None or "checkpoint" in due:
             self.save()
         if self.stop.number is not None:
-            raise InterruptedRun(
-                f"{self.stop.name} at {seen:,} of {self.batches.examples:,} examples; "
-                f"all is saved: {to_type('resume', self.run.path)}",
-                self.stop.number,
-            )
+            raise self.stop.interrupted(seen, self.batches.examples, to_type("resume", self.run.path))
 
     def _finish(self) -> dict[str, tuple[float, float]]:
         self._set_rates()  # a last update for which the examples were too few has not
+        stopped_early = self.stopped_early
         self.save()
         values = self.training_scalars() if self.window else {}
         results: dict[str, tuple[float, float]] = {}
         values |= self.validate()
+        if stopped_early:
+            self._take_best()
         for name, value in self.evaluate(self.test).items():
             results[f"test/{name}"] = value
             values[f"test/{name}"] = value[0]
             values[f"test/{name}_stderr"] = value[1]
         self.show_samples(values)
         self.tracker.film("samples")  # all its frames start from the same noise, so that it shows how samples change
-        self.tracker.record(values, self.batches.seen, self.batches.epoch, self.elapsed())
+        self._record(values)
         return results
+
+    def _take_best(self) -> None:
+        """Go to the state of the lowest validation loss: what early stopping is for. Nothing is trained or saved after it."""
+        with checkpoint.fitting(self.run.best):
+            self.model.load_state_dict(checkpoint.load(self.run.best)["model"])
+        self.run.note(stopped_early={"examples": self.batches.seen, "best": self.best, "best_at": self.best_at})
+        prose(self.lowest.taken(self.batches.seen, self.batches.examples))
 
     def show_samples(self, values: dict[str, float], keep: bool = True) -> None:
         """A set of pictures, to be kept or not; the work of the first one decides how many there will be."""
-        self.sets += 1
-        if self.sets > 1 or self.budget is None:
-            self._show(values, keep)
-            return
-        cost = budget.cost_of_set(lambda: self._show(values, keep))
-        self._plan_pictures(self.budget.after_first_set(cost) - 1, self.batches.seen)
+        self.looking.show(lambda: self._show(values, keep), self.batches.seen)
 
     def _show(self, values: dict[str, float], keep: bool) -> None:
         """Pictures, histograms of the parameters, mixing of the chains (added to `values`), and warnings."""
@@ -228,6 +236,9 @@ class Trainer:
             self.tracker.histograms(self.model.named_parameters(), self.batches.seen)
         self.warnings.of_scalars(values, self.training)
         self.warnings.of(diagnoses.of_pictures(self.model, self.dataset, self.seed, samples), self.training)
+
+    def _record(self, values: Mapping[str, float]) -> None:
+        self.tracker.record(values, self.batches.seen, self.batches.epoch, self.elapsed())
 
     @property
     def training(self) -> Training:
@@ -250,9 +261,7 @@ class Trainer:
         values["throughput/images_per_second"] = (seen - self._lap[1]) / max(now - self._lap[0], 1e-9)
         self._lap = (now, seen)
         self.window.clear()
-        self.progress.losses = {
-            name.removeprefix("train/"): v for name, v in values.items() if name.startswith("train/")
-        }
+        self.progress.losses = {k.removeprefix("train/"): v for k, v in values.items() if k.startswith("train/")}
         return values
 
     def _refuse_nonfinite(self, values: Mapping[str, float]) -> None:
@@ -260,16 +269,15 @@ class Trainer:
         refuse_nonfinite(
             values,
             self.model,
-            f"within {self.every.log:,} examples before example {self.batches.seen:,}",
-            lambda: f"{remedy('non-finite values', self.model, self.training)}; {kept}",
+            f"within {self.looking.every.log:,} examples before example {self.batches.seen:,}",
+            lambda: f"{self._remedy()}; {kept}",
         )
 
     def _refuse_nonfinite_parameters(self) -> None:
-        if name := nonfinite_parameter(self.model):
-            raise NonFiniteError(
-                f"parameter {name} is not finite at example {self.batches.seen:,}; "
-                f"{remedy('non-finite values', self.model, self.training)}; checkpoints were left as they are"
-            )
+        refuse_nonfinite_parameters(self.model, self.batches.seen, self._remedy)
+
+    def _remedy(self) -> str:
+        return remedy("non-finite values", self.model, self.training)
 
     def validate(self) -> dict[str, float]:
         """Means over the validation split, if there is one. The model is saved to best.pt where its loss is the lowest so far."""
@@ -278,9 +286,7 @@ class Trainer:
         split = at_most(self.dataset.validation, self.allowed.validation)
         values = {f"eval/{name}": mean for name, (mean, _) in self.evaluate(split, "validation split").items()}
         self._refuse_nonfinite(values)
-        self.validation_loss = values.get("eval/loss", float("nan"))
-        if self.validation_loss < self.best:
-            self.best, self.best_at = self.validation_loss, self.batches.seen
+        if self.lowest.improves(values.get("eval/loss", float("nan")), self.batches.seen):
             checkpoint.save(self.run.best, {**self._identity(), "examples": self.batches.seen, "eval": values})
         return values
 
@@ -310,18 +316,15 @@ class Trainer:
                 "random": rng.get_state(self.where),
                 "window": [{k: v.cpu() for k, v in m.items()} for m in self.window],
                 "gradient_norms": {name: float(self.model.gradient_norm(name)) for name in self.model.optimizers},
-                "best": [self.best, self.best_at],
+                "lowest": self.lowest.state_dict(),
+                "stopped_early": self.stopped_early,
+                "seams": self.seams,
                 "shown_since": self.warnings.shown_since,
                 "seconds": self.elapsed(),
-                "looking": self._looking(),
+                "looking": self.looking.state_dict(),
                 "logs": self.run.log_sizes(),
             },
         )
-
-    def _looking(self) -> dict[str, Any]:
-        """What was decided about pictures and measures."""
-        moments = None if self.train.sample_every is not None else list(self.every.sample)
-        return {"budget": dict(vars(self.allowed)), "moments": moments, "sets": self.sets}
 
     def _restore(self) -> int:
         """Go back to last.pt; returns the number of examples seen there. Raises GenlabError where it does not fit."""
@@ -336,15 +339,12 @@ class Trainer:
             self.batches.load_state_dict(state["batches"])
             rng.set_state(state["random"], self.where)
             self.window = [{k: v.to(self.where) for k, v in m.items()} for m in state["window"]]
-            best, best_at = state["best"]
-            self.best, self.best_at, self.seconds = float(best), int(best_at), float(state["seconds"])
+            self.seconds = float(state["seconds"])
+            self.lowest.load_state_dict(state["lowest"])
+            self.seams = [{name: int(number) for name, number in seam.items()} for seam in state["seams"]]
             self.model.gradient_norms = {name: torch.tensor(float(n)) for name, n in state["gradient_norms"].items()}
             self.warnings.shown_since = {str(name): int(seen) for name, seen in state["shown_since"].items()}
-            if looking := state["looking"]:
-                (kept,) = check(looking["budget"], "looking.budget", budget.Budget)
-                self.budget, self.sets = budget.Budget(**kept), int(looking["sets"])
-                if looking["moments"] is not None:
-                    self.every = replace(self.every, sample=[int(moment) for moment in looking["moments"]])
+            self.looking.load_state_dict(state["looking"])
             logs = {name: int(size) for name, size in state["logs"].items()}
         self.run.cut_logs(logs)
         return self.batches.seen

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.commands.resolvers import register
+from genlab.composition.resolvers import register
 from genlab.config.schema import plain
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import bare, genlab, loader_of, pythae_loop, timed

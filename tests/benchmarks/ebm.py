@@ -11,7 +11,7 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.commands.resolvers import register
+from genlab.composition.resolvers import register
 from genlab.config.schema import plain
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.gan import ABOUT

@@ -21,7 +21,7 @@ from rich.console import Console
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from genlab.commands.resolvers import register
+from genlab.composition.resolvers import register
 from genlab.config.schema import plain
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset

@@ -14,7 +14,7 @@ import torch
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.commands.resolvers import register
+from genlab.composition.resolvers import register
 from genlab.config.schema import plain
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of, timed

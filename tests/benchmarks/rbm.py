@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.commands.resolvers import register
+from genlab.composition.resolvers import register
 from genlab.config.schema import plain
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset

@@ -24,7 +24,7 @@ from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
 from genlab.benchmark.trainer_overhead import Stopwatch, quiet_console
-from genlab.commands.resolvers import register
+from genlab.composition.resolvers import register
 from genlab.config.schema import plain
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset

@@ -20,7 +20,7 @@ from PIL import Image
 
 from genlab import __version__
 from genlab.cli import main
-from genlab.commands.list import GROUPS, names
+from genlab.composition.catalogue import GROUPS, names
 from tests.helpers.processes import (
     assert_refused,
     call,

@@ -9,9 +9,9 @@ import yaml
 
 from genlab.cli import HELP
 from genlab.commands import compare, help
-from genlab.commands.guesses import mend
-from genlab.commands.names import CHOICES, KEYS, choice, key_name
-from genlab.commands.words import expand_home, readable
+from genlab.composition.guesses import mend
+from genlab.composition.names import CHOICES, KEYS, choice, key_name
+from genlab.composition.words import expand_home, readable
 from tests.helpers.processes import assert_refused, call, info, trained
 
 
@@ -209,8 +209,8 @@ def test_examples_in_help_survive_a_shell(text: str) -> None:
 
 @pytest.mark.parametrize("group", ["model", "dataset", "optimizer", "device"])
 def test_help_of_a_choice_says_what_each_key_means(group: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from genlab.commands.guesses import keys_of_choice
-    from genlab.commands.list import names
+    from genlab.composition.catalogue import names
+    from genlab.composition.guesses import keys_of_choice
 
     for name in names(group):
         outcome = call(["train", f"{group}={name}", "--help"], capsys)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from genlab.commands.list import names, topics
+from genlab.composition.catalogue import names, topics
 from genlab.experiment.experiment import Experiment
 from tests.helpers.processes import REPOSITORY, assert_refused, call, info, trained
 from tests.helpers.support import configure

@@ -16,14 +16,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from genlab.cli import main
 from genlab.commands import dashboard
 from genlab.commands.compare import parse
-from genlab.commands.evaluate import keys as evaluate_keys
-from genlab.commands.list import names
-from genlab.commands.sample import keys as sample_keys
-from genlab.commands.words import TEXT, pasteable, readable
+from genlab.composition.catalogue import names
+from genlab.composition.words import TEXT, pasteable, readable
 from genlab.config.schema import keys_of
 from genlab.config.targets import locate
+from genlab.interface.evaluation_run import keys as evaluate_keys
+from genlab.interface.sampling_run import keys as sample_keys
 from genlab.report.find import find_runs
-from genlab.report.runs import Run
+from genlab.report.read_runs import Run
 from tests.helpers.override_lists import section_of
 from tests.helpers.processes import Outcome, assert_refused, call
 

@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from genlab.cli import main
-from genlab.report.runs import Run, read_run
+from genlab.report.read_runs import Run, read_run
 from genlab.tracking.run_folder import RunFolder
 from tests.helpers.processes import assert_refused, call, files, info, records, write_mnist
 
@@ -63,7 +63,7 @@ def test_the_place_of_the_data_may_be_given_anew_and_nothing_else(
         assert (outcome.code, outcome.err) == (0, "")
         assert "without test data" not in outcome.out
         outcome = call([command, "run=run", "dataset.path=nowhere.npy"], capsys)
-        assert_refused(outcome, f"dataset.path={folder}/nowhere.npy", "name a .npy, .npz or .pt file")
+        assert_refused(outcome, f"dataset.path={folder}/nowhere.npy", "name a .npy, .npz, .pt, .h5 or .mat file")
         assert_refused(call([command, "run=run", "dataset.root=x"], capsys), "dataset.root=x", "set dataset.path")
         assert_refused(call([command, "run=run", "dataset.test=0.5"], capsys), "dataset.test", "dataset.path")
         assert_refused(call([command, "run=run", "dataset=digits"], capsys), "dataset", "its own dataset")
@@ -147,4 +147,4 @@ def test_files_of_other_kinds_are_refused_with_the_formats(folder: Path, capsys:
     (folder / "x.npz").write_bytes(b"nothing")
     for name in ("x.csv", "x.npz", "run/checkpoints/last.pt", "nowhere.pt"):
         outcome = call(["evaluate", "run=run", f"samples={name}"], capsys)
-        assert_refused(outcome, f"samples={name}", ".npy, .npz or .pt file")
+        assert_refused(outcome, f"samples={name}", ".npy, .npz, .pt, .h5 or .mat file")

@@ -6,8 +6,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from genlab.commands.list import GROUPS, names
-from genlab.commands.resolvers import LONGEST, register, slug
+from genlab.composition.catalogue import GROUPS, names
+from genlab.composition.resolvers import LONGEST, register, slug
 from genlab.config.schema import build, check
 from genlab.errors import GenlabError, did_you_mean
 from genlab.experiment.experiment import Experiment

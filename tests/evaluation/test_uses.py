@@ -33,8 +33,8 @@ from genlab.models.base import Metrics, Model
 from genlab.plots.images import Picture
 from genlab.report.contexts import context
 from genlab.report.measures import ANOMALY, CODES, COMPRESSION, DENOISING
+from genlab.report.read_runs import Run, read_run
 from genlab.report.rows import make_rows
-from genlab.report.runs import Run, read_run
 from genlab.report.tables import make_tables
 from tests.helpers.evaluations import taken
 from tests.helpers.processes import assert_refused, call, strict_json

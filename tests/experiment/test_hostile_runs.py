@@ -16,8 +16,8 @@ import pytest
 import torch
 import yaml
 
-from genlab.commands.explain import explain
-from genlab.commands.resolvers import register, run_name
+from genlab.composition.explain import explain
+from genlab.composition.resolvers import register, run_name
 from genlab.config.targets import ALLOW, allow, locate
 from genlab.data.download import DownloadError, foreign_root, locked
 from genlab.data.places import foreign_root_of

@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from genlab.commands import evaluate, sample
-from genlab.commands.guesses import flatten
-from genlab.commands.list import names
+from genlab.composition.catalogue import names
+from genlab.composition.guesses import flatten
 from genlab.config.schema import keys_of
 from genlab.config.targets import locate
 from genlab.data.splits import prepare
 from genlab.inference.partition import Annealing
+from genlab.interface import evaluation_run, sampling_run
 from genlab.optimizers.recipe import Recipe
 from genlab.training.devices import Device
 from genlab.training.sections import Preferences, TrainSection
@@ -88,7 +88,7 @@ def keys_of_group(command: str, group: str, name: str) -> dict[str, Any]:
         own = [locate(config[group]["_target_"], group), *shared.get(group, [])]
         targets |= {group: own, "train": [TrainSection], "preferred": [Preferences]}
     else:
-        targets |= {"": [sample.keys if command == "sample" else evaluate.keys], "ais": [Annealing]}
+        targets |= {"": [sampling_run.keys if command == "sample" else evaluation_run.keys], "ais": [Annealing]}
     hints = {
         f"{section}.{key}".lstrip("."): hint
         for section, found in targets.items()

@@ -13,16 +13,19 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from genlab.cli import COMMANDS, HYDRA_COMMANDS
-from genlab.commands import compare, evaluate, sample
-from genlab.commands.arguments import arrange
-from genlab.commands.list import GROUPS
+from genlab.commands import compare, runs
+from genlab.composition.arguments import arrange
+from genlab.composition.catalogue import GROUPS
 from genlab.config.schema import check
 from genlab.config.targets import locate
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
 from genlab.inference.partition import Annealing
 from genlab.inference.sampling import check_options
+from genlab.interface import evaluation_run, sampling_run
 from genlab.models.base import Model
+from genlab.report.run_filters import select
+from genlab.tracking.run_names import RunNames, changed
 from tests.benchmarks.__main__ import FAMILIES as CONTESTS
 from tests.helpers.pages import configurations, make_targets
 from tests.helpers.processes import REPOSITORY, call
@@ -73,8 +76,8 @@ def check_composed(command: str, overrides: tuple[str, ...]) -> None:
     if command in ("train", "benchmark"):
         Experiment({key: value for key, value in config.items() if key != "benchmark"}, CPU)
         return
-    keys = sample.keys if command == "sample" else evaluate.keys
-    options = sample.options_beside(keys, config)
+    keys = sampling_run.keys if command == "sample" else evaluation_run.keys
+    options = sampling_run.options_beside(keys, config)
     if command == "evaluate":
         check(config["ais"], "ais", Annealing)
     check_sampling(options)
@@ -87,6 +90,7 @@ def check_genlab(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> No
     if command in ("-sc", "--version") or "--help" in rest or command == "list":
         assert call(words, capsys).code == 0
     elif command in HYDRA_COMMANDS:
+        rest = [word for word in rest if (command, word) != ("train", "--estimate")]  # which is taken off before
         flags = [word for word in arrange(rest, command) if "=" not in word]
         overrides = [word for word in arrange(rest, command) if "=" in word]
         for job in jobs(overrides) if {"-m", "--multirun"} & set(flags) else [tuple(overrides)]:
@@ -95,6 +99,13 @@ def check_genlab(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> No
         named, flags_of_compare = compare.parse(rest)
         assert named
         assert all(flags_of_compare.values())
+    elif command == "runs":
+        verb = rest[0] if rest and rest[0] in runs.VERBS else ""
+        named, _ = runs.parse(rest[1:] if verb else rest, verb)
+        if verb in ("", "remove"):
+            select([], runs.split(named)[0])
+        elif verb == "set":
+            changed(RunNames(), [word for word in named if "=" in word])
     else:
         assert command in COMMANDS
         assert len(rest) <= (command != "resume") + 1
@@ -137,6 +148,8 @@ def check_line(line: str, capsys: pytest.CaptureFixture[str]) -> None:
             extras = tomllib.load(file)["project"]["optional-dependencies"]
         assert words[0] == "install"
         assert all(name in extras for word in words for name in re.findall(r"^\.\[(\w+)\]$", word))
+    elif program == "mlflow":
+        assert words[0] == "ui"  # of an extra, which need not be installed
     elif program == "source":
         assert words == [".venv/bin/activate"]
     elif program == "bash":
@@ -156,7 +169,7 @@ def check_setting(text: str) -> None:
     if any(word.partition("=")[0] in GROUPS for word in words):
         return check_composed("train", tuple(arrange(list(words), "train")))
     keys = [word.partition("=")[0] for word in words]
-    if all(re.match(r"(train|dataset|optimizer|device|model)\.|(seed|name)$", key) for key in keys):
+    if all(re.match(r"(train|dataset|optimizer|device|model)\.|(seed|name|tag|note|tracker)$", key) for key in keys):
         family = [] if not any(key.startswith("model.") for key in keys) else [f"model={_family_with(keys)}"]
         return check_composed("train", (*family, *_data_with(keys), *arrange(list(words), "train")))
     if any("/" in key or key == "allow" for key in keys):

@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from torch import Tensor
 
-from genlab.commands.list import names
-from genlab.commands.resolvers import register
+from genlab.composition.catalogue import names
+from genlab.composition.resolvers import register
 from genlab.config.schema import plain
 from genlab.data.dataset import Dataset, RawData
 from genlab.data.examples import Examples

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from genlab.commands.list import names
+from genlab.composition.catalogue import names
 from genlab.errors import GenlabError
 from genlab.models.latent.ae import AE
 from genlab.optimizers.recipe import Recipe, schedule_factor, set_rate

@@ -29,8 +29,8 @@ from genlab.report.find import find_runs
 from genlab.report.galleries import read_png
 from genlab.report.measures import BEST, BY_CLASS, COST, LIKELIHOOD, OTHER, QUALITY, TRAINING, Measure
 from genlab.report.page import settings_table
+from genlab.report.read_runs import Failure, Run, read_run
 from genlab.report.rows import Rows, aggregate, make_rows
-from genlab.report.runs import Failure, Run, read_run
 from genlab.report.tables import MetricTable, make_tables, overview, why_apart
 from genlab.report.terminal import show
 from tests.helpers.processes import Outcome, assert_refused, call, execute

@@ -6,7 +6,8 @@ import pytest
 
 from genlab.errors import GenlabError
 from genlab.tracking.run_folder import RunFolder
-from genlab.tracking.which_run import check_name, find_run, shortest_name
+from genlab.tracking.run_names import check_name
+from genlab.tracking.which_run import find_run, shortest_name
 from tests.helpers.processes import assert_refused, call, info, trained
 
 
@@ -43,7 +44,7 @@ def test_a_name_that_several_runs_have_is_refused_with_their_folders() -> None:
     assert shortest_name(second) == "latest"
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a/b", "a=b", "latest", "x" * 41, ["a"], True, "a\nb"])
+@pytest.mark.parametrize("name", ["", "  ", "a/b", "a=b", "latest", "x" * 41, ["a"], True, "a\nb", "vae*", "-x", "~a"])
 def test_what_cannot_be_a_name(name: object) -> None:
     with pytest.raises(GenlabError, match="name="):
         check_name(name)

@@ -15,7 +15,7 @@ from filelock import FileLock
 from genlab.commands.sweep import summarise
 from genlab.errors import GenlabError
 from genlab.report.page import _facts
-from genlab.report.runs import Run, read_run
+from genlab.report.read_runs import Run, read_run
 from genlab.tracking import run_folder
 from genlab.tracking.run_folder import KILLED, RunFolder
 from genlab.tracking.which_run import find_run

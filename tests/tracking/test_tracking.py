@@ -39,8 +39,9 @@ from genlab.plots.images import (
 )
 from genlab.tracking import console
 from genlab.tracking.events import EventWriter
+from genlab.tracking.flat_config import parameters
 from genlab.tracking.run_folder import RunFolder
-from genlab.tracking.tracker import Tracker, hyperparameters
+from genlab.tracking.tracker import Tracker
 from tests.helpers.processes import info, records
 
 EXAMPLES = 3000
@@ -166,7 +167,7 @@ def test_the_hyperparameters_of_a_run_are_in_the_hparams_table(run: Path) -> Non
 
 def test_hyperparameters_are_flat_and_leave_out_what_is_none() -> None:
     config = {"seed": 1, "model": {"hidden": [3, 4], "sub": {"deep": None}}, "preferred": {"lr": {"adam": 1.0}}}
-    flat = hyperparameters(config)
+    flat = parameters(config)
     assert flat == {"seed": 1, "model.hidden": "[3, 4]", "model.sub.deep": "null"}
 
 

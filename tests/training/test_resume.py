@@ -77,7 +77,7 @@ def picture_steps(run: Path) -> dict[str, list[int]]:
 def assert_same_run(resumed: Path, undisturbed: Path) -> None:
     for name in ("last.pt", "best.pt"):
         a, b = (checkpoint.load(run / "checkpoints" / name) for run in (resumed, undisturbed))
-        for key in ("model", "optimizers", "batches", "random", "best", "examples", "eval"):
+        for key in ("model", "optimizers", "batches", "random", "lowest", "examples", "eval"):
             assert same(a.get(key), b.get(key)), f"{name}: {key}"
         assert a["model"]
     assert records(resumed, CLOCK) == records(undisturbed, CLOCK)
@@ -186,7 +186,7 @@ def resume(capsys: pytest.CaptureFixture[str], *arguments: str) -> Outcome:
 @pytest.mark.parametrize(
     ("override", "difference"),
     [
-        ("train.examples=1000", "train.examples: 16000 -> 1000"),
+        ("train.batch_size=64", "train.batch_size: 32 -> 64"),
         ("model.latent_dim=3", "model.latent_dim: None -> 3"),
         ("optimizer.lr=0.5", "optimizer.lr: 0.002 -> 0.5"),
         ("+model.new=1", "model.new: None -> 1"),
@@ -260,7 +260,7 @@ def test_a_finished_run_says_so(vae: Path, capsys: pytest.CaptureFixture[str], m
     assert (outcome.code, outcome.err) == (0, "")
     assert "finished" in outcome.out
     with untouched(vae):
-        assert_refused(resume(capsys, "run", "train.examples=70000"), "train.examples: 16000 -> 70000")
+        assert_refused(resume(capsys, "run", "train.examples=15000"), "train.examples=15000", "16,000")
 
 
 def test_a_run_that_ended_before_it_began_starts_anew(

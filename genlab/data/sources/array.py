@@ -21,7 +21,7 @@ from pydantic import Field
 
 from genlab.config.types import Positive
 from genlab.data.array_files import FORMATS, Array, Arrays, is_array_file, read_arrays
-from genlab.data.array_kinds import Span
+from genlab.data.array_kinds import Span, rising
 from genlab.data.arrays import Standardise, arrays_as_raw
 from genlab.data.dataset import RawData
 from genlab.data.label_files import read_labels
@@ -92,7 +92,7 @@ def array(
         kind=kind if observables is None else kind or "by_shape",
         where=where,
         where_labels=of_labels,
-        span=range,
+        span=rising(range),
         standardise=standardise,
     )
     return raw if observables is None else replace(raw, truth=_lattice(observables, temperature, raw, where))

@@ -25,7 +25,7 @@ from rich.progress import track
 from torch import Tensor
 
 from genlab.config.types import Count, NonNegative
-from genlab.data.array_kinds import Range, Span, seen_as
+from genlab.data.array_kinds import Range, Span, rising, seen_as
 from genlab.data.class_labels import sorted_names, unless_numbers
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples, Prefetching, Store
@@ -74,16 +74,17 @@ def image_folder(
 
     listed = [[pages_of(listing.get(name, ())) for name in classes] for listing in listings]
     everything = [page for listing in listed for pages in listing for page in pages]
-    deep = range is not None or are_deep(everything)
+    given = rising(range)
+    deep = given is not None or are_deep(everything)
     n_bytes = len(everything) * channels * size**2 * (4 if deep else 1)
     in_memory = n_bytes <= memory_limit_gb * 1e9
     splits_of = [Pictures([page for pages in listing for page in pages], size, channels, deep) for listing in listed]
     stores: list[Store] = [pictures.in_memory() if in_memory else pictures for pictures in splits_of]
     raw = RawData("image_folder", Examples(stores[0], None), None, levels=None if deep else 256, num_classes=None)
     if deep:
-        span = tuple(range) if range is not None else _extremes(stores)
+        span = _extremes(stores) if given is None else given
         raw = replace(
-            raw, units=Units.of_range(*span), remarks=(seen_as(span, "more than 8 bits" if range is None else None),)
+            raw, units=Units.of_range(*span), remarks=(seen_as(span, "more than 8 bits" if given is None else None),)
         )
         stores = [scaled(x, span) if isinstance(x, Tensor) else Scaled(x, span) for x in stores]
     if lose_depth(everything[0]):

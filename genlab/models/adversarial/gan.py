@@ -101,6 +101,8 @@ class GAN(ImplicitModel):
         ),
     }
 
+    paced: ClassVar[Sequence[str]] = ("instance_noise",)
+
     def __init__(
         self,
         data: DataSpec,

@@ -17,6 +17,7 @@ class ParameterAverages:
 
     def update(self, progress: float) -> None:
         """After an update at `progress` in [0, 1] of the training. At its start the averages look back over all of it."""
+        self.progress = min(self.progress, progress)  # a share of a shorter training, where the run was made longer
         step = progress - self.progress
         self.waiting += 1
         if self.look_back and step >= self.look_back / 300 and self.waiting >= 4:

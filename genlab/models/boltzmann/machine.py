@@ -55,6 +55,8 @@ class BoltzmannMachine(GenerativeModel):
         "pseudo_log_likelihood": Quantity("nats", "higher"),
         "accuracy": Quantity("share", "higher"),
     }
+    of_the_data: ClassVar[Sequence[str]] = ("mu", "base_bias", "base_var")
+    paced: ClassVar[Sequence[str]] = ("average",)
     charts: ClassVar[Charts] = CHARTS
     sees_units: ClassVar[bool]
     """Whether u(v) = v."""

@@ -18,7 +18,7 @@ loss is pi/2 sum_i s_i, because lines cross. Networks, averages and guidance are
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, Unpack
 
@@ -65,6 +65,7 @@ class FlowMatching(GenerativeModel):
 
     teacher_set: Tensor
 
+    paced: ClassVar[Sequence[str]] = ("reflow",)
     supports = frozenset({"binary", "unit", "real"})
 
     quantities: ClassVar[Mapping[str, Quantity]] = {

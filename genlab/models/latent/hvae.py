@@ -61,6 +61,7 @@ class HVAE(GenerativeModel):
             {"0": 0.0},
         ),
     }
+    paced: ClassVar[Sequence[str]] = ("kl_warmup",)
     supports = frozenset({"binary", "unit", "real"})
 
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = {

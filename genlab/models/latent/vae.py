@@ -58,6 +58,7 @@ class VAE(GenerativeModel):
             {"0": 0.0},
         ),
     }
+    paced: ClassVar[Sequence[str]] = ("kl_warmup",)
     supports = frozenset({"binary", "unit", "real"})
 
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(

@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from genlab.commands.explain import explain_os_error
+from genlab.composition.explain import explain_os_error
 from genlab.config.targets import words_that_allow
 from genlab.data.measure_spec import warnings_of
 from genlab.errors import GenlabError, InterruptedRun
@@ -27,8 +27,10 @@ from genlab.training.budget import remark
 from genlab.training.trainer import Trainer
 
 
-def train_to_the_end(experiment: Experiment, run: RunFolder) -> float:
+def train_to_the_end(experiment: Experiment, run: RunFolder, shell: bool = True) -> float:
     """Train from the last checkpoint of `run`, or from the start, to the end; returns the best validation loss.
+
+    In a `shell` the report ends with the commands to type next.
 
     What happened is noted in run.json. Raises InterruptedRun where a signal stopped the run, GenlabError where the training
     diverges or the folder cannot be written.
@@ -55,7 +57,7 @@ def train_to_the_end(experiment: Experiment, run: RunFolder) -> float:
             results={name: {"value": value, "stderr": stderr} for name, (value, stderr) in results.items()},
             cost=_cost(trainer),
         )
-    _report(trainer, results)
+    _report(trainer, results, shell)
     return trainer.best if trainer.best < float("inf") else results.get("test/loss", (float("nan"), 0.0))[0]
 
 
@@ -135,10 +137,11 @@ def _hardware(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
+def _report(trainer: Trainer, results: dict[str, tuple[float, float]], shell: bool) -> None:
     """Print a preview of the samples, the measures on the test split, and where everything lies."""
     run, model, dataset, data = trainer.run, trainer.model, trainer.dataset, trainer.dataset.spec
-    if data.is_image and data.shape[0] == 1 and max(data.shape) <= 16 and trainer.samples is not None:
+    small = data.is_image and data.shape[0] == 1 and max(data.shape) <= 16
+    if small and trainer.samples is not None and not console.is_jupyter:  # a notebook has pictures
         console.print("samples:")
         console.print(preview(trainer.samples[:COLUMNS], COLUMNS))
     measured, whole = len(trainer.test), len(dataset.test)
@@ -154,8 +157,9 @@ def _report(trainer: Trainer, results: dict[str, tuple[float, float]]) -> None:
         "time": f"{trainer.elapsed():,.1f} s for {trainer.batches.seen:,} examples",
         "run folder": str(run.path),
         "pictures": f"{', '.join(pictures)} (in its {run.samples.name}/)" if pictures else "none",
-        "next": below_each_other(steps),
     }
+    if shell:
+        facts["next"] = below_each_other(steps)
     if early := too_early(model, trainer.training):
         facts["diagnosis"] = early
     if trainer.validation_loss > trainer.best + 3 * results.get("test/loss", (0.0, 0.0))[1]:

@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Mapping
 
-from genlab.commands.guesses import OF_A_RUN, mend, of_one_word
-from genlab.commands.list import GROUPS, names
-from genlab.commands.words import exists, readable
+from genlab.composition.catalogue import GROUPS, names
+from genlab.composition.guesses import OF_A_RUN, mend, of_one_word
+from genlab.composition.words import exists, readable
 from genlab.errors import GenlabError, did_you_mean
 from genlab.tracking.next_steps import to_type
 
@@ -54,7 +54,7 @@ def _mistyped(word: str, arguments: list[str], command: str, actions: Mapping[st
     if right is not None:
         return f"{what}; write: {to_type(command, *right)}"
     if word.startswith("-"):
-        return f"{what}; {did_you_mean(name, actions)}"
+        return f"{what}; {did_you_mean(name, [*actions, *(['--estimate'] if command == 'train' else [])])}"
     if equals:
         return f"'{word}' has no key before the '='; write for example seed=1"
     if alone := of_one_word(word, command):

@@ -2,7 +2,7 @@
 
 import re
 
-from genlab.commands.list import GROUPS, names
+from genlab.composition.catalogue import GROUPS, names
 
 _KEYS = {
     "activation": "act nonlinearity act_fn activation_function",

@@ -6,7 +6,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from genlab.commands.words import pasteable
+from genlab.composition.own_faults import own_fault
+from genlab.composition.words import pasteable
 from genlab.errors import GenlabError, did_you_mean
 
 WRITING = {
@@ -46,6 +47,8 @@ def explain(error: BaseException, command: str, overrides: Sequence[str] | None 
         r"out of memory|not enough memory|can't allocate memory", str(error)
     ):
         return "the memory of this device does not suffice; set a smaller train.batch_size, a smaller model, or n"
+    if (fault := own_fault(error)) is not None:
+        return fault
     if type(error).__module__.startswith(LIBRARIES) or _raised_in(error).startswith(LIBRARIES):
         return _explain_hydra(error, command, sys.argv[1:] if overrides is None else overrides)
     return explain_os_error(error) if isinstance(error, OSError) else None
@@ -72,8 +75,8 @@ def explain_os_error(error: OSError) -> str | None:
 def _explain_hydra(error: BaseException, command: str, overrides: Sequence[str]) -> str:
     from hydra.errors import OverrideParseException
 
-    from genlab.commands.guesses import no_such_choice, no_such_key
-    from genlab.commands.list import GROUPS
+    from genlab.composition.catalogue import GROUPS
+    from genlab.composition.guesses import no_such_choice, no_such_key
 
     text = str(error)
     if match := re.search(r"Ambiguous value for argument '([^=']+)=([^']*)'", text):

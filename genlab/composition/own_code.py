@@ -8,9 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from genlab.config.targets import ALLOW, SECTIONS, allow, targets_of_genlab
+from genlab.config.packages import TARGET, USERS
+from genlab.config.targets import ALLOW, SECTIONS, allow, is_installed
 
-COMMANDS = ("train", "resume", "sample", "evaluate", "benchmark")
+COMMANDS = ("train", "resume", "sample", "evaluate", "benchmark", "export")
 """The commands that build what a configuration names."""
 
 
@@ -18,23 +19,34 @@ COMMANDS = ("train", "resume", "sample", "evaluate", "benchmark")
 def allowed(words: Sequence[str]) -> Iterator[list[str]]:
     """Within the block `allow=PATH,PATH` among the words of a command holds; yields the other words.
 
-    Modules beside the folder of --config-dir are found, after all others.
+    The folder of --config-dir is the user's own: its choices are known, what its files name may be built, and modules beside it
+    are found, after all others.
     """
-    kept = os.environ.get(ALLOW)
+    kept, folders = os.environ.get(ALLOW), [folder for folder in _folders(words) if folder.is_dir()]
     allow(*(target for word in words if word.startswith("allow=") for target in word[len("allow=") :].split(",")))
-    sys.path += [str(folder) for folder in _beside(words) if str(folder) not in sys.path]
+    allow(*(target for folder in folders for target in _targets_in(folder)))
+    sys.path += [str(folder.parent) for folder in folders if str(folder.parent) not in sys.path]
+    USERS[:] = folders
     try:
         yield [word for word in words if not word.startswith("allow=")]
     finally:
+        USERS.clear()
         os.environ.pop(ALLOW, None)
         os.environ.update({} if kept is None else {ALLOW: kept})
 
 
-def _beside(words: Sequence[str]) -> Iterator[Path]:
+def _folders(words: Sequence[str]) -> Iterator[Path]:
     for word, following in pairwise([*words, ""]):
         flag, equals, value = word.partition("=")
         if flag in ("--config-dir", "-cd"):
-            yield Path(value if equals else following).absolute().parent
+            yield Path(value if equals else following).absolute()
+
+
+def _targets_in(folder: Path) -> Iterator[str]:
+    """Import paths that the files of a folder of configurations name and that are not installed."""
+    for section in SECTIONS:
+        for file in sorted((folder / section).glob("*.yaml")):
+            yield from (name for name in TARGET.findall(file.read_text()) if not is_installed(name, section))
 
 
 def allow_composed(config: Mapping[str, Any]) -> None:
@@ -42,5 +54,5 @@ def allow_composed(config: Mapping[str, Any]) -> None:
     for section in SECTIONS:
         part = config.get(section)
         target = part.get("_target_") if isinstance(part, Mapping) else None
-        if isinstance(target, str) and target not in targets_of_genlab(section):
+        if isinstance(target, str) and not is_installed(target, section):
             allow(target)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from omegaconf import DictConfig, OmegaConf
 
-from genlab.commands.words import as_typed
+from genlab.composition.words import as_typed
 
 LONGEST = 40  # characters: beside the date, a folder still fits a line of a terminal
 
@@ -21,7 +21,7 @@ def slug(overrides: Iterable[str], *leave_out: str) -> str:
         key, _, value = override.lstrip("+~").partition("=")
         if key == "name":
             parts.insert(0, value)
-        elif key not in leave_out:
+        elif key not in (*leave_out, "tag", "note", "tracker"):
             parts.append(f"{key.rpartition('.')[2]}-{value.strip('[]')}" if value else key)
     text = re.sub(r"[^\w.-]+", "-", "_".join(parts)).strip("-")  # no '=' or ',': the name must do as a value of run=...
     if len(text) > LONGEST:
@@ -49,6 +49,14 @@ def on_dataset(name: str, value: object, otherwise: object, *, _root_: DictConfi
 
 
 def register() -> None:
+    """Let Hydra know the interpolations, and where configurations lie beside genlab's own."""
+    from genlab.composition.search_path import offer_packages
+
+    offer_packages()
+    register_interpolations()
+
+
+def register_interpolations() -> None:
     OmegaConf.register_new_resolver("on", on_dataset, replace=True)
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)

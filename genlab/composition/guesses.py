@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from genlab.commands.list import GROUPS, groups_of, names
-from genlab.commands.names import choice, group_of, key_name
+from genlab.composition.catalogue import GROUPS, groups_of, names
+from genlab.composition.names import choice, group_of, key_name
+from genlab.config.packages import configurations
 from genlab.errors import did_you_mean
 from genlab.tracking.next_steps import to_type
 
@@ -91,10 +91,10 @@ def owners_of(group: str, word: str, command: str) -> str:
 
 
 def keys_of_choice(group: str, name: str) -> dict[str, Any]:
-    """Key -> default in conf/GROUP/NAME.yaml, where that is one of genlab's own."""
+    """Key -> default in conf/GROUP/NAME.yaml, of genlab's own files or of an installed package."""
     import yaml
 
-    content = yaml.safe_load((resources.files("genlab.conf") / group / f"{name}.yaml").read_text()) or {}
+    content = yaml.safe_load(configurations(group)[name][0].read_text()) or {}
     section: dict[str, Any] = content.get(group) or content
     return {key: value for key, value in section.items() if key not in ("_target_", "defaults")}
 

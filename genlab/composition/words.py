@@ -19,6 +19,8 @@ TEXT = (
     "anomaly",
     "sampler",
     "name",
+    "note",
+    "init",
     "dataset.path",
     "dataset.root",
     "dataset.labels",
@@ -72,7 +74,7 @@ def readable(word: str, sweeping: bool) -> str:
     name = key.lstrip("+")
     if name not in TEXT and "/" not in value and "=" not in value:
         return word
-    is_one = name.startswith("hydra.") or exists(value)
+    is_one = name.startswith("hydra.") or name == "note" or exists(value)
     found = _parsed(key, value)
     if isinstance(found, Sweep) and not is_one:
         listed = isinstance(found, ChoiceSweep) and found.simple_form and not set("'\"([{") & set(value)

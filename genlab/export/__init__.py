@@ -1,0 +1,1 @@
+"""A trained model for others: files that need PyTorch, and no genlab."""

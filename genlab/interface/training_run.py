@@ -1,0 +1,36 @@
+"""One training from a composed configuration: everything is checked and built, then the run folder is made and filled."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def train_run(
+    config: dict[str, Any],
+    folder: Path,
+    hydra_files: Mapping[str, str] | None = None,
+    command: Sequence[str] | None = None,
+    shell: bool = True,
+) -> float:
+    """Train the experiment that `config` describes in the new run folder `folder`; returns the best validation loss.
+
+    `hydra_files` and `command` are kept in the folder; the command is that of this process by default. In a `shell` the report
+    ends with the commands to type next. Raises GenlabError for a mistake, before anything is written.
+    """
+    from genlab.data.places import absolute
+    from genlab.experiment.experiment import Experiment
+    from genlab.experiment.starting import copy_start, describe_start
+    from genlab.tracking.other_trackers import require_installed
+    from genlab.tracking.run_folder import RunFolder
+
+    experiment = Experiment(config)
+    require_installed(config.get("tracker"))
+    describe_start(experiment)
+    experiment.build()
+    copy_start(experiment)
+    experiment.config["dataset"] = absolute(experiment.config["dataset"])
+    run = RunFolder(folder)
+    run.create(experiment.config, hydra_files, command)
+    from genlab.interface.session import train_to_the_end
+
+    return train_to_the_end(experiment, run, shell)
