@@ -1,6 +1,6 @@
 """The vertical axes of figures of curves: one for all channels, or one for each where their values differ widely.
 
-A channel is shown over m - 4 s to m + 4 s, where m and s are its mean and its standard deviation over the training split, and not
+A channel is shown over m - 3 s to m + 3 s, where m and s are its mean and its standard deviation over the training split, and not
 beyond the range of the data. Values are in the units of the user.
 """
 
@@ -15,8 +15,8 @@ from torch import Tensor
 from genlab.data.spec import DataSpec
 
 MOST_CHANNELS = 8  # that are drawn: as many as there are colours
-UNLIKE = 3.0  # ratio of the ranges of channels, above which each has its own
-SPREADS = 4.0
+UNLIKE = 4.0  # spreads of the narrowest channel in the widest one and in the distance of the means, above which each has its own
+SPREADS = 3.0
 MARGIN = 0.06
 
 
@@ -40,7 +40,8 @@ class Scales:
         most = data.in_units(torch.full((1, *data.shape), data.high))[0].double().amax(1)
         low, high = torch.maximum(middle - SPREADS * spread, least), torch.minimum(middle + SPREADS * spread, most)
         size = (high - low).clamp_min(1e-12)
-        if float(size.max() / size.min()) <= UNLIKE:
+        wide = spread.max() + middle.max() - middle.min()  # what a common axis has to show beside the narrowest channel
+        if float(wide / spread.min()) <= UNLIKE:
             low, high = low.min().expand_as(low), high.max().expand_as(high)
             size = high - low
         low, high = low - MARGIN * size, high + MARGIN * size

@@ -104,7 +104,7 @@ class EBM(GenerativeModel):
         self.temperature = self.transition.temperature
         self.replay_buffer = None
         if negative == "persistent" and not self.matches_scores:
-            slots = buffer or (5000 if data.on_grid else 1000)
+            slots = buffer or (5000 if data.is_image else 1000)
             share = ebm_defaults.default_restart(low_temperature) if restart is None else restart
             self.replay_buffer = ReplayBuffer(self.reference.draw(slots), share)
         self.optimizers["ebm"] = optimizer(self.network.parameters())
