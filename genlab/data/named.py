@@ -42,7 +42,9 @@ def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: s
         except GenlabError as error:
             if not str(error).startswith("dataset.kind"):
                 raise
-            return array(path=str(path), **keys, kind="by_shape")  # of another shape than the data, which is said elsewhere
+            return array(
+                path=str(path), **keys, kind="by_shape"
+            )  # of another shape than the data, which is said elsewhere
     if is_table_file(path):
         from genlab.data.sources.table import table
 

@@ -29,7 +29,6 @@ def in_units_of(dataset: Dataset, own: DataSpec) -> Dataset:
             "have units of their own; name the data of the run"
         )
     change = Change(found.units, own.units)
-    parts = {name: getattr(dataset, name) for name in ("train", "validation", "test", "anomalies")}
     mean = change(found.mean.unsqueeze(0))[0]
     ones = torch.ones(1, *found.shape)
     scale = change(ones)[0].double() - change(0 * ones)[0].double()
@@ -42,7 +41,9 @@ def in_units_of(dataset: Dataset, own: DataSpec) -> Dataset:
         low=float(ends.min()),
         high=float(ends.max()),
     )
-    return replace(dataset, spec=spec, **{name: of and change.of(of) for name, of in parts.items()})
+    validation, anomalies = (part and change.of(part) for part in (dataset.validation, dataset.anomalies))
+    train, test = change.of(dataset.train), change.of(dataset.test)
+    return replace(dataset, spec=spec, train=train, validation=validation, test=test, anomalies=anomalies)
 
 
 @dataclass(frozen=True)

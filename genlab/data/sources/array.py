@@ -5,8 +5,8 @@
 groups; an array that is alone may have any name. `key` names another one, and `labels` the array of its labels in the same file,
 or a file of labels.
 
-`kind` says whether examples are vectors, curves or images; where it is null, shapes.py decides. How they are stored follows from
-their type (array_kinds.py). Labels may be text or whole numbers (class_labels.py).
+`kind` says whether examples are vectors, curves or images; where it is null, data/shapes.py decides. How they are stored follows
+from their type (data/array_kinds.py). Labels may be text or whole numbers (data/class_labels.py).
 
 Configurations of a lattice (N, H, W), spins or real numbers, are evaluated as a simulation is, where `observables` names some
 of those in lattice/observables.py: `observables=[energy,magnetisation,correlation]`, and `temperature`, in units of the

@@ -2,7 +2,7 @@
 
 Sub-folders are the classes; where there is none, or only one, the pictures are unlabelled. Sub-folders `train` and
 `test` are the splits, each arranged in the same way, and nothing beside them is read. Each page of a TIFF file is a picture, and
-one such file may stand in the place of the folder. pictures.py says how they become squares.
+one such file may stand in the place of the folder. data/pictures.py says how they become squares.
 
 Pictures of more than 8 bits keep every level: their values from the smallest to the largest of all pictures, or from those of
 `range`, are seen as 0 to 1, and samples are saved in the values of the files again. Those of 8 bits have white at 255.
