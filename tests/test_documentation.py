@@ -18,9 +18,9 @@ from tests.helpers.processes import REPOSITORY
 MODULES = sorted(path for top in ("genlab", "tests") for path in (REPOSITORY / top).rglob("*.py"))
 ROOMS = {path.name for path in (REPOSITORY / "genlab").iterdir() if path.is_dir()} - {"__pycache__"}
 
-NOT_OURS = {"captions.md", "config.yaml", "overrides.yaml", "hydra.yaml"}
-"""Files of a run folder."""
-PLACEHOLDER = re.compile(r"(?:^|[./_])(?:mine|NAME|FAMILY|X)(?:[._/]|$)")
+NOT_OURS = {"captions.md", "config.yaml", "overrides.yaml", "hydra.yaml", "CARD.md"}
+"""Files of a run folder, and of an export."""
+PLACEHOLDER = re.compile(r"(?:^|[./_])(?:mine|mymodel|NAME|FAMILY|X)(?:[._/]|$)")
 """In the place of a name that a reader chooses."""
 MISTYPED = {"model.latent_dm"}
 """What a page mistypes to show what genlab answers."""
@@ -31,7 +31,9 @@ SECTIONS = ("model", "dataset", "optimizer", "device", "train", "preferred", "be
 FILE = re.compile(r"(?<![\w./*$:-])((?:[\w*.-]+/)*[\w*-]+\.(?:py|yaml|md|toml|html))(?![\w/])(?!\.\w)")
 FOLDER = re.compile(r"(?<![\w./*$-])((?:[\w.-]+/)+[\w.-]*)(?![\w/*])")
 MODULE = re.compile(r"(?<![\w./])((?:genlab|tests)(?:\.\w+)+)")
-KEY = re.compile(rf"(?<![\w./*-])({'|'.join(SECTIONS)})\.([a-z]\w*)(?![\w(/])(?<!\.json)(?<!\.py)(?<!\.pt)(?<!\.yaml)")
+KEY = re.compile(
+    rf"(?<![\w./*-])({'|'.join(SECTIONS)})\.([a-z]\w*)(?![\w(/])(?<!\.json)(?<!\.py)(?<!\.pt)(?<!\.pt2)(?<!\.yaml)(?<!\.safetensors)"
+)
 CHOICE = re.compile(rf"(?<![\w.])({'|'.join(GROUPS)})=([a-z][a-z0-9_]*(?:,[a-z][a-z0-9_]*)*)(?![\w./{{(\0])")
 NAMED = re.compile("|".join(pattern.pattern for pattern in (FILE, FOLDER, MODULE, KEY, CHOICE)))
 CODE_SPAN = re.compile(r"(`+)(?! )(.+?)\1", re.DOTALL)

@@ -19,7 +19,12 @@ import pytest
 import genlab
 from tests.helpers.processes import REPOSITORY, environment, info, trained
 
-ASSETS = (".safetensors", ".html", ".typed")  # weights of the feature networks, the page of compare, the mark of types
+ASSETS = (
+    ".safetensors",
+    ".html",
+    ".typed",
+    ".txt",
+)  # weights of the feature networks, the page of compare, the mark of types
 CONFIGS = sorted(str(path.relative_to(REPOSITORY / "conf")) for path in (REPOSITORY / "conf").rglob("*.yaml"))
 
 

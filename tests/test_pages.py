@@ -36,7 +36,7 @@ def test_readme_is_short() -> None:
 def test_form(page: Page) -> None:
     """No bold type, blocks that name their language, tables that fit a screen."""
     assert "**" not in page.prose
-    assert {language for language, _ in page.blocks} <= {"bash", "python", "yaml", "text", "math"}
+    assert {language for language, _ in page.blocks} <= {"bash", "python", "yaml", "toml", "text", "math"}
     for rows in page.tables():
         assert len({len(row) for row in rows}) == 1, rows[0]
         for row in rows:
@@ -177,10 +177,27 @@ def test_own_data_can_be_trained_on(
             pixels = generator.integers(0, 256, (20, 20), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{k}.png")
     lines = [line for line in commands_below("Your own data") if "dataset=" in line]  # evaluate would train features
-    assert {"dataset=array", "dataset=image_folder"} <= {word for line in lines for word in line.split()}
+    (tmp_path / "stars.csv").write_text(
+        "kind,mass,radius\n" + "".join(f"{'abc'[k % 3]},{k % 7 + 0.5},{k % 5 - 1.5}\n" for k in range(150))
+    )
+    assert {"dataset=array", "dataset=image_folder", "dataset=table"} <= {
+        word for line in lines for word in line.split()
+    }
     for line in lines:
         small = " model.network=mlp model.hidden=[16]" if "diffusion" in line else ""
         run_short(line + small, capsys)
+
+
+def test_the_python_on_the_page_works_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _ = [text for language, text in read(REPOSITORY / "README.md").blocks if language == "python"]
+    generator = np.random.default_rng(0)
+    names: dict[str, object] = {"x": generator.normal(size=(300, 2)), "y": generator.integers(0, 2, 300)}
+    exec(
+        code.replace('"model=vae"', '"model=vae", "train.examples=2000"').replace("evaluate()", "evaluate(n=30, k=3)"),
+        names,
+    )
+    assert len(trained(tmp_path)) == 2
 
 
 def test_the_model_on_the_page_works_as_it_stands(
@@ -213,7 +230,7 @@ def test_the_model_on_the_page_works_as_it_stands(
     outcome = call(["train", "model=other", "train.epochs=1", "--config-dir", str(tmp_path / "conf")], capsys)
     assert outcome.code == 0, f"a key called start is its own, no run to start from: {outcome.err}"
 
-    (shown,) = [text for language, text in read(REPOSITORY / "README.md").blocks if language == "python"]
+    _, shown = [text for language, text in read(REPOSITORY / "README.md").blocks if language == "python"]
     _, *body = shown.splitlines()
     assert textwrap.indent("\n".join(body), "    ") in code
 

@@ -35,7 +35,7 @@ from genlab.training.validation import evaluate_split
 WARM = WARMUP + 2  # updates before any is timed
 PROBE = 500  # examples of which an evaluation is timed
 STATES = 20  # of a chain whose work is counted
-LEAST, MOST = 0.75, 1.4  # of the time that is expected: what a machine varies between a minute and the next
+LEAST, MOST = 0.7, 1.6  # of the time that is expected: what a machine varies between a minute and the next
 PICTURES_VARY = 1.5  # their number, and what a chain costs, are known to that factor
 
 

@@ -1,8 +1,5 @@
 """genlab export RUN: a trained run for others, as files that need PyTorch and no genlab."""
 
-import logging
-import warnings
-from pathlib import Path
 from typing import Any, Literal
 
 from genlab.composition.words import exists
@@ -44,7 +41,9 @@ def main(arguments: list[str]) -> int:
     from genlab.config.schema import check
 
     (checked,) = check(given, "", keys)
-    _export(runs[0], **checked)
+    from genlab.interface.exporting import export_run
+
+    export_run(runs[0], **checked)
     return 0
 
 
@@ -64,36 +63,3 @@ def _parse(arguments: list[str]) -> tuple[list[str], dict[str, Any]]:
         else:
             runs.append(word)
     return runs, given
-
-
-def _export(name: str, folder: str | None = None, checkpoint: str = "auto", overwrite: bool = False) -> None:
-    from genlab.composition.resolvers import run_name
-    from genlab.experiment.opening import open_run
-    from genlab.experiment.starting import CPU
-    from genlab.export.bundle import check_folder_of_export, export
-    from genlab.tracking.console import fact
-    from genlab.tracking.which_run import find_run
-
-    run = find_run(name)
-    place = Path(folder) if folder else Path("outputs") / "export" / run_name(run.path) / run.path.resolve().name
-    check_folder_of_export(place, overwrite)
-    opened = open_run(run, CPU, checkpoint)  # type: ignore[arg-type]
-    with warnings.catch_warnings():  # of torch's own, about its internals
-        warnings.simplefilter("ignore")
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
-            written = export(opened, place)
-        finally:
-            logging.disable(before)
-    fact("written", "\n".join([str(written[0]), *(f"{15 * ' '}{path}" for path in written[1:])]))
-    if not (place / "model.pt2").exists():
-        fact("remark", "this family has no decoder, no log_prob and no step that stands alone: there is no model.pt2")
-    if not (run.path / "metrics.json").exists():
-        from genlab.config.targets import words_that_allow
-
-        own = words_that_allow(opened.experiment.config)
-        fact(
-            "next",
-            f"{to_type('evaluate', f'run={run.path}', *own)}\n{15 * ' '}(then its measures are in the card, too)",
-        )

@@ -92,9 +92,9 @@ def check(name: str, folder: Path) -> None:
         raise GenlabError(
             f"new model {name}: import {name} means {place} already; choose another name, such as my_{name}"
         )
-    for place in (folder, folder / "conf", folder / "conf" / "model"):
-        if place.exists() and not place.is_dir():
-            raise GenlabError(f"--folder {folder}: {place} is a file, not a folder; name another folder")
+    for parent in (folder, folder / "conf", folder / "conf" / "model"):
+        if parent.exists() and not parent.is_dir():
+            raise GenlabError(f"--folder {folder}: {parent} is a file, not a folder; name another folder")
 
 
 def _is_name(name: str) -> bool:

@@ -15,7 +15,7 @@ from genlab.tracking.console import console, fact, prose
 from genlab.tracking.naming import describe
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.run_names import KEYS as NAMES
-from genlab.tracking.which_run import find_run
+from genlab.tracking.which_run import TRASH, find_run
 
 USAGE = """\
 usage: genlab runs [FILTER ...] [FOLDER ...] [--sort RESULT] [--limit N] [--json]
@@ -252,7 +252,7 @@ def empty_trash(yes: bool) -> None:
         return
     total = size(sum(one.size for one in entries))
     runs = sum(len(one.runs) for one in entries)
-    what = f"{runs} run{'s' if runs != 1 else ''} in {trash.OUTPUTS / trash.TRASH}, {total}"
+    what = f"{runs} run{'s' if runs != 1 else ''} in {trash.OUTPUTS / TRASH}, {total}"
     if not yes:
         if not sys.stdin.isatty():
             raise GenlabError(

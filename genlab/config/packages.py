@@ -5,9 +5,9 @@ A package registers its own folder of configurations by one entry point, in its 
     [project.entry-points."genlab.conf"]
     mymodel = "genlab_mymodel.conf"
 
-That folder is laid out as genlab's own conf/ (model/mymodel.yaml, dataset/..., experiment/...). Its choices stand beside those of
-genlab, and what its files name by `_target_` may be built: whoever installed the package has allowed it. Nothing of a package
-is imported before one of its choices is used; which there are is read from its files.
+That folder is laid out as genlab's own conf/, with model/mymodel.yaml in it. Its choices stand beside those of genlab, and what
+its files name by `_target_` may be built: whoever installed the package has allowed it. Nothing of a package is imported before
+one of its choices is used; which there are is read from its files.
 """
 
 import importlib.util

@@ -41,9 +41,14 @@ def in_units_of(dataset: Dataset, own: DataSpec) -> Dataset:
         low=float(ends.min()),
         high=float(ends.max()),
     )
-    validation, anomalies = (part and change.of(part) for part in (dataset.validation, dataset.anomalies))
-    train, test = change.of(dataset.train), change.of(dataset.test)
-    return replace(dataset, spec=spec, train=train, validation=validation, test=test, anomalies=anomalies)
+    return replace(
+        dataset,
+        spec=spec,
+        train=change.of(dataset.train),
+        test=change.of(dataset.test),
+        validation=dataset.validation and change.of(dataset.validation),
+        anomalies=dataset.anomalies and change.of(dataset.anomalies),
+    )
 
 
 @dataclass(frozen=True)

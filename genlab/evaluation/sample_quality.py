@@ -66,6 +66,7 @@ def compare_samples(findings: Findings, reference: Reference, drawn: Samples) ->
     if drawn.chains is not None:
         findings.facts["chains"] = drawn.chains
     findings.pictures["samples"] = _picture(samples, reference.x, data)
+    findings.pictures |= by_kind.statistics(samples, reference.x, data)
     bad = diagnoses.not_finite(samples, "the samples")
     if bad is not None:
         findings.diagnoses.append(bad)

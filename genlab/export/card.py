@@ -72,7 +72,7 @@ def _files(program: Program | None) -> str:
 def _use(program: Program | None, fixed: int | None) -> str:
     if program is None:
         return (
-            "\n## Use\n\nThe model has no part that stands alone as a program. Its parameters are those of the class that trained it:\n\n"
+            "\n## Use\n\nNo part of the model stands alone as a program. Its parameters are those of its class:\n\n"
             '```python\nfrom safetensors.torch import load_file\n\ntensors = load_file("model.safetensors")\n'
             "print(len(tensors), sum(tensor.numel() for tensor in tensors.values()))\n```\n"
         )
@@ -111,8 +111,8 @@ def _data(data: DataSpec, config: Mapping[str, Any]) -> str:
     binarize = config["dataset"].get("binarize")
     drawn = f" Grey values were made binary (`{binarize}`)." if binarize not in (None, "none") and data.is_image else ""
     return (
-        f"\n## Data\n\n`{data.name}`: examples of shape {'x'.join(map(str, data.shape))}, components {kind}{levels}.{drawn}{classes} "
-        f"The training split has values from {data.low:.4g} to {data.high:.4g}.\n"
+        f"\n## Data\n\n`{data.name}`: examples of shape {'x'.join(map(str, data.shape))}, components {kind}{levels}."
+        f"{drawn}{classes} The training split has values from {data.low:.4g} to {data.high:.4g}.\n"
     )
 
 

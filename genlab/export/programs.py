@@ -77,7 +77,7 @@ class Wrapped(nn.Module):
 
 
 def program_of(model: Model) -> Program | None:
-    """The program of a trained `model`, on the CPU in evaluation mode; None for a family of the user's own without such a part."""
+    """The program of a trained `model`, on the CPU in evaluation mode; None for a family without such a part."""
     for kind, make in PROGRAMS:
         if isinstance(model, kind):
             return make(model)
@@ -146,7 +146,7 @@ def _pca(model: PCA) -> Program:
     mean, clipped = model.mean, model.data.support != "real"
 
     def decode(h: Tensor) -> Tensor:
-        x = mean + (h @ W.T).unflatten(1, mean.shape)
+        x: Tensor = mean + (h @ W.T).unflatten(1, mean.shape)
         return x.clamp(0, 1) if clipped else x
 
     found = _decoder(model)
@@ -219,14 +219,16 @@ def _scale(model: Any) -> dict[str, Any]:
 
 def _machine(model: BoltzmannMachine) -> Program:
     visible, d = len(model.a), model.data.dim
-    gaussian = isinstance(model, GaussianRBM)
+    with torch.no_grad():
+        sigma = model.variance[:d].sqrt() if isinstance(model, GaussianRBM) else None
+    gaussian = sigma is not None
 
     def sweep(v: Tensor, noise_h: Tensor, noise_v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         z = model.hidden_input(model.inputs(v))
         free_energy = model.visible_energy(v) - torch.nn.functional.softplus(z).sum(1)
         y = model.visible_input((noise_h < z.sigmoid()).float())
-        mean = y[:, :d] if gaussian else y[:, :d].sigmoid()
-        drawn = mean + model.variance[:d].sqrt() * noise_v if gaussian else (noise_v < mean).float()
+        mean = y[:, :d].sigmoid() if sigma is None else y[:, :d]
+        drawn = (noise_v < mean).float() if sigma is None else mean + sigma * noise_v
         classes = v[:, d:]  # stay as they are: samples of p(x|y)
         return torch.cat([drawn, classes], 1), torch.cat([mean, classes], 1), free_energy
 

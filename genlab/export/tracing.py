@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ def _traced(
     module = program.module(model)
     with torch.no_grad(), _plain_convolutions(model):
         if program.kind == "energy":  # its gradient becomes operations of its own
-            mode = "symbolic" if any_number else "real"
+            mode: Literal["symbolic", "real"] = "symbolic" if any_number else "real"
             module = make_fx(module, tracing_mode=mode, _allow_non_fake_inputs=True)(*examples)
             shapes = shapes[0]
         return torch.export.export(module, examples, dynamic_shapes=shapes if any_number else None, strict=False)
@@ -39,11 +39,11 @@ def _traced(
 
 @contextmanager
 def _plain_convolutions(model: nn.Module) -> Iterator[None]:
-    """Within the block convolutions are those of torch: genlab's faster ones for a CPU hold for the number of examples that is traced."""
+    """Within the block convolutions are those of torch: genlab's faster ones hold for one number of examples only."""
     fast = [part for part in model.modules() if isinstance(part, Conv | TransposedConv)]
     kinds = [type(part) for part in fast]
     for part in fast:
-        part.__class__ = nn.Conv2d if isinstance(part, Conv) else nn.ConvTranspose2d
+        part.__class__ = nn.Conv2d if isinstance(part, Conv) else nn.ConvTranspose2d  # type: ignore[assignment]
     try:
         yield
     finally:

@@ -70,12 +70,14 @@ def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor
     data, found = dataset.spec, {}
     if samples is not None:
         if data.on_grid:
-            known = held_out(dataset, POINTS, seed, model.device).x if data.is_curve else None
+            known = held_out(dataset, POINTS, seed, model.device).x if data.own_scales else None
             by_class = None
             if isinstance(model, GenerativeModel):
                 turns = sampling_options(model, dataset, {}).get("labels")
                 by_class = rows_by_class(samples, labels_of_samples(model, len(samples), turns), COLUMNS, data)
             found["samples"] = by_kind.samples(samples, COLUMNS, data, known) if by_class is None else by_class
+            if known is not None:
+                found |= by_kind.statistics(samples, known, data)
         else:
             test = held_out(dataset, POINTS, seed, model.device).x
             found["samples"] = scatter({"data": test, "samples": samples}, data)
@@ -132,10 +134,12 @@ def show_samples(shown: Portfolio) -> None:
     shown.arrays |= samples.arrays(data)
     if data.on_grid:
         columns = COLUMNS if shown.n <= COLUMNS**2 or data.own_scales else 2 * COLUMNS
-        known_curves = None if shown.test is None else shown.test.x
+        known_examples = None if shown.test is None else shown.test.x
         by_class = rows_by_class(shown.samples, samples.labels, columns, data)
-        whole = by_kind.samples(shown.samples, columns, data, known_curves) if by_class is None else by_class
+        whole = by_kind.samples(shown.samples, columns, data, known_examples) if by_class is None else by_class
         shown.pictures["samples"] = whole  # all are in the array
+        if known_examples is not None:
+            shown.pictures |= by_kind.statistics(shown.samples, known_examples, data)
     else:
         known = {} if shown.test is None else {"data": shown.test.x}
         shown.pictures["samples"] = scatter({**known, "samples": shown.samples}, data)

@@ -54,5 +54,5 @@ def named_labels(labels: Tensor, data: DataSpec) -> npt.NDArray[np.generic]:
     names: npt.NDArray[Any] = np.array(data.class_names)
     with contextlib.suppress(ValueError):
         names = np.array([int(name) for name in data.class_names])
-    named: npt.NDArray[np.generic] = names[labels.cpu().numpy()]
-    return named
+    chosen: npt.NDArray[np.generic] = names[labels.cpu().numpy()]
+    return chosen

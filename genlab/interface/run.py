@@ -126,6 +126,27 @@ class Run:
             found, _ = prepare_sampling(self._config_of("sample", n=n, seed=seed, **keys)).portfolio()
             return Figures({name: Figure.of(name, picture) for name, picture in found.items()})
 
+    def resume(self, *words: str) -> "Run":
+        """Go on where the run stopped, or train it on: `run.resume("train.epochs=40")`. Returns the run, to be opened anew.
+
+        Raises GenlabError for a word that would make it another run, InterruptedRun once all is saved.
+        """
+        from genlab.interface.resuming import resume
+
+        with self._calling("resume"):
+            resume(_short(self.path), list(words), shell=False)
+        return Run(self.path, device=self.device, allow=self._allow, show=self.show)
+
+    def export(self, folder: str | Path | None = None, *, overwrite: bool = False) -> Path:
+        """Write the run for others, who need PyTorch and no genlab, as `genlab export` does; returns the folder.
+
+        Raises GenlabError where something lies there already.
+        """
+        from genlab.interface.exporting import export_run
+
+        with self._calling("export"):
+            return export_run(_short(self.path), folder, overwrite=overwrite)
+
     def evaluate(self, n: int | None = None, *, seed: int = 0, samples: object = None, **keys: Any) -> Measures:
         """Measure the run on the test split, as `genlab evaluate` does, whose keys these are; metrics.json keeps the values.
 

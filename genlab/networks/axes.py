@@ -3,7 +3,7 @@
 The networks are written once for both. What they take of torch has one name for each number of axes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ with convolutions; samples of a GAN differ from sines by 0.006 of their variance
 
 CONV: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 FEW_CHANNEL_CONV: dict[int, type[nn.Conv1d] | type[Conv]] = {1: nn.Conv1d, 2: Conv}
-TRANSPOSED: dict[int, type[nn.ConvTranspose1d] | type[TransposedConv]] = {1: nn.ConvTranspose1d, 2: TransposedConv}
+TRANSPOSED: dict[int, Callable[..., TransposedLayer]] = {1: nn.ConvTranspose1d, 2: TransposedConv}
 BATCH_NORM: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
 MAX_POOL: dict[int, type[nn.MaxPool1d] | type[nn.MaxPool2d]] = {1: nn.MaxPool1d, 2: nn.MaxPool2d}
 
@@ -46,15 +46,19 @@ def constant_channels(x: Tensor, y: Tensor) -> Tensor:
 def to_channels(x: Tensor, patch: int) -> Tensor:
     """The `patch` places along every axis as channels of one place (Shi et al. 2016): (n, C, ...) -> (n, C patch^axes, ...)."""
     if x.ndim == 4:
-        return F.pixel_unshuffle(x, patch)
-    return x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+        channels: Tensor = F.pixel_unshuffle(x, patch)
+    else:
+        channels = x.unflatten(2, (-1, patch)).transpose(2, 3).flatten(1, 2)
+    return channels
 
 
 def from_channels(x: Tensor, patch: int) -> Tensor:
     """The inverse of `to_channels`."""
     if x.ndim == 4:
-        return F.pixel_shuffle(x, patch)
-    return x.unflatten(1, (-1, patch)).transpose(2, 3).flatten(2, 3)
+        places: Tensor = F.pixel_shuffle(x, patch)
+    else:
+        places = x.unflatten(1, (-1, patch)).transpose(2, 3).flatten(2, 3)
+    return places
 
 
 def padded(x: Tensor, multiple: int) -> Tensor:

@@ -4,19 +4,21 @@ The bands of an example stand below each other. Band b is black at m_b - 2 s_b a
 mean and its standard deviation over the training split; both ends are written beside it. Binary data are black at 0, white at 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
-from genlab.plots.charts import labelled
+from genlab.plots.charts import drawn, labelled
 from genlab.plots.curve_scales import channel_names
 from genlab.plots.images import BACKGROUND, GAP, Picture
 
 SPREADS = 2.0
 TILE = 40  # least side of a band on the screen, in pixels
+COLOURS_OF_KINDS = ("0.55", "#0072b2")
 SEPARATOR = 200  # grey level of the line between examples
 
 
@@ -76,3 +78,21 @@ def _in_units(low: Tensor, high: Tensor, data: DataSpec, weights: bool) -> tuple
     ends = (data.in_units(end[:, None, None].expand(data.shape)[None].float())[0] for end in (low, high))
     first, second = (end.flatten(1).mean(1).tolist() for end in ends)
     return first, second
+
+
+def band_statistics(kinds: Mapping[str, Tensor], data: DataSpec) -> Picture:
+    """Mean and standard deviation of each band, over examples (n, C, H, W) and places, for each kind of examples."""
+    channels = data.shape[0]
+
+    def paint(figure: Any) -> None:
+        axes = figure.add_subplot()
+        for k, (kind, x) in enumerate(kinds.items()):
+            values = data.in_units(x.detach().float().cpu()).double().transpose(0, 1).flatten(1).numpy()
+            place = np.arange(channels) + 0.16 * (k - (len(kinds) - 1) / 2)
+            colour = COLOURS_OF_KINDS[k % len(COLOURS_OF_KINDS)]
+            axes.errorbar(place, values.mean(1), values.std(1), fmt="o", capsize=3, color=colour, label=kind)
+        axes.set_xticks(range(channels), channel_names(data), rotation=0 if channels <= 8 else 90)
+        axes.set_ylabel("mean ± standard deviation")
+        axes.legend()
+
+    return drawn(paint, (max(4.5, 0.7 * channels + 1), 3.2))

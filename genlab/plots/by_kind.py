@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genlab.data.spec import DataSpec
 from genlab.plots import images
-from genlab.plots.bands import bands
+from genlab.plots.bands import band_statistics, bands
 from genlab.plots.charts import labelled
 from genlab.plots.curve_scales import Scales
 from genlab.plots.images import Picture
@@ -41,6 +41,15 @@ def samples(x: Tensor, columns: int, data: DataSpec, reference: Tensor | None = 
     if data.own_scales:
         return bands(first_rows(x, columns, data), columns, data)
     return images.grid(x[: columns**2], columns, data)
+
+
+def statistics(x: Tensor, reference: Tensor, data: DataSpec) -> dict[str, Picture]:
+    """Means and spreads of samples beside those of the `reference`, by the name of the picture: of bands, whose values are hard
+    to tell from grey levels. Curves have them in the picture of the samples.
+    """
+    if data.is_image and data.own_scales:
+        return {"bands": band_statistics({"test data": reference, "samples": x}, data)}
+    return {}
 
 
 def pairs(

@@ -10,6 +10,7 @@ CAPTIONS = {
     "anomalous.",
     "anomaly": "Scores of normal and of anomalous examples, and how many anomalies are found (upwards) at each share of "
     "false alarms (to the right). A curve along the diagonal is chance.",
+    "bands": "Mean and standard deviation of each band over examples and pixels, of test data and of samples.",
     "bound_estimates": "One-level estimates of the bound on log p(x) by two decompositions, about the mean of their example. "
     "Both have the same expectation. The consistency form compares noisy neighbours x_(t-1), x_t, x_(t+1), so it "
     "spreads more than the noise form.",

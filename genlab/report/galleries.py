@@ -73,6 +73,7 @@ class Gallery:
 
 KINDS = (
     ("samples", "Samples", True),
+    ("bands", "Means and spreads of bands", False),
     ("reconstructions", "Reconstructions", True),
     ("interpolation", "Interpolations", False),
     ("traversal", "Traversals", False),

@@ -116,7 +116,13 @@ def _settings(run: Run) -> dict[str, str]:
     flat |= {key: value for key, value in _flatten(config, "") if not key.endswith(("_target_", "dataset.root"))}
     for apart in APART:
         flat.pop(apart, None)
-    return {key: value for key, value in flat.items() if not key.startswith("model.trunk")}  # model.start says it
+    unset = show(None)  # older runs lack keys of data that have come since, which are null in others
+    return {
+        key: value
+        for key, value in flat.items()
+        if not key.startswith("model.trunk")  # model.start says it
+        and not (key.startswith("dataset.") and value == unset)
+    }
 
 
 def _name_starts(settings: Sequence[dict[str, str]], members: Sequence[Sequence[Run]]) -> list[dict[str, str]]:

@@ -51,7 +51,8 @@ class MLflowTracker:
         tags = {"genlab.run": str(run), "genlab.tags": ",".join(names.tags), "mlflow.note.content": names.note or ""}
         tags |= dict.fromkeys(names.tags, "")
         for key, value in tags.items():
-            self._client.set_tag(self.id, key, value[:LONGEST])
+            if value or key in names.tags:
+                self._client.set_tag(self.id, key, value[:LONGEST])
 
     def _create(self, run: Path, names: RunNames) -> str:
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT

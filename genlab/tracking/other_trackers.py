@@ -9,6 +9,7 @@ everything.
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,7 +87,7 @@ class OtherTrackers:
 
     def pictures(self, paths: Iterable[Path], step: int) -> None:
         for path in paths if self._open else ():
-            self._each(lambda tracker, path=path: tracker.picture(path, step))
+            self._each(partial(_send_picture, path, step))
 
     def end(self, state: str) -> None:
         self._each(lambda tracker: tracker.end(state))
@@ -94,9 +95,9 @@ class OtherTrackers:
 
     def _each(self, act: Callable[[OtherTracker], None]) -> None:
         for kind, tracker in list(self._open.items()):
-            self._guard(kind, lambda tracker=tracker: act(tracker))
+            self._guard(kind, partial(act, tracker))
 
-    def _guard(self, kind: str, act: Callable[[], None]) -> None:
+    def _guard(self, kind: str, act: Callable[[], object]) -> None:
         try:
             act()
         except Exception as error:  # whatever a library raises: it is not worth a training
@@ -107,6 +108,10 @@ class OtherTrackers:
                 style="yellow",
                 markup=False,
             )
+
+
+def _send_picture(path: Path, step: int, tracker: OtherTracker) -> None:
+    tracker.picture(path, step)
 
 
 def send_evaluation(

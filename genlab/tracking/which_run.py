@@ -54,7 +54,16 @@ def _find(run: str, outputs: Path, wanted: Wanted) -> RunFolder:
         inner = next(iter(runs_below(path)), None)
         hint = f"; did you mean {inner}?" if inner else "; a run folder is what genlab train leaves behind"
         raise GenlabError(f"run={run} is not a run folder (run.json and config.yaml are not both there){hint}")
-    raise GenlabError(f"run={run}: there is no such folder and no run of this name; {_similar(run, outputs)}")
+    hint = _in_trash(run, outputs) or _similar(run, outputs)
+    raise GenlabError(f"run={run}: there is no such folder and no run of this name; {hint}")
+
+
+def _in_trash(run: str, outputs: Path) -> str:
+    """How to bring a run of this name back from the trash, where it is there; else empty."""
+    for entry in sorted((outputs / TRASH).glob("*")):
+        if run in (entry.name, RunFolder(entry / "content").info().get("name")):
+            return f"it is in the trash: {to_type('runs', 'restore', run)}"
+    return ""
 
 
 def _listed(folders: Sequence[Path]) -> str:
@@ -68,7 +77,7 @@ def _similar(run: str, outputs: Path) -> str:
     known = [str(RunFolder(path).info().get("name") or "") for path in runs] + [path.name for path in runs]
     lower = {name.lower(): name for name in known if name}
     if close := get_close_matches(run.lower(), lower, n=1):
-        return f"did you mean run={lower[close[0]]}?"
+        return f"did you mean '{lower[close[0]]}'?"
     return "name a run folder, or 'latest'" + (f"; {to_type('runs')} shows what there is" if runs else "")
 
 

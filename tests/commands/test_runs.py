@@ -293,7 +293,7 @@ def test_removed_and_brought_back_to_the_same_place(here: Path, capsys: pytest.C
     assert not run.path.exists()
     assert len(runs_json([], capsys)) == 2
     assert len(list_runs(["outputs"])) == 2
-    assert_refused(call(["sample", "run=wide"], capsys), "run=wide", "no run of this name")
+    assert_refused(call(["sample", "run=wide"], capsys), "run=wide", "no run of this name", "runs restore wide")
     out = call(["compare", "outputs"], capsys).out
     assert "vae" not in out
     assert "rbm" in out
@@ -379,7 +379,7 @@ def test_emptying_says_what_and_needs_a_yes(
         (["--limit", "0"], ["--limit 0", "above 0"]),
         (["--jsn"], ["did you mean '--json'"]),
         (["model="], ["model=", "no value"]),
-        (["wied"], ["did you mean run=wide"]),
+        (["wied"], ["did you mean 'wide'"]),
         (["rm", "wide"], ["runs remove"]),
         (["trash", "wide"], ["takes no words"]),
         (["set", "wide"], ["nothing to set", "tag=report"]),

@@ -20,6 +20,7 @@ from genlab.config.schema import check
 from genlab.config.targets import locate
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
+from genlab.experiment.lengthening import CHANGEABLE
 from genlab.inference.partition import Annealing
 from genlab.inference.sampling import check_options
 from genlab.interface import evaluation_run, sampling_run
@@ -106,9 +107,13 @@ def check_genlab(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> No
             select([], runs.split(named)[0])
         elif verb == "set":
             changed(RunNames(), [word for word in named if "=" in word])
+    elif command == "resume":
+        altered = [word.partition("=")[0].removeprefix("train.") for word in rest if "=" in word]
+        assert len(rest) == len(altered) + 1
+        assert set(altered) <= set(CHANGEABLE)
     else:
         assert command in COMMANDS
-        assert len(rest) <= (command != "resume") + 1
+        assert len(rest) <= 2
 
 
 def check_make(words: Sequence[str]) -> None:
@@ -169,7 +174,9 @@ def check_setting(text: str) -> None:
     if any(word.partition("=")[0] in GROUPS for word in words):
         return check_composed("train", tuple(arrange(list(words), "train")))
     keys = [word.partition("=")[0] for word in words]
-    if all(re.match(r"(train|dataset|optimizer|device|model)\.|(seed|name|tag|note|tracker)$", key) for key in keys):
+    if all(
+        re.match(r"(train|dataset|optimizer|device|model)\.|(seed|name|tag|note|tracker|init)$", key) for key in keys
+    ):
         family = [] if not any(key.startswith("model.") for key in keys) else [f"model={_family_with(keys)}"]
         return check_composed("train", (*family, *_data_with(keys), *arrange(list(words), "train")))
     if any("/" in key or key == "allow" for key in keys):

@@ -290,6 +290,21 @@ def test_runs_are_listed_described_removed_and_brought_back(
             mistake()
 
 
+def test_a_run_is_trained_on_started_from_and_exported(work: Path, run: genlab.Run) -> None:
+    short = genlab.train("model=ae", "dataset=digits", "train.examples=1280", "optimizer.schedule=constant", show=False)
+    longer = short.resume("train.examples=2560")
+    assert longer.path == short.path
+    assert longer.history["examples"][-1] == 2560
+    with pytest.raises(genlab.GenlabError, match=r"optimizer\.lr: .* -> 1"):
+        longer.resume("optimizer.lr=1")
+    other = genlab.train("model=ae", "dataset=digits", "train.examples=128", init=longer, show=False)
+    assert other.config["init"] == str(longer.path)
+    folder = longer.export("given")
+    assert {"model.safetensors", "model.pt2", "CARD.md"} <= {file.name for file in folder.iterdir()}
+    with pytest.raises(genlab.GenlabError, match="given"):
+        longer.export("given")
+
+
 def test_nothing_heavy_is_imported_before_it_is_used(tmp_path: Path) -> None:
     heavy = ("torch", "numpy", "hydra", "omegaconf", "matplotlib", "rich", "sklearn")
     code = f"import sys, genlab; print([name for name in {heavy} if name in sys.modules])"

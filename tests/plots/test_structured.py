@@ -133,6 +133,12 @@ def test_all_pictures_of_bands(channels: int) -> None:
         assert len(np.unique(picture)) > 20
 
 
+def test_means_and_spreads_of_bands_are_drawn() -> None:
+    x, data = of_bands()
+    assert by_kind.statistics(x, x, data)["bands"].ndim == 3
+    assert by_kind.statistics(x[:, :3], x[:, :3], spec_of(x[:, :3])) == {}
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_grey_and_colour_pictures_are_drawn_as_before(channels: int) -> None:
     x = torch.rand(20, channels, 8, 8)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from genlab.commands import dashboard
 from genlab.errors import GenlabError
+from genlab.report.find import _expand
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.run_names import check_name
 from genlab.tracking.which_run import find_run, shortest_name
@@ -53,6 +55,38 @@ def test_what_cannot_be_a_name(name: object) -> None:
 @pytest.mark.parametrize("name", [None, "wide net", 7, "beta=4".replace("=", " "), "été"])
 def test_what_can_be_a_name(name: object) -> None:
     check_name(name)
+
+
+def test_a_part_of_a_folders_name_that_no_other_run_has() -> None:
+    early, late = a_run("2026-11-29_17-06-30_lr-1"), a_run("2026-11-29_18-10-00")
+    job, twin = a_run("sweep/2026-11-20_10-00-00/0_seed-1"), a_run("sweep/2026-11-21_10-00-00/0_seed-1")
+    assert find_run("17-06-30", wanted="any").path == early.path
+    assert find_run("2026-11-29_18", wanted="any").path == late.path
+    assert find_run("2026-11-20_10-00-00/0_seed-1", wanted="any").path == job.path
+    assert find_run("11-21_10-00-00/0_seed", wanted="any").path == twin.path
+    with pytest.raises(GenlabError, match="2 runs have this name"):
+        find_run("2026-11-29")
+    with pytest.raises(GenlabError, match="2 runs have this name"):
+        find_run("0_seed-1")
+    with pytest.raises(GenlabError, match="no run of this name"):
+        find_run("-30")  # too short to stand for a run
+
+
+def test_a_name_wins_over_a_folder_that_is_no_run(here: Path) -> None:
+    run = a_run("1", "data")
+    (here / "data").mkdir()
+    assert find_run("data").path == run.path
+    with pytest.raises(GenlabError, match="did you mean 'data'"):
+        find_run("dota")
+
+
+def test_the_dashboard_and_compare_take_names(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = a_run("1", "wide")
+    started: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda program, words: started.append(words))
+    dashboard.main(["wide", "--port", "1"])
+    assert f"--logdir={run.path}" in started[0]
+    assert _expand("wide") == [run.path]
 
 
 def test_the_end_of_a_training_names_its_run_once(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

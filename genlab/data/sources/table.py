@@ -25,7 +25,6 @@ MOST_NAMED = 4  # columns in a message
 
 Column = str | int
 Numbers = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 
 def table(
@@ -59,7 +58,7 @@ def table(
             "without it"
         )
     lacking = np.isnan(x)
-    rows: Flags = lacking.any(1)
+    rows = np.asarray(lacking.any(1))
     if y is not None:
         rows |= np.array([value is None for value in y])
     if rows.any():
