@@ -105,7 +105,11 @@ def _reading(key: str, path: str) -> Iterator[None]:
         raise GenlabError(f"{key}={path}: cannot be read ({reason}); name {FORMATS}") from error
     except UNREADABLE as error:
         foreign = any(word in str(error).lower() for word in ("pickle", "object", "weights"))
-        reason = "it holds Python objects, or is no file of arrays" if foreign else " ".join(str(error).split())[:200]
+        reason = (
+            "it holds Python objects, or is no file of arrays; text is stored as np.array(y, str)"
+            if foreign
+            else " ".join(str(error).split())[:200]
+        )
         raise GenlabError(
             f"{key}={path}: cannot be read as it is not an array of numbers ({reason}); name {FORMATS}"
         ) from error

@@ -72,11 +72,12 @@ def stored(x: Array, where: str, span: Range | None, *, exact: bool) -> tuple[Te
     double = exact and x.ndim < 4
     with np.errstate(over="ignore"):
         values = torch.from_numpy(np.array(x, np.float64 if double else np.float32, order="C"))
-    if not all(bool(part.isfinite().all()) for part in torch.split(values, 1 << 16)):
-        finite = bool(np.isfinite(x).all())
+    wrong = torch.cat([~part.flatten(1).isfinite().all(1) for part in values.split(max(1, 2**22 // values[0].numel()))])
+    if bool(wrong.any()):
+        where_not = f" in float32, but in {x.dtype}" if bool(np.isfinite(x).all()) else ""
         raise GenlabError(
-            f"{where}: {describe(x)} holds values that are not finite{' in float32' if finite else ''}; "
-            "remove or replace them"
+            f"{where}: {describe(x)} holds values that are not finite{where_not}, in {int(wrong.sum()):,} of {len(x):,} examples "
+            f"(the first is x[{int(wrong.int().argmax())}]); remove or replace them"
         )
     if not double:
         refuse_impossible(where, float(values.abs().max()), float(values.double().std()), columns=x.ndim < 4)

@@ -1,4 +1,4 @@
-"""The data of a run in the units in which its model sees them.
+"""The data of a run in the units, and with the numbers of classes, in which its model sees them.
 
 The range of pictures and the mean and standard deviation of columns are those of the data that a run was trained on. Where its
 data lie elsewhere now, or are others of the same kind, they are measured anew, and brought to those of the run here.
@@ -48,6 +48,27 @@ def in_units_of(dataset: Dataset, own: DataSpec) -> Dataset:
         test=change.of(dataset.test),
         validation=dataset.validation and change.of(dataset.validation),
         anomalies=dataset.anomalies and change.of(dataset.anomalies),
+    )
+
+
+def numbered_as(dataset: Dataset, own: DataSpec) -> Dataset:
+    """`dataset` with the classes in the order of a run from before they had names: folders 1, 2 and 10 as 1, 10 and 2."""
+    names = dataset.spec.class_names
+    if own.class_names is not None or names is None or sorted(names) == list(names) or len(names) != own.num_classes:
+        return dataset
+    order = sorted(names)
+    number = torch.tensor([order.index(name) for name in names])
+
+    def of(examples: Examples) -> Examples:
+        y = examples.y
+        return Examples(examples.x, y if y is None else torch.where(y < 0, y, number.to(y.device)[y.clamp_min(0)]))
+
+    return replace(
+        dataset,
+        spec=replace(dataset.spec, class_names=tuple(order)),
+        train=of(dataset.train),
+        test=of(dataset.test),
+        validation=dataset.validation and of(dataset.validation),
     )
 
 

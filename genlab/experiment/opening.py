@@ -8,7 +8,7 @@ from typing import Any, Literal
 from genlab.data.dataset import Dataset
 from genlab.data.places import PLACES, foreign_root_of, moved
 from genlab.data.spec import DataSpec
-from genlab.data.units_of_run import in_units_of
+from genlab.data.units_of_run import in_units_of, numbered_as
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
 from genlab.models.base import Model
@@ -44,7 +44,8 @@ class TrainedRun:
 
     def fitting(self, dataset: Dataset) -> Dataset:
         """`dataset` in the units of the model. Raises GenlabError where it is not what the model was trained on."""
-        dataset, own = in_units_of(dataset, self.model.data), self.model.data
+        own = self.model.data
+        dataset = numbered_as(in_units_of(dataset, own), own)
         found = dataset.spec
         renamed = None not in (found.class_names, own.class_names) and found.class_names != own.class_names
         if (found.shape, found.support, found.num_classes) != (own.shape, own.support, own.num_classes) or renamed:

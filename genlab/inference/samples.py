@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ def named_labels(labels: Tensor, data: DataSpec) -> npt.NDArray[np.generic]:
     if data.class_names is None:
         found: npt.NDArray[np.generic] = labels.cpu().numpy()
         return found
-    names = np.array(data.class_names)
+    names: npt.NDArray[Any] = np.array(data.class_names)
     with contextlib.suppress(ValueError):
         names = np.array([int(name) for name in data.class_names])
     chosen: npt.NDArray[np.generic] = names[labels.cpu().numpy()]

@@ -89,7 +89,8 @@ class Model(nn.Module, ABC):
         if self.needs_labels and data.num_classes is None:
             raise GenlabError(
                 f"model={family} needs labels, and dataset={data.name} has none; "
-                "add labels (dataset.labels=FILE, or sub-folders of pictures), or use a family without, such as model=vae"
+                "add labels (dataset.labels=FILE, dataset.label=COLUMN of a table, or sub-folders of pictures), or use a family "
+                "without, such as model=vae"
             )
         if optimizer is not None and optimizer.needs_closure and not self.deterministic_loss:
             raise GenlabError(

@@ -1,5 +1,6 @@
 """The units of the user: columns are standardised where they need it, and what is saved or read is in the units of the user."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from genlab.data.spec import DataSpec
 from genlab.data.splits import prepare
 from genlab.data.standardise import moments
 from genlab.data.units import Units
-from genlab.data.units_of_run import in_units_of
+from genlab.data.units_of_run import in_units_of, numbered_as
 from genlab.errors import GenlabError
 from genlab.evaluation.given_samples import read_samples
 from genlab.inference.samples import Samples
@@ -152,6 +153,18 @@ def test_other_data_of_a_run_are_seen_in_its_units() -> None:
     assert torch.allclose(seen.spec.mean, x.mean(0), atol=1e-4)
     assert torch.allclose(seen.spec.std, x.std(0, unbiased=False), rtol=1e-4)
     assert in_units_of(own, own.spec) is own
+
+
+def test_older_runs_number_their_classes_in_the_order_of_text() -> None:
+    data = prepared(RNG.normal(size=(200, 3)), np.array([1, 2, 10, 2])[np.arange(200) % 4])
+    assert data.spec.class_names == ("1", "2", "10")
+    older = replace(data.spec, class_names=None)
+    seen = numbered_as(data, older)
+    assert seen.spec.class_names == ("1", "10", "2")
+    for name in ("train", "validation", "test"):
+        before, after = (getattr(of, name).y.tolist() for of in (data, seen))
+        assert [data.spec.names[k] for k in before] == [seen.spec.names[k] for k in after]
+    assert numbered_as(data, data.spec) is data
 
 
 def test_units_are_the_same_but_for_rounding() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from genlab.data.arrays import arrays_as_raw
@@ -23,7 +24,7 @@ TRUE, FALSE = ("true", "yes"), ("false", "no")
 MOST_NAMED = 4  # columns in a message
 
 Column = str | int
-Numbers = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
+Numbers = NDArray[np.float64]
 
 
 def table(
@@ -68,7 +69,7 @@ def table(
                 f"{where}: no row has a value in all of {len(names)} columns; choose some with dataset.columns"
             )
         remarks.append(f"{where}: {int(rows.sum()):,} of {len(x):,} rows lack a value, and are left out")
-        x, y = x[~rows], None if y is None else [value for value, out in zip(y, rows, strict=True) if not out]
+        x, y = x[~rows], None if y is None else [value for value, out in zip(y, rows.tolist(), strict=True) if not out]
     constant = [name for name, column in zip(names, x.T, strict=True) if (column == column[0]).all()]
     if len(constant) == len(names):
         raise GenlabError(f"{where}: no column varies; choose others with dataset.columns")
