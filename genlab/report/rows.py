@@ -103,6 +103,10 @@ def _one_a_seed(group: list[Run], notices: list[str]) -> list[Run]:
     return sorted(newest.values(), key=lambda run: -1 if run.seed is None else run.seed)
 
 
+LATER = ("dataset.", "init", "train.patience")
+"""Keys that older runs lack, some of them: where they are null they do nothing, and do not put runs apart."""
+
+
 def _settings(run: Run) -> dict[str, str]:
     """'section.key' -> value as text; seed, paths of the machine and what a model merely prefers are left out."""
     flat: dict[str, str] = {}
@@ -116,12 +120,12 @@ def _settings(run: Run) -> dict[str, str]:
     flat |= {key: value for key, value in _flatten(config, "") if not key.endswith(("_target_", "dataset.root"))}
     for apart in APART:
         flat.pop(apart, None)
-    unset = show(None)  # older runs lack keys of data that have come since, which are null in others
+    unset = show(None)
     return {
         key: value
         for key, value in flat.items()
         if not key.startswith("model.trunk")  # model.start says it
-        and not (key.startswith("dataset.") and value == unset)
+        and not (key.startswith(LATER) and value == unset)
     }
 
 
