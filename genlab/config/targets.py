@@ -131,8 +131,8 @@ def words_that_allow(config: Mapping[str, Any]) -> list[str]:
 def packages_of(config: Mapping[str, Any]) -> dict[str, str]:
     """Name -> version of the installed packages that bring what `config` builds; genlab itself is none of them."""
     named = [(section, (config.get(section) or {}).get("_target_")) for section in SECTIONS]
-    found = [targets_of_packages(section)[name] for section, name in named if name in targets_of_packages(section)]
-    return {package.name: package.version for package in found}
+    found = [targets_of_packages(section).get(name) for section, name in named if isinstance(name, str)]
+    return {package.name: package.version for package in found if package is not None}
 
 
 def is_installed(target: str, section: str) -> bool:
