@@ -26,8 +26,16 @@ def main(arguments: list[str]) -> int:
             f"dashboard {folder}: there is no such folder; train something first, or name the folder of a run"
         )
     # -P: a folder `tensorboard` in the working folder, such as a run has, is not the program.
-    command = [sys.executable, "-P", "-m", "tensorboard.main", f"--logdir={folder}"]
+    command = [sys.executable, "-P", "-m", "tensorboard.main", _where(folder)]
     # By default TensorBoard keeps ten images a tag, and a run shows more.
     command += ["--samples_per_plugin", "images=200,scalars=2000", "--reload_interval", "5"]
     sys.stdout.flush()
     os.execv(sys.executable, [*command, *flags])
+
+
+def _where(folder: Path) -> str:
+    """TensorBoard's flag for the runs in `folder`, without those in the trash, where it lies there: it would show them, too."""
+    if not (folder / ".trash").is_dir():
+        return f"--logdir={folder}"
+    beside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return f"--logdir_spec={','.join(f'{path.name}:{path}' for path in beside)}"

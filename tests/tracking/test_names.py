@@ -86,6 +86,9 @@ def test_the_dashboard_and_compare_take_names(here: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("os.execv", lambda program, words: started.append(words))
     dashboard.main(["wide", "--port", "1"])
     assert f"--logdir={run.path}" in started[0]
+    (here / "outputs" / ".trash").mkdir()
+    dashboard.main(["outputs"])
+    assert "--logdir_spec=train:outputs/train" in started[1]
     assert _expand("wide") == [run.path]
 
 
