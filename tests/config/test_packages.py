@@ -73,7 +73,8 @@ def test_only_a_package_that_registers_widens_what_may_be_built(site: Path, tmp_
     assert genlab(tmp_path, site, "train", "model=mymodel", *SHORT).code == 0
     config = tmp_path / "run" / "config.yaml"
     text = config.read_text()
-    (tmp_path / "run" / "checkpoints" / "last.pt").unlink()
+    facts = tmp_path / "run" / "run.json"
+    facts.write_text(facts.read_text().replace('"state": "finished"', '"state": "interrupted"'))
     for target in ("genlab_mymodel.mine.GenerativeModel", "genlab_mymodel.other.Mine"):
         config.write_text(text.replace("genlab_mymodel.mine.Mine", target))
         assert_refused(genlab(tmp_path, site, "resume", "run"), target, "add allow=")
