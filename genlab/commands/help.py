@@ -15,7 +15,7 @@ genlab train [key=value ...]: compose a configuration, train, log, checkpoint, s
   genlab train 'model.hidden=[256,64]'        a list stands in quotes: a shell has brackets of its own
   genlab train model=vae --cfg job            show the configuration and stop
   genlab train model=vae --estimate           time, memory and disk of this training (or sweep), before it starts
-  genlab train name=wide tag=report "note=twice the width"   what genlab runs finds it by
+  genlab train name=wide tag=report 'note=twice the width'   what genlab runs finds it by
 """,
     "sample": """\
 genlab sample run=RUN [key=value ...]: draw from a trained run; RUN is a run folder, a name, or 'latest'

@@ -15,8 +15,10 @@ class NotebookRows:
         self._output: Any = None
 
     def start(self) -> None:
-        from IPython.display import display
-
+        try:
+            from IPython.display import display
+        except ImportError:
+            raise AssertionError("a notebook has IPython") from None
         self._output = display({"text/plain": ""}, raw=True, display_id=True)
 
     def update(self, rows: Group, refresh: bool = True) -> None:
