@@ -11,7 +11,9 @@ SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 def allowed(hint: Any) -> str:
     """'an integer > 0, or null' for int | None with its range."""
     parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    words = [_of_one(part) for part in parts if part is not type(None)]
+    if {int, float, bool, str} <= set(parts):  # whatever stands in a file
+        parts = ("a number or text", *(part for part in parts if part not in (int, float, bool, str)))
+    words = [part if isinstance(part, str) else _of_one(part) for part in parts if part is not type(None)]
     return ", or ".join(dict.fromkeys(words + (["null"] if type(None) in parts else [])))
 
 
