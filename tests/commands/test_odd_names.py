@@ -62,7 +62,7 @@ def test_a_path_or_a_name_is_the_text_that_was_typed(key: str, value: str, here:
         if value == "a,b" or "," not in value or (not sweeping and value != "a/b,c"):
             assert found.value() == value
         else:
-            assert found.is_sweep_override() or key.startswith("hydra.")
+            assert found.is_sweep_override() or key == "note" or key.startswith("hydra.")
     assert readable(f"{key}=null", False) == f"{key}=null"
 
 
