@@ -10,6 +10,7 @@
 Nothing heavy is imported before it is used.
 """
 
+import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'genlab' has no attribute '{name}'")
     from genlab.numerics.waiting import import_torch
 
+    drawn = random.getstate()  # libraries draw names of temporary files when they are imported
     import_torch()
     found = globals()[name] = getattr(import_module(_PLACES[name]), name)
+    random.setstate(drawn)
     return found
 
 

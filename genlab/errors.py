@@ -23,8 +23,15 @@ class NonFiniteError(GenlabError):
     """Training produced a value that is not a number. Nothing is masked: the run stops and names where it arose."""
 
 
-class InterruptedRun(GenlabError):
-    """The run was asked to stop (SIGINT or SIGTERM), saved a checkpoint, and can be resumed."""
+class InterruptedRun(KeyboardInterrupt):
+    """The run was asked to stop (SIGINT or SIGTERM), saved a checkpoint, and can be resumed.
+
+    It is no GenlabError: a loop that catches mistakes and goes on ends with Ctrl-C.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in place of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)

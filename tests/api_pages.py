@@ -56,12 +56,17 @@ def write(folder: Path, names: list[str]) -> None:
         if hasattr(module, "__path__") and page.exists():
             equations = re.sub(r"```math\n(.*?)```", r"$$\n\1$$", page.read_text(), flags=re.DOTALL)
             module.__doc__ = f"{module.__doc__ or ''}\n\n{equations}"
+    rooms = [name for name in names if hasattr(import_module(name), "__path__") and name.count(".") == 1]
+    branches = [name for name in names if name.startswith("genlab.models.") and name.count(".") == 2]
+    listed = ", ".join(f"`{name}`" for name in [*rooms, *branches] if hasattr(import_module(name), "__path__"))
+    genlab.__doc__ = f"{genlab.__doc__}\n\nFurther pages: {listed}." if listed else genlab.__doc__
     as_text = inspect.formatannotation
     for module in (inspect, pdoc.doc):
         vars(module)["formatannotation"] = lambda annotation, *rest, **keys: as_text(plain(annotation), *rest, **keys)
     pdoc.render.configure(math=True, footer_text=f"genlab {genlab.__version__}", show_source=True)
     warnings.filterwarnings("ignore", "Cannot determine where")  # fields of classes that an abstract one has named
     warnings.filterwarnings("ignore", "Found .* in genlab.models.__all__")  # each has its page where its file is
+    warnings.filterwarnings("ignore", "The module specification .* adds a module")  # a package brings its modules
     pdoc.pdoc(*names, output_directory=folder)
 
 

@@ -98,7 +98,7 @@ def _words() -> str:
 
 
 def _show(experiment: Any, cost: "TrainingCost", start: float) -> None:
-    from genlab.commands.runs_table import duration, size
+    from genlab.report.runs_table import duration, size
     from genlab.tracking.console import console, fact
 
     model, where = experiment.model, experiment.device.resolve().type
@@ -123,7 +123,7 @@ def _show(experiment: Any, cost: "TrainingCost", start: float) -> None:
 
 
 def _span(span: "Span") -> str:
-    from genlab.commands.runs_table import duration
+    from genlab.report.runs_table import duration
 
     return f"{duration(span.typical)} ({duration(span.low)} to {duration(span.high)})"
 
@@ -134,7 +134,7 @@ def _show_sum(jobs: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     from genlab.benchmark.training_cost import Span
-    from genlab.commands.runs_table import duration, size
+    from genlab.report.runs_table import duration, size
     from genlab.tracking.console import console, fact
 
     table = Table(title=f"a sweep of {len(jobs)} jobs", title_justify="left", box=None, pad_edge=False)

@@ -5,11 +5,11 @@ import re
 import sys
 from collections.abc import Sequence
 
-from genlab.commands.runs_table import lines, size
 from genlab.composition.words import exists
 from genlab.errors import GenlabError, did_you_mean
 from genlab.report.run_filters import KEYS, OTHERS, explain_nothing, ordered, select
 from genlab.report.run_list import list_runs
+from genlab.report.runs_table import lines, size
 from genlab.tracking import trash
 from genlab.tracking.console import console, fact, prose
 from genlab.tracking.naming import describe

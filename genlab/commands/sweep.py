@@ -18,6 +18,8 @@ from genlab.composition.compose import with_typed_length
 from genlab.composition.own_code import allow_composed
 from genlab.composition.words import as_typed
 from genlab.errors import complain
+from genlab.metrics.rounding import plain as plain_number
+from genlab.metrics.rounding import rounded
 from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
@@ -184,7 +186,7 @@ def _table(heads: Sequence[str], rows: Sequence[tuple[list[str], dict[str, Any]]
     for cells, info in rows:
         results, cost = info.get("results", {}), info.get("cost", {})
         found = [results.get(measure) for measure in measures]
-        shown = [f"{result['value']:.5g} ± {result['stderr']:.2g}" if result else "" for result in found]
+        shown = [plain_number(rounded(result["value"], result["stderr"])) if result else "" for result in found]
         table.add_row(*map(escape, [*cells, *shown]), f"{cost['seconds']:,.1f}" if cost else "")
     return table
 

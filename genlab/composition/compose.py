@@ -3,6 +3,7 @@
 Nothing of Hydra that the caller may use is changed: its instances and resolvers are those of before afterwards.
 """
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,7 +51,11 @@ def compose(command: str, words: Sequence[str], config_dir: Path | None = None) 
     try:
         overrides = arrange([expand_home(word) for word in words], command)
         if flags := [word for word in overrides if word.startswith("-")]:
-            raise GenlabError(f"{flags[0]} is a flag of the command line; Python takes overrides such as 'model=vae'")
+            told = "; a sweep is a loop in Python" if flags[0] in ("-m", "--multirun") else ""
+            raise GenlabError(
+                f"{flags[0]} is a flag of the command line; Python takes overrides such as 'model=vae'{told}"
+            )
+        refuse_sweeps(overrides)
         with _own_hydra(), initialize_config_module("genlab.conf", version_base="1.3", job_name=command):
             if config_dir is not None:
                 folder = config_dir.expanduser().absolute()
@@ -85,6 +90,18 @@ def compose(command: str, words: Sequence[str], config_dir: Path | None = None) 
         raise GenlabError(line) from None
     allow_composed(config)
     return Composed(config, where, files)
+
+
+def refuse_sweeps(overrides: Sequence[str]) -> None:
+    """Raises GenlabError for several values of a key, which are a sweep."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_sweep_override() and not re.fullmatch(r"-?0,\d+", str(override.get_value_string())):
+            key, word = override.get_key_element(), override.input_line
+            raise GenlabError(
+                f"{word}: several values are a sweep; in Python, train in a loop, or write one list: {key}=[...]"
+            )
 
 
 def with_typed_length(config: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

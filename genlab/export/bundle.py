@@ -56,6 +56,8 @@ def export(opened: TrainedRun, folder: Path) -> list[Path]:
             shutil.copyfile(picture, partial / "samples.png")
         described = _description(opened, program, fixed)
         (partial / "config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        for file in partial.iterdir():  # safetensors are written for their owner alone
+            file.chmod((partial / "config.json").stat().st_mode)
         text = card(
             _name(opened),
             model.data,
@@ -107,6 +109,11 @@ def _description(opened: TrainedRun, program: Program | None, fixed: int | None)
             "support": data.support,
             "levels": data.levels,
             "num_classes": data.num_classes,
+            "class_names": data.class_names,
+            "component_names": data.component_names,
+            "units": None
+            if data.units is None
+            else {"shift": data.units.shift.tolist(), "scale": data.units.scale.tolist()},
         },
         "versions": {"genlab": __version__, "torch": torch.__version__},
     }

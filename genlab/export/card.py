@@ -27,6 +27,8 @@ HEAD = """\
 {about}
 """
 PICTURE = "\n![Samples of the model](samples.png)\n\n*Samples of the model, as the end of its training shows them.*\n"
+MOST_NAMED = 20  # classes
+UNITS = " The program has values x; those of the data are shift + scale x, with `units` of config.json."
 PRIVATE = ("start", "trunk", "_target_")
 """Keys of the section `model` that name places."""
 
@@ -51,7 +53,7 @@ def card(
     title = f"{name} on {data.name}"
     parts = [HEAD.format(head=yaml.safe_dump(head, sort_keys=False), title=title, about=about)]
     parts += [PICTURE] if picture else []
-    parts += [_files(program), _use(program, fixed), _model(name, config), _data(data, config), _protocol(facts)]
+    parts += [_files(program), _use(program, data, fixed), _model(name, config), _data(data, config), _protocol(facts)]
     parts.append(_measures(measures))
     return "".join(parts)
 
@@ -69,7 +71,7 @@ def _files(program: Program | None) -> str:
     return "\n## Files\n\n| file | what is in it |\n|---|---|\n" + "\n".join(lines) + "\n"
 
 
-def _use(program: Program | None, fixed: int | None) -> str:
+def _use(program: Program | None, data: DataSpec, fixed: int | None) -> str:
     if program is None:
         return (
             "\n## Use\n\nNo part of the model stands alone as a program. Its parameters are those of its class:\n\n"
@@ -77,15 +79,18 @@ def _use(program: Program | None, fixed: int | None) -> str:
             "print(len(tensors), sum(tensor.numel() for tensor in tensors.values()))\n```\n"
         )
     number = f"It takes n = {fixed} examples at a time." if fixed else "It takes any number n of examples."
+    mean = ""
+    if program.kind in ("decoder", "hierarchy", "symbols") and data.support == "real":
+        mean = " It gives the mean E[x|h]: the noise of p(x|h), which samples of genlab have, is not added."
     rows: list[str] = []
     for name, one in {"model": program, **program.beside}.items():
         rows += [f"| `{name}.pt2` | in | `{key}` | {_cell(meaning)} |" for key, (_, meaning) in one.inputs.items()]
         rows += [f"| `{name}.pt2` | out | `{key}` | {_cell(meaning)} |" for key, meaning in one.outputs.items()]
     return (
         "\n## Use\n\nThe program needs PyTorch (and safetensors for the tensors beside it), and nothing else. "
-        f"{number} It has no randomness of its own: noise is an input.\n\n"
+        f"{number} It has no randomness of its own: noise is an input.{mean}\n\n"
         "| file | | tensor | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        f"Run in the folder of these files:\n\n```python\n{example(program, fixed or 16)}```\n"
+        f"Run in the folder of these files:\n\n```python\n{example(program, fixed or 16, data.units is not None)}```\n"
     )
 
 
@@ -107,12 +112,17 @@ def _shown(value: Any) -> str:
 def _data(data: DataSpec, config: Mapping[str, Any]) -> str:
     kind = {"binary": "0 or 1", "unit": "in [0, 1]", "real": "real"}[data.support]
     levels = f", of {data.levels} levels" if data.levels else ""
-    classes = f" There are {data.num_classes} classes." if data.num_classes else ""
+    classes = f" There are {data.num_classes} classes" if data.num_classes else ""
+    if data.class_names is not None:
+        named = list(data.class_names[:MOST_NAMED])
+        classes += f", in the order of y: {', '.join(named)}{', ...' * (len(named) < len(data.class_names))}"
+    classes += "." if classes else ""
     binarize = config["dataset"].get("binarize")
     drawn = f" Grey values were made binary (`{binarize}`)." if binarize not in (None, "none") and data.is_image else ""
     return (
         f"\n## Data\n\n`{data.name}`: examples of shape {'x'.join(map(str, data.shape))}, components {kind}{levels}."
-        f"{drawn}{classes} The training split has values from {data.low:.4g} to {data.high:.4g}.\n"
+        f"{drawn}{classes}{UNITS if data.units is not None else ''} "
+        f"The training split has values from {data.low:.4g} to {data.high:.4g}.\n"
     )
 
 

@@ -75,14 +75,26 @@ x = program(x)  # log p(x) in nats
 SCALED = 'x = tensors["scaling.shift"] + tensors["scaling.scale"] * u\n'
 CLAMPED = "x = x.clamp(0, 1)\n"
 RESHAPED = 'x = x.view(n, *settings["shape"])\n'
+UNITS = """\
+units = json.load(open("config.json"))["data"]["units"]
+x = torch.tensor(units["shift"]) + torch.tensor(units["scale"]) * x.double()  # in the units of the data
+"""
+MEASURES = ("classifier", "log_prob")
+"""Kinds of programs that take examples."""
 TAIL = "print(tuple(x.shape), float(x.min()), float(x.max()))\n"
 
 
-def example(program: Program, n: int = 16) -> str:
-    """Code that draws `n` samples x, from the folder in which the files lie."""
+def example(program: Program, n: int = 16, units: bool = False) -> str:
+    """Code that draws `n` samples x, from the folder in which the files lie; with `units` config.json has those of the data."""
     conditional = bool(program.settings.get("num_classes"))
     y = ", y" if conditional else ""
-    return HEAD.format(n=n) + (CLASSES if conditional else "") + _body(program, y) + TAIL
+    return (
+        HEAD.format(n=n)
+        + (CLASSES if conditional else "")
+        + _body(program, y)
+        + (UNITS if units and program.kind not in MEASURES else "")
+        + TAIL
+    )
 
 
 def _body(program: Program, y: str) -> str:

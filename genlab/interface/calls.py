@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from genlab.composition import own_code
 from genlab.composition.compose import compose
 from genlab.composition.explain import explain
-from genlab.errors import GenlabError
+from genlab.errors import GenlabError, did_you_mean, in_one_line
 from genlab.interface.given_arrays import Kept, keep
 from genlab.interface.run import Run
 from genlab.interface.run_table import RunTable, table_of
@@ -37,10 +37,10 @@ def train(
     y_test. `folder` is the run folder (default: a new one below outputs/train of the working folder), `config_dir` and `allow`
     are for a model of your own, and `show=False` prints nothing.
 
-    Raises GenlabError with the line that the command line prints, before any work is lost; InterruptedRun, a GenlabError, once
-    all is saved after Ctrl-C or the Interrupt button.
+    Raises GenlabError with the line that the command line prints, before any work is lost; InterruptedRun, a KeyboardInterrupt,
+    once all is saved after Ctrl-C or the Interrupt button.
     """
-    overrides = [*words, *(f"{key}={_word(value)}" for key, value in keys.items())]
+    overrides = [*(_override(word) for word in words), *(f"{key}={_word(key, value)}" for key, value in keys.items())]
     own = [f"allow={target}" for target in ([allow] if isinstance(allow, str) else allow)]
     if config_dir is not None:
         own += ["--config-dir", str(Path(config_dir).expanduser())]
@@ -54,8 +54,10 @@ def train(
         composed = compose("train", overrides, None if config_dir is None else Path(config_dir))
         if kept is not None:
             composed.config["dataset"]["path"] = str(kept.file.absolute())
-        target = composed.folder if folder is not None else own_folder(composed.folder)
+        target = composed.folder
         try:
+            if folder is None:
+                target = own_folder(target)
             from genlab.interface.training_run import train_run
 
             train_run(composed.config, target, composed.hydra_files, ["genlab.train", *overrides], False)
@@ -117,8 +119,26 @@ def restore(run: str) -> Run:
     return Run(trash.restore(trash.find_removed(run)))
 
 
-def _word(value: object) -> str:
-    """A value as the command line has it."""
+def _override(word: object) -> str:
+    if not isinstance(word, str):
+        raise GenlabError(
+            f"{in_one_line(repr(word))}: is no override; write text such as 'train.epochs=5', or a keyword: seed=1"
+        )
+    return word
+
+
+def _word(key: str, value: object) -> str:
+    """A value as the command line has it. Raises GenlabError for one that no word can be."""
+    if (
+        key not in ("data", "labels", "tag")
+        and did_you_mean(key, ("data", "labels")).startswith("did")
+        and not isinstance(value, str | int | float | bool | None | Run)
+    ):
+        raise GenlabError(f"{key}: is no argument of train; {did_you_mean(key, ('data', 'labels'))}")
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_word(key, one) for one in value)}]"
+    if not isinstance(value, str | int | float | bool | None | Run):
+        raise GenlabError(f"{key}: is {type(value).__name__}; a key takes a number, text, or a list of these")
     if isinstance(value, Run):
         return str(value.path)
     if value is None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from rich.console import Console
+
 from genlab.interface.comparison import assemble, check_metrics, title, write
 from genlab.interface.results import html_table
 from genlab.metrics.rounding import plain, rounded
@@ -15,7 +17,10 @@ from genlab.report.find import find_runs
 from genlab.report.read_runs import Failure, Run
 from genlab.report.rows import make_rows
 from genlab.report.tables import overview
+from genlab.report.terminal import show
 from genlab.tracking.own_folder import own_folder
+
+WIDE = 140  # characters of a line
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,8 +62,20 @@ class Compared:
     def __len__(self) -> int:
         return len(make_rows(self.members).rows)
 
+    @property
+    def waiting(self) -> list[Path]:
+        """Runs that are not evaluated: `genlab.load(path).evaluate()` measures them."""
+        return [run.path for run in self.members if not run.evaluated]
+
     def __repr__(self) -> str:
-        return f"Compared({self.title}: {len(self.members)} runs in {len(self)} rows)"
+        """The table of `genlab compare`."""
+        file = io.StringIO()
+        tables = overview(make_rows(self.members).rows, self.metrics)
+        show(tables, self.title, Console(file=file, width=WIDE, highlight=False))
+        waiting = (
+            f"{len(self.waiting)} of {len(self.members)} runs are not evaluated: run.evaluate()" if self.waiting else ""
+        )
+        return f"{file.getvalue()}{waiting}".rstrip()
 
     def _repr_html_(self) -> str:
         parts = [f"<p><b>{self.title}</b></p>"]
@@ -69,6 +86,10 @@ class Compared:
                 for line in table.lines
             ]
             parts.append(f"<p><i>{table.caption}</i></p>{html_table(head, lines)}")
+        if self.waiting:
+            parts.append(
+                f"<p>{len(self.waiting)} of {len(self.members)} runs are not evaluated: <code>run.evaluate()</code></p>"
+            )
         return "".join(parts)
 
 

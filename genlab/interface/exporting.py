@@ -14,6 +14,11 @@ from genlab.tracking.next_steps import to_type
 from genlab.tracking.which_run import find_run
 
 
+def own_name(run: Path) -> str:
+    """The name of a run's folder; of a job of a sweep with that of the sweep, as other sweeps have the same jobs."""
+    return f"{run.parent.name}_{run.name}" if (run.parent / "multirun.yaml").exists() else run.name
+
+
 def export_run(
     name: str, folder: str | Path | None = None, checkpoint: Which = "auto", overwrite: bool = False
 ) -> Path:
@@ -22,7 +27,7 @@ def export_run(
     Raises GenlabError where there is no such run, or where something lies there that `overwrite` does not allow to replace.
     """
     run = find_run(name)
-    place = Path(folder) if folder else Path("outputs") / "export" / run_name(run.path) / run.path.resolve().name
+    place = Path(folder) if folder else Path("outputs") / "export" / run_name(run.path) / own_name(run.path.resolve())
     check_folder_of_export(place, overwrite)
     opened = open_run(run, CPU, checkpoint)
     with warnings.catch_warnings():  # of torch's own, about its internals

@@ -5,19 +5,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
+from genlab.errors import did_you_mean
 from genlab.inference.samples import Samples, named_labels
 from genlab.metrics.rounding import plain, rounded
 from genlab.plots.captions import caption
 from genlab.plots.images import Picture, png
 
 Cells = Iterable[Iterable[object]]
+Value = TypeVar("Value")
 
 
 def html_table(head: Iterable[object], rows: Cells) -> str:
@@ -68,7 +70,14 @@ class Figure:
         return self.data
 
 
-class Figures(dict[str, Figure]):
+class Named(dict[str, Value]):
+    """Values by name: a name that there is not is answered with one that there is."""
+
+    def __missing__(self, name: str) -> Value:
+        raise KeyError(f"{name}: {did_you_mean(str(name), self)}")
+
+
+class Figures(Named[Figure]):
     """Pictures by name. A notebook shows them below each other with their captions."""
 
     def __repr__(self) -> str:
@@ -102,7 +111,7 @@ class Measure:
         return self.value
 
 
-class Measures(dict[str, Measure]):
+class Measures(Named[Measure]):
     """Measures by name, as metrics.json has them. A notebook shows a table; `pandas.DataFrame(measures.rows())` takes them."""
 
     @classmethod
@@ -136,7 +145,7 @@ class Measures(dict[str, Measure]):
         return html_table(("measure", "value ± standard error", "unit", "kind"), rows)
 
 
-class History(dict[str, npt.NDArray[np.float64]]):
+class History(Named[npt.NDArray[np.float64]]):
     """The records of a training by column, NaN where a record lacks one: `pandas.DataFrame(run.history)` takes it."""
 
     @classmethod

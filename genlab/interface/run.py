@@ -31,9 +31,12 @@ class Run:
 
     def __init__(self, path: str | Path, *, device: str = "auto", allow: Sequence[str] = (), show: bool = True) -> None:
         """`device` is a choice of conf/device; `allow` names classes of the user's own; `show` prints what commands print."""
-        self.path = Path(path).absolute()
-        self.device = device
-        self.show = show
+        self.path: Path = Path(path).absolute()
+        """The run folder."""
+        self.device: str = device
+        """Choice of conf/device on which models are opened."""
+        self.show: bool = show
+        """Whether methods print what commands print."""
         self._allow = tuple(allow)
         self._folder = RunFolder(self.path)
 

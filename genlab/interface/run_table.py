@@ -5,9 +5,12 @@ from typing import Any
 
 from genlab.interface.results import html_table
 from genlab.metrics.rounding import plain, rounded
+from genlab.report.run_filters import matching
 from genlab.report.run_list import RunRecord
+from genlab.report.runs_table import lines
 
 COLUMNS = ("name", "state", "model", "dataset", "seed", "started", "seconds", "examples", "tags", "note")
+WIDE = 120  # characters of a line
 FIRST = ("fid", "log_likelihood_exact", "log_likelihood_elbo", "test/loss", "accuracy")
 """Results that a notebook shows, where a run has them."""
 
@@ -24,8 +27,11 @@ class RunTable(list[RunRecord]):
             found.append({**row, **{name: result["value"] for name, result in results.items()}})
         return found
 
+    sort_key: str | None = None
+    """The result by which they are sorted."""
+
     def __repr__(self) -> str:
-        return "\n".join(f"{run.path}  {run.state}" for run in self) or "no runs"
+        return "\n".join(lines(self, self, WIDE, self.sort_key)) if self else "no runs"
 
     def _repr_html_(self) -> str:
         shown = [name for name in FIRST if any(name in run.results for run in self)]
@@ -40,6 +46,6 @@ class RunTable(list[RunRecord]):
 
 def table_of(filters: Sequence[str], folders: Sequence[str], sort: str | None, limit: int | None) -> RunTable:
     """The runs in `folders` for which `filters` hold, in the order of `sort`."""
-    from genlab.report.run_filters import matching
-
-    return RunTable(matching(list(folders), list(filters), sort, limit))
+    table = RunTable(matching(list(folders), list(filters), sort, limit))
+    table.sort_key = sort
+    return table

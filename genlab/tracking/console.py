@@ -29,7 +29,7 @@ class PatientConsole(Console):
 
 console = PatientConsole(soft_wrap=True, highlight=False)
 if console.is_jupyter:
-    console.soft_wrap, console.width = False, 96  # the cell of a notebook would scroll sideways
+    console.soft_wrap, console.width = False, 112  # the cell of a notebook would scroll sideways
 elif not console.is_terminal:
     console.width = 160  # in a file nothing needs to fit a screen
 

@@ -34,6 +34,18 @@ State = Literal["running", "finished", "failed", "interrupted"]
 
 KILLED = "its process ended without a word: killed, out of memory, or the machine stopped"
 MOST_WAITING = 10.0  # seconds for another process that writes run.json
+OWN = {
+    "checkpoints",
+    "samples",
+    "tensorboard",
+    ".hydra",
+    ".lock",
+    "config.yaml",
+    "config.yaml.partial",
+    "metrics.jsonl",
+}
+OWN |= {"run.json.partial", "multirun.yaml"}
+"""What a run that was killed before it had a run.json may have left."""
 PATIENCE = 1.0  # seconds in which whoever only looks at a lock has let go of it
 
 
@@ -68,6 +80,7 @@ class RunFolder:
         new run finds nothing that it would not write anew.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        self._refuse_foreign()
         with contextlib.suppress(Timeout):
             self._lock.acquire(timeout=PATIENCE)
         if not self._lock.is_locked or (self.path / "run.json").exists():
@@ -89,6 +102,17 @@ class RunFolder:
             git=_git(),
             command=list(command or [Path(sys.argv[0]).name, *sys.argv[1:]]),
         )
+
+    def _refuse_foreign(self) -> None:
+        """Raises GenlabError where the folder holds what no run has left: it would go to the trash with the run."""
+        if (self.path / "run.json").exists():
+            return
+        foreign = sorted(file.name for file in self.path.iterdir() if file.name not in OWN)
+        if foreign:
+            raise GenlabError(
+                f"hydra.run.dir={self.path} holds other files already ({', '.join(foreign[:3])}{', ...' * (len(foreign) > 3)}); "
+                "name a folder that is empty or not there"
+            )
 
     def write_config(self, config: Mapping[str, Any]) -> str:
         """Write config.yaml and return its text."""

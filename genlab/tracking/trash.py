@@ -113,6 +113,11 @@ def removable(folder: Path, force: bool = False) -> list[RunFolder]:
             else "is no run"
         )
         raise GenlabError(f"{folder} {what}; see {to_type('runs', '--help')}")
+    inner = [run.path for run in runs if run.path.resolve() != folder.resolve()]
+    if inner and not is_sweep:
+        raise GenlabError(
+            f"{folder} is a run with {len(inner)} other runs in its folder, such as {inner[0]}; move these first"
+        )
     for run in runs:
         _refuse_running(run, force)
     return runs

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from genlab.commands.runs_table import duration, lines, short_names, size
 from genlab.report.run_filters import matching, ordered, parse_time, select
 from genlab.report.run_list import list_runs
+from genlab.report.runs_table import duration, lines, short_names, size
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.which_run import find_run
 from tests.helpers.processes import Outcome, assert_refused, call, environment, files, info, strict_json
