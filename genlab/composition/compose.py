@@ -97,7 +97,8 @@ def refuse_sweeps(overrides: Sequence[str]) -> None:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     for override in OverridesParser.create().parse_overrides(list(overrides)):
-        if override.is_sweep_override() and not re.fullmatch(r"-?0,\d+", str(override.get_value_string())):
+        decimal = re.fullmatch(r"-?0,\d+", override.get_value_string()) and override.get_key_element() != "seed"
+        if override.is_sweep_override() and not decimal:
             key, word = override.get_key_element(), override.input_line
             raise GenlabError(
                 f"{word}: several values are a sweep; in Python, train in a loop, or write one list: {key}=[...]"

@@ -82,6 +82,12 @@ def _use(program: Program | None, data: DataSpec, fixed: int | None) -> str:
     mean = ""
     if program.kind in ("decoder", "hierarchy", "symbols") and data.support == "real":
         mean = " It gives the mean E[x|h]: the noise of p(x|h), which samples of genlab have, is not added."
+    seen = "as the model sees it" if data.units is not None else "in the units of the data"
+
+    def _cell(text: str) -> str:
+        """`text` within a row of a table."""
+        return text.replace("|", "\\|").replace("in the units of the data", seen)
+
     rows: list[str] = []
     for name, one in {"model": program, **program.beside}.items():
         rows += [f"| `{name}.pt2` | in | `{key}` | {_cell(meaning)} |" for key, (_, meaning) in one.inputs.items()]
@@ -92,11 +98,6 @@ def _use(program: Program | None, data: DataSpec, fixed: int | None) -> str:
         "| file | | tensor | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
         f"Run in the folder of these files:\n\n```python\n{example(program, fixed or 16, data.units is not None)}```\n"
     )
-
-
-def _cell(text: str) -> str:
-    """`text` within a row of a table."""
-    return text.replace("|", "\\|")
 
 
 def _model(name: str, config: Mapping[str, Any]) -> str:

@@ -20,11 +20,15 @@ def train_run(
     from genlab.data.places import absolute
     from genlab.experiment.experiment import Experiment
     from genlab.experiment.starting import copy_start, describe_start
+    from genlab.tracking import run_names
+    from genlab.tracking.naming import refuse_taken
     from genlab.tracking.other_trackers import require_installed
     from genlab.tracking.run_folder import RunFolder
 
     experiment = Experiment(config)
     require_installed(config.get("tracker"))
+    if not (folder.parent / "multirun.yaml").exists():  # jobs of a sweep may share a name: SWEEP/JOB tells them apart
+        refuse_taken(run_names.of_config(config).name, folder)
     describe_start(experiment)
     experiment.build()
     copy_start(experiment)

@@ -334,6 +334,16 @@ def test_those_that_a_filter_names_are_removed(capsys: pytest.CaptureFixture[str
     assert {run["seed"] for run in runs_json([], capsys)} == {1, 2}
 
 
+def test_no_run_is_made_among_other_files(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The trash would take them along."""
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("years")
+    outcome = call(["train", "model=pca", "hydra.run.dir=mine"], capsys)
+    assert outcome.code == 2
+    assert "hydra.run.dir=mine holds other files already (thesis.txt); name a folder that is empty" in outcome.err
+    assert [file.name for file in Path("mine").iterdir()] == ["thesis.txt"]
+
+
 def test_a_run_that_is_trained_stays(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished = a_run(1, name="done")
     process = holder(here / "outputs/train/vae-digits/live")

@@ -157,7 +157,6 @@ def test_two_runs_in_one_process_are_those_of_two_processes(work: Path) -> None:
         ["model"],
         ["optimizer.lr=-1"],
         ["model.hidden=[1,2"],
-        ["model.k=1,5"],
         ["dataset.nonsense=3"],
         ["model=rbm", "dataset=gaussian"],
         ["dataset=array", "dataset.path=nowhere.npy"],
@@ -184,6 +183,12 @@ def test_mistakes_of_python_alone(work: Path, run: genlab.Run) -> None:
     for mistake, says in [
         (lambda: genlab.train("-m", "seed=0,1"), "-m is a flag of the command line"),
         (lambda: genlab.train("experiment=lecture_rbm"), "is a sweep"),
+        (lambda: genlab.train("seed=0,1"), "seed=0,1: several values are a sweep; in Python, train in a loop"),
+        (lambda: genlab.train(lables=[1]), "lables: is no argument of train; did you mean 'labels'?"),  # type: ignore[arg-type]
+        (lambda: genlab.train(3), "3: is no override"),  # type: ignore[arg-type]
+        (lambda: genlab.train(optimizer=object()), "optimizer: is object"),  # type: ignore[arg-type]
+        (lambda: genlab.train(name="first"), "name=first: outputs/train/"),
+        (lambda: genlab.train(folder=run.path.parent), "holds other files already"),
         (lambda: genlab.train(labels=[1, 2]), "labels: come with data"),
         (lambda: genlab.train("dataset=mnist", data=x), "dataset=mnist: data is given as an array"),
         (lambda: genlab.train(data="x.npy"), "data='x.npy'"),
@@ -251,6 +256,29 @@ def test_records_and_rows_are_what_pandas_takes(work: Path, run: genlab.Run) -> 
     numbers = {name: float(value) for name, value in row.items() if value and isinstance(own[name], float)}
     assert numbers == {name: own[name] for name in numbers}
     assert len(numbers) > 5
+
+
+def test_what_is_printed_is_a_table_and_a_wrong_name_is_answered(run: genlab.Run) -> None:
+    assert "test/loss" in repr(genlab.runs("name=first", sort="test/loss"))
+    printed = repr(genlab.compare(run))
+    assert "vae on digits" in printed
+    assert "±" in printed
+    for values, wrong in ((run.metrics, "fids"), (run.figures, "sample"), (run.history, "test/los")):
+        with pytest.raises(KeyError, match=rf"{wrong}: "):
+            values[wrong]
+
+
+def test_ctrl_c_saves_the_run_and_is_no_mistake(work: Path) -> None:
+    """A loop over seeds that goes on after mistakes ends."""
+    timer = threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    words = ("model=vae", "dataset=digits", "train.examples=100000000", "model.hidden=[32]")
+    with pytest.raises(KeyboardInterrupt) as caught, contextlib.suppress(genlab.GenlabError):
+        genlab.train(*words, folder="stopped", show=False)
+    timer.join()
+    assert isinstance(caught.value, genlab.InterruptedRun)
+    assert "all is saved" in str(caught.value)
+    assert genlab.load("stopped").state == "interrupted"
 
 
 def test_a_notebook_shows_everything(run: genlab.Run) -> None:
