@@ -27,6 +27,7 @@ from genlab.inference.samples import Samples
 from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import Conditional
 from genlab.models.base import GenerativeModel, Model, evaluation_mode
+from genlab.models.contract import check_state
 from genlab.models.kept_chains import KeepsChains
 from genlab.numerics import rng
 from genlab.tracking.progress import step, tracked
@@ -145,6 +146,7 @@ def _chain(
     with evaluation_mode(model), rng.seeded(seed, "sample", block, device=model.device):
         for state in model.sample_loop(size, **options):
             states += 1
+            check_state(model, state, size)
             yield state.detach().float()  # of whatever precision the networks are
     _lengths.setdefault(model, {})[str(given)] = states
 

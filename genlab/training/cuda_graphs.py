@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from genlab.data.batches import Batch, Batches
 from genlab.errors import GenlabError
 from genlab.models.base import Metrics, Model
+from genlab.models.contract import checked_updates
 from genlab.optimizers.recipe import reads_rate_from_memory
 from genlab.training.devices import Device
 
@@ -27,7 +28,7 @@ def updates_of(model: Model, batches: Batches, device: Device) -> Iterator[Metri
     """What `model.train_loop(batches)` yields, by replays of a graph where that is possible."""
     if can_replay(model, batches, device):
         return replay_updates(model, batches)
-    return model.train_loop(batches)
+    return checked_updates(model, model.train_loop(batches))
 
 
 def can_replay(model: Model, batches: Batches, device: Device) -> bool:

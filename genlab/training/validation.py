@@ -9,6 +9,7 @@ from genlab.data.examples import Examples
 from genlab.data.subsets import batch_of
 from genlab.models.abilities import Monitors
 from genlab.models.base import Model, evaluation_mode
+from genlab.models.contract import check_measures
 from genlab.numerics import rng
 from genlab.tracking.progress import tracked
 
@@ -24,7 +25,9 @@ def evaluate_split(
     with evaluation_mode(model), rng.seeded(seed, "evaluate", device=where):
         batches = in_order(split, dataset.represent, batch_size=EVALUATION_BATCH, device=where)
         for batch in tracked(batches, title, -(-len(split) // EVALUATION_BATCH)):
-            for name, values in model.evaluate(batch).items():
+            measures = model.evaluate(batch)
+            check_measures(model, measures, len(batch.x))
+            for name, values in measures.items():
                 collected.setdefault(name, []).append(values.detach())
     results = {}
     for name, parts in collected.items():
