@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genlab.cli import main
-from tests.helpers.processes import assert_refused, call, environment, files, info, succeed
+from tests.helpers.processes import REPOSITORY, assert_refused, call, environment, files, info, succeed
 
 FILES = {"mine.py", "conf/model/mine.yaml", "test_mine.py"}
 
@@ -57,7 +57,8 @@ def test_its_files_are_in_the_form_of_the_house(tmp_path: Path) -> None:
 def test_its_types_are_right(tmp_path: Path) -> None:
     assert main(["new", "model", "mine"]) == 0
     command = [sys.executable, "-m", "mypy", "--strict", "--allow-untyped-calls", "mine.py", "test_mine.py"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    env = environment(MYPYPATH=str(REPOSITORY))  # mypy does not follow how pip links an editable installation
+    ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
@@ -78,12 +79,13 @@ def test_it_learns_real_vectors(tmp_path: Path) -> None:
             "dataset=gaussian",
             "--config-dir",
             "conf",
-            "train.examples=20000",
+            "train.examples=60000",
             "hydra.run.dir=run",
         ],
         tmp_path,
     )
-    assert info(tmp_path / "run")["results"]["test/loss"]["value"] < 1.5
+    # A velocity of 0 has the loss 2; the best one for independent components pi/2, the integral of 1/(t^2 + (1 - t)^2).
+    assert info(tmp_path / "run")["results"]["test/loss"]["value"] < 1.72
 
 
 @pytest.mark.parametrize(
