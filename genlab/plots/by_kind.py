@@ -111,6 +111,6 @@ def filters(weights: Tensor, columns: int, data: DataSpec) -> Picture:
 
         return panels([Series("", weights)], columns, data, scales=Scales.symmetric(weights, data))
     if data.own_scales:
-        limit = torch.full((data.shape[0],), Scales.symmetric(weights, data).high[0])
+        limit = torch.full((data.shape[0],), images.usual_size(weights))
         return bands(first_rows(weights, columns, data), columns, replace(data, units=None), ranges=(-limit, limit))
     return images.filters(weights, columns, data)

@@ -47,7 +47,8 @@ CAPTIONS = {
     "reliability": "Accuracy against the predicted probability: on the dashed line a prediction of 80 % is right in 80 % of the "
     "cases.",
     "samples": "Samples of the model, from the same noise throughout the training. For vectors: as points, over test data. For "
-    "curves: over each other beside test data, with mean and standard deviation, and below the first ones.",
+    "curves: over each other beside test data, with mean and standard deviation, and below the first ones. Axes of curves hold all "
+    "that is drawn; a line below says what lies farther beyond the training data than their range is long.",
     "score": "Arrows of d log p/dx, the true ones and those of the model.",
     "spectrum": "Variance along each principal axis, and the share of the total that the first of them explain.",
     "sweep_curves": "Learning curves of all jobs of the sweep, a panel for each scalar. Where a panel has both, "

@@ -47,13 +47,14 @@ def grid(images: Tensor, columns: int, data: DataSpec) -> Picture:
 
 def filters(weights: Tensor, columns: int, data: DataSpec) -> Picture:
     """Weights (n, *shape) as images, grey where they are 0; one symmetric range for all, that of 99.5 % of them."""
-    limit = (
-        float(weights.abs().flatten().double().quantile(0.995))
-        if weights.numel() < 10**6
-        else float(weights.abs().max())
-    )
-    spec = replace(data, support="real", low=-max(limit, 1e-12), high=max(limit, 1e-12))
-    return grid(weights, columns, spec)
+    limit = usual_size(weights)
+    return grid(weights, columns, replace(data, support="real", low=-limit, high=limit))
+
+
+def usual_size(weights: Tensor) -> float:
+    """What 99.5 % of the weights do not exceed in size; of a million and more, what none exceeds."""
+    sizes = weights.abs().flatten().double()
+    return max(float(sizes.quantile(0.995) if sizes.numel() < 10**6 else sizes.max()), 1e-12)
 
 
 def matrix(values: Tensor) -> Picture:

@@ -11,7 +11,6 @@ from genlab.data.spec import DataSpec
 from genlab.data.units import Units
 from genlab.plots import by_kind, images
 from genlab.plots.bands import band_ranges, bands
-from genlab.plots.curve_overviews import walks
 from genlab.plots.curve_panels import Series, panels
 from genlab.plots.curve_scales import Scales
 from tests.helpers.structured import BAND_MEANS, sines
@@ -51,11 +50,6 @@ def test_a_high_curve_is_drawn_above_a_low_one() -> None:
     assert high.max() < low.min()
 
 
-def test_a_curve_that_leaves_its_panel_is_not_drawn_along_its_edge() -> None:
-    _, data = curves()
-    assert len(rows_in_blue(panels([Series("", torch.full((1, 1, 50), 3.0))], 1, data))) == 0
-
-
 def test_channels_of_unlike_size_have_axes_of_their_own() -> None:
     x = torch.from_numpy(sines(40, 3, 50)) * torch.tensor([1.0, 1.0, 1000.0])[:, None]
     scales = Scales.of(spec_of(x))
@@ -71,13 +65,6 @@ def test_axes_are_in_the_units_of_the_user() -> None:
     scales = Scales.of(replace(data, units=volts))
     assert scales.low[0] == pytest.approx(10 - 5 * 1.12, abs=0.05)
     assert scales.heights(torch.zeros(1, 1, 50)) == pytest.approx(0.5, abs=0.02)
-
-
-def test_a_walk_beyond_the_data_is_seen_whole() -> None:
-    x, data = curves()
-    inside, beyond = (walks(k * x[:20].unflatten(0, (2, 10)), data, ["a", "b"], ("0", "1")) for k in (1.0, 1.6))
-    assert inside.shape == beyond.shape
-    assert (inside != beyond).any()
 
 
 @pytest.mark.parametrize("channels", [1, 2, 10])
