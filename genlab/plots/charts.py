@@ -1,5 +1,6 @@
 """Charts: classification, classes of samples, spectra, quality against cost. Arrays in, pictures out."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -222,9 +223,9 @@ class Costed(Protocol):
 
 def labelled(picture: Picture, labels: list[str]) -> Picture:
     """A picture of as many rows of equal height as there are labels, each with its label at its left."""
-    dpi = 100
+    dpi, size, gap = 100, 8, 7
     height, width = picture.shape[:2]
-    margin = 14 + 7 * max(map(len, labels))
+    margin = 2 * gap + _width_of_text(labels, size, dpi)
 
     def paint(figure: Any) -> None:
         figure.set_layout_engine("none")
@@ -233,9 +234,21 @@ def labelled(picture: Picture, labels: list[str]) -> Picture:
         axes.axis("off")
         for k, label in enumerate(labels):
             y = 1 - (k + 0.5) / len(labels)
-            figure.text((margin - 7) / (margin + width), y, label, ha="right", va="center", fontsize=8)
+            x = (margin - gap) / (margin + width)
+            figure.text(x, y, label, ha="right", va="center", multialignment="right", fontsize=size, linespacing=1.0)
 
     return drawn(paint, ((margin + width) / dpi, height / dpi), dpi)
+
+
+def _width_of_text(labels: Sequence[str], size: float, dpi: int) -> int:
+    """Pixels of the widest of the labels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(dpi=dpi)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    texts = [figure.text(0, 0, label, fontsize=size) for label in set(labels)]
+    return math.ceil(max(text.get_window_extent(renderer).width for text in texts))
 
 
 def optimal_discriminator(score: Callable[[Tensor], Tensor], x: Tensor, samples: Tensor) -> Picture:

@@ -5,6 +5,7 @@ All panels of a figure lie in one pair of matplotlib's axes, a line collection f
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ GAP = 0.12  # between panels, in their widths and heights
 ROOM = 0.08  # below the lowest panels and above the highest ones, in the height of one
 PALE = 0.6  # share of white in the colour of a series that lies behind another
 WIDTH, HEIGHT = 11.0, 0.62  # of a figure, in inches, and of a panel of 10 in a row, in parts of its width
+LINE, LETTERS = 0.15, 12  # inches of a line of text, and letters in an inch of it
 NARROWEST = 10  # panels in a row, for which the width of a figure is made: fewer are no wider than these by a half
 
 
@@ -53,8 +55,9 @@ def panels(
     n = len(series[0].x)
     rows = -(-n // columns)
     scales = scales or Scales.of(data, *(one.x for one in series))
-    width = WIDTH * min(1.0, 1.5 * columns / NARROWEST)
+    width = width_of(columns)
     height = rows * (width / columns) * HEIGHT + (0.9 if needs_legend(series, scales) else 0.6)
+    height += LINE * max(0, len(wrapped(scales.note, columns)) - 1)  # the first line has room in every figure
     import matplotlib as mpl
 
     def paint(figure: Any) -> None:
@@ -63,6 +66,16 @@ def panels(
 
     with mpl.rc_context(SETTINGS):
         return drawn(paint, (width, height))
+
+
+def width_of(columns: int) -> float:
+    """Of a figure of so many panels in a row, in inches."""
+    return WIDTH * min(1.0, 1.5 * columns / NARROWEST)
+
+
+def wrapped(note: str, columns: int) -> list[str]:
+    """The lines of a note below so many panels in a row."""
+    return wrap(note, int(LETTERS * (width_of(columns) - 0.6)))
 
 
 def paint_panels(axes: Any, series: Sequence[Series], columns: int, scales: Scales, labels: Sequence[str] = ()) -> None:
@@ -101,7 +114,7 @@ def paint_panels(axes: Any, series: Sequence[Series], columns: int, scales: Scal
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
     axes.set_xticks([0, 1], ["0", str(points - 1)])
-    axes.set_xlabel("\n".join(filter(None, ["point", scales.note])), loc="left")
+    axes.set_xlabel("\n".join(["point", *wrapped(scales.note, columns)]), loc="left")
     if labels:
         axes.set_yticks([(rows - 1 - k) * (1 + GAP) + 0.5 for k in range(len(labels))], labels)
         low, high = scales.ends_as_text()

@@ -66,7 +66,7 @@ def test_a_figure_says_what_lies_beyond_its_frames() -> None:
     assert scales.note == "2 of 40 curves go on beyond the frame (from 500 to 500)"
     figure = Figure()
     paint_panels(figure.add_subplot(), [Series("", wild)], 10, scales)
-    assert scales.note in figure.axes[0].get_xlabel()
+    assert scales.note in figure.axes[0].get_xlabel().replace("\n", " ")
     assert not (panels([Series("", wild)], 10, data) == panels([Series("", x)], 10, data)).all()
 
 
@@ -87,9 +87,9 @@ def test_a_curve_beyond_its_panel_is_drawn_neither_over_nor_along_the_frame() ->
     picture = panels([Series("", torch.where(torch.arange(100) < 50, 0.2, 1e9).expand(1, 1, 100))], 1, data)
     rows, columns = ink(picture)
     assert len(rows) > 50
-    dark = (picture.astype(int).min(2) < 250).sum(1)
+    dark = (picture[:, columns.min() :].astype(int).min(2) < 250).sum(1)
     top = int(dark.nonzero()[0][0])
-    assert dark[top] > 3 * (columns.max() - columns.min()) / 2, "the highest that is drawn is the frame"
+    assert dark[top] > 1.5 * (columns.max() - columns.min()), "the highest that is drawn is the frame"
 
 
 def test_a_walk_beyond_the_data_is_seen_whole() -> None:
