@@ -31,6 +31,19 @@ def grid(x: Tensor, columns: int, data: DataSpec, labels: Sequence[str] = ()) ->
     return labelled(picture, list(labels)) if labels else picture
 
 
+def frames(states: Sequence[Tensor], columns: int, data: DataSpec) -> list[Picture]:
+    """States (n, *shape) of samples on the way, a grid each: curves over the axes of all, bands as dark as those of the last."""
+    if data.is_curve:
+        from genlab.plots.curve_panels import Series, panels
+
+        scales = Scales.of(data, *states)
+        return [panels([Series("", x)], columns, data, scales=scales) for x in states]
+    if data.own_scales:
+        ends = band_ranges(states[-1], data)
+        return [bands(x, columns, data, ranges=ends) for x in states]
+    return [images.grid(x, columns, data) for x in states]
+
+
 def samples(x: Tensor, columns: int, data: DataSpec, reference: Tensor | None = None) -> Picture:
     """Independent examples (n, *shape); of curves also all of them over each other, beside those of the `reference`.
 

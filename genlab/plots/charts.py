@@ -75,18 +75,30 @@ def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, err
         filled = number > 0
         share = (hits * number + 0.5)[filled] / (number[filled] + 1)  # so that 0 of 2 has an error bar too
         spread = np.sqrt(share * (1 - share) / (number[filled] + 1))
-        top.errorbar(conf[filled], hits[filled], yerr=spread, fmt="o", markersize=4, capsize=2)
+        bars = np.stack([spread.clip(max=hits[filled]), spread.clip(max=1 - hits[filled])])  # an accuracy is in [0, 1]
+        top.errorbar(conf[filled], hits[filled], yerr=bars.clip(min=0), fmt="o", markersize=4, capsize=2)
         top.set_ylabel("accuracy")
         top.set_ylim(-0.03, 1.03)
         top.set_title(f"expected calibration error {error:.4f}, {split}", fontsize=10)
         top.legend(loc="upper left")
         bottom.bar((np.arange(bins) + 0.5) / bins, number, width=0.9 / bins, color="0.5")
-        bottom.set_yscale("log")
+        _count_axis(bottom.yaxis, int(number.max()))
         bottom.set_xlabel("probability of the predicted class")
         bottom.set_ylabel("count")
-        bottom.set_xlim(0, 1)
+        bottom.set_xlim(-0.02, 1.02)
 
     return drawn(paint, (5, 5.2))
+
+
+def _count_axis(axis: Any, most: int) -> None:
+    """A logarithmic axis of counts up to `most`, with powers of ten as ticks, or 1, 2 and 5 where these would be too few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.axes.set_yscale("log")
+    axis.axes.set_ylim(0.5, 2.0 * max(1, most))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 100 else (1,), numticks=6))
+    axis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y >= 1 else ""))
+    axis.set_minor_locator(NullLocator())
 
 
 def class_bars(generated: Tensor, real: Tensor, n: int, names: Sequence[str] = ()) -> Picture:
