@@ -37,7 +37,9 @@ def confusion(matrix: Tensor, split: str, names: Sequence[str] = ()) -> Picture:
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
         # Mistakes are rare: on a linear scale nothing but the diagonal would be seen.
-        axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(
+            np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto"
+        )  # squares would cut the names beside them
         if k <= 20:
             for i in range(k):
                 for j in range(k):
@@ -54,7 +56,8 @@ def confusion(matrix: Tensor, split: str, names: Sequence[str] = ()) -> Picture:
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
 
-    return drawn(paint, (6.6, 5.6) if k <= 20 else (8, 7.4))
+    beside = 0.075 * max(map(len, names), default=0)  # inches of the names at the left
+    return drawn(paint, (6.2 + beside, 5.2 + 0.6 * beside) if k <= 20 else (8, 7.4))
 
 
 def _name_classes(axes: Any, k: int, names: Sequence[str]) -> None:
