@@ -32,7 +32,7 @@ def test_a_reliability_diagram_has_plain_ticks_and_whole_error_bars(most: int, m
     with texts_inside(monkeypatch, charts) as figures:
         reliability_diagram(confidence, accuracy, count, 0.1, "test split")
     top, bottom = figures[0].axes
-    ends = np.concatenate([bar.get_segments() for bar in top.containers[0][2]])[..., 1]  # type: ignore[index]
+    ends = np.concatenate([bar.get_segments() for bar in top.containers[0][2]])[..., 1]
     assert ends.min() >= 0
     assert ends.max() <= 1
     written = [text.get_text() for text in bottom.get_yticklabels(which="both")]

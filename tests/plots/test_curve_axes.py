@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
+from genlab.plots import by_kind
 from genlab.plots.curve_overviews import mean_and_spread, walks
 from genlab.plots.curve_panels import Series, compared, paint_panels, panels
 from genlab.plots.curve_scales import Scales
@@ -23,10 +24,10 @@ def spectra(n: int = 40, channels: int = 1) -> tuple[Tensor, DataSpec]:
     return x, spec_of(x)
 
 
-def ink(picture: np.ndarray) -> np.ndarray:
+def ink(picture: np.ndarray) -> tuple[np.ndarray, ...]:
     """Where lines in the blue of the first channel are."""
     values = picture.astype(int)
-    return (values[..., 2] - values[..., 0] > 60).nonzero()
+    return np.nonzero(values[..., 2] - values[..., 0] > 60)
 
 
 @pytest.mark.parametrize("channels", [1, 2])
@@ -113,3 +114,13 @@ def test_filters_are_seen_whole() -> None:
     x, data = spectra()
     heights = Scales.symmetric(x - 0.2, data).heights(x - 0.2)
     assert 0.5 <= heights.min() < heights.max() < 1
+
+
+def test_the_frames_of_a_film_have_one_axis() -> None:
+    """The same curves are the same picture, whatever the other frames show, and the ends are those of all frames."""
+    x, data = spectra(8)
+    first, _, last = by_kind.frames([x, 2 * x, x], 4, data)
+    assert (first == last).all()
+    alone = by_kind.frames([x], 4, data)[0]
+    assert first.shape == alone.shape
+    assert (first != alone).any()

@@ -113,6 +113,9 @@ def test_sources_on_a_dark_ground_are_neither_saturated_nor_on_grey() -> None:
 def test_samples_and_reconstructions_are_as_dark_as_the_data() -> None:
     x, data = of_bands()
     assert (by_kind.samples(0.5 * x, 10, data, x) != by_kind.samples(x, 10, data, x)).any()
+    first, last = by_kind.frames([0.5 * x[:10], x[:10]], 10, data)
+    assert (last == by_kind.grid(x[:10], 10, data)).all()
+    assert (first != last).any()
     for other in (0.5, 3.0):
         picture = by_kind.pairs(x[:10], other * x[:10], 10, data)
         assert (picture[: len(picture) // 2] == by_kind.pairs(x[:10], x[:10], 10, data)[: len(picture) // 2]).all()
