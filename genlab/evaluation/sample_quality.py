@@ -21,7 +21,8 @@ from genlab.metrics.memorisation import memorisation, nearest
 from genlab.models.base import Better
 from genlab.plots import by_kind
 from genlab.plots.charts import class_bars
-from genlab.plots.images import Picture, scatter
+from genlab.plots.images import Picture
+from genlab.plots.vector_planes import scatter
 
 MOST_NEIGHBOURS = 5_000  # samples whose nearest neighbours are looked for
 

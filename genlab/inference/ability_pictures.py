@@ -28,7 +28,8 @@ from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
 from genlab.plots import by_kind
 from genlab.plots.charts import confusion, optimal_discriminator, reliability_diagram, spectrum, spreads
-from genlab.plots.images import Picture, matrix, scatter
+from genlab.plots.images import Picture, matrix
+from genlab.plots.vector_planes import scatter
 
 EXAMPLES_OF_BOUND, ESTIMATES_OF_BOUND = 50, 10
 

@@ -12,7 +12,8 @@ from genlab.inference.shown_examples import COLUMNS, POINTS
 from genlab.models.abilities import HasLevels, HasMarkovChain, Inpaints
 from genlab.models.base import GenerativeModel, Model
 from genlab.plots import by_kind
-from genlab.plots.images import Picture, scatter
+from genlab.plots.images import Picture
+from genlab.plots.vector_planes import scatter
 
 FILLINGS = 3
 
@@ -89,5 +90,5 @@ def animation(model: Model, seed: int, frames: int = 40, **options: Any) -> list
         return []
     if data.on_grid:
         few = 8 if data.own_scales else BLOCK  # panels take longer than pixels
-        return [by_kind.grid(state[:few], 8 if data.is_image else 4, data) for state in states]
+        return by_kind.frames([state[:few] for state in states], 8 if data.is_image else 4, data)
     return [scatter({"samples": states[-1], "states": state}, data) for state in states]

@@ -47,7 +47,8 @@ from genlab.models.base import GenerativeModel, Model
 from genlab.models.latent.priors import StandardNormal
 from genlab.numerics import rng
 from genlab.plots import by_kind
-from genlab.plots.images import Picture, latent_scatter, scatter
+from genlab.plots.images import Picture, latent_scatter
+from genlab.plots.vector_planes import scatter
 from genlab.tracking.progress import step
 
 
@@ -79,8 +80,12 @@ def training_pictures(model: Model, dataset: Dataset, seed: int, samples: Tensor
             if known is not None:
                 found |= by_kind.statistics(samples, known, data)
         else:
-            test = held_out(dataset, POINTS, seed, model.device).x
-            found["samples"] = scatter({"data": test, "samples": samples}, data)
+            test = held_out(dataset, POINTS, seed, model.device)
+            classes = None
+            if isinstance(model, GenerativeModel):
+                turns = sampling_options(model, dataset, {}).get("labels")
+                classes = labels_of_samples(model, len(samples), turns)
+            found["samples"] = scatter({"data": test.x, "samples": samples}, data, {"data": test.y, "samples": classes})
     if isinstance(model, Reconstructs):
         found["reconstructions"] = reconstructions(model, dataset, seed)
     if classifies(model):
@@ -142,7 +147,8 @@ def show_samples(shown: Portfolio) -> None:
             shown.pictures |= by_kind.statistics(shown.samples, known_examples, data)
     else:
         known = {} if shown.test is None else {"data": shown.test.x}
-        shown.pictures["samples"] = scatter({**known, "samples": shown.samples}, data)
+        classes = {"data": None if shown.test is None else shown.test.y, "samples": samples.labels}
+        shown.pictures["samples"] = scatter({**known, "samples": shown.samples}, data, classes)
     states = film(model, COLUMNS, shown.seed, frames=COLUMNS, **shown.options)
     if len(states) > 1 and data.on_grid:
         shown.show("chain", states.transpose(0, 1).flatten(0, 1), len(states))

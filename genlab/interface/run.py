@@ -113,7 +113,7 @@ class Run:
         """
         from genlab.interface.sampling_run import prepare_sampling
         from genlab.plots import by_kind
-        from genlab.plots.images import scatter
+        from genlab.plots.vector_planes import scatter
 
         with self._calling("sample"):
             asked = prepare_sampling(self._config_of("sample", n=n, seed=seed, **keys))

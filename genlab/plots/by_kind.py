@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genlab.data.spec import DataSpec
 from genlab.plots import images
-from genlab.plots.bands import band_statistics, bands
+from genlab.plots.bands import band_ranges, band_statistics, bands
 from genlab.plots.charts import labelled
 from genlab.plots.curve_scales import Scales
 from genlab.plots.images import Picture
@@ -31,15 +31,32 @@ def grid(x: Tensor, columns: int, data: DataSpec, labels: Sequence[str] = ()) ->
     return labelled(picture, list(labels)) if labels else picture
 
 
+def frames(states: Sequence[Tensor], columns: int, data: DataSpec) -> list[Picture]:
+    """States (n, *shape) of samples on the way, a grid each: curves over the axes of all, bands as dark as those of the last."""
+    if data.is_curve:
+        from genlab.plots.curve_panels import Series, panels
+
+        scales = Scales.of(data, *states)
+        return [panels([Series("", x)], columns, data, scales=scales) for x in states]
+    if data.own_scales:
+        ends = band_ranges(states[-1], data)
+        return [bands(x, columns, data, ranges=ends) for x in states]
+    return [images.grid(x, columns, data) for x in states]
+
+
 def samples(x: Tensor, columns: int, data: DataSpec, reference: Tensor | None = None) -> Picture:
-    """Independent examples (n, *shape); of curves also all of them over each other, beside those of the `reference`."""
+    """Independent examples (n, *shape); of curves also all of them over each other, beside those of the `reference`.
+
+    Bands are as dark as those of the `reference`.
+    """
     if data.is_curve:
         from genlab.plots.curve_overviews import overview
 
         kinds = {} if reference is None else {"test data": reference}
         return overview({**kinds, "samples": x}, data, columns)
     if data.own_scales:
-        return bands(first_rows(x, columns, data), columns, data)
+        known = None if reference is None else band_ranges(reference, data)
+        return bands(first_rows(x, columns, data), columns, data, ranges=known)
     return images.grid(x[: columns**2], columns, data)
 
 
@@ -61,14 +78,19 @@ def pairs(
 
         return compared(originals, others, columns, data, names)
     if data.own_scales:
-        few = min(len(originals), max(1, MOST_LINES // data.shape[0]) * columns)
-        rows = [
-            part
-            for both in zip(originals[:few].split(columns), others[:few].split(columns), strict=True)
-            for part in both
-        ]
-        return bands(torch.cat(rows), min(columns, few), data, list(names) * (len(rows) // 2))
+        return _pairs_of_bands(originals, others, columns, data, names, known=originals)
     return images.pairs(originals, others, columns, data)
+
+
+def _pairs_of_bands(
+    first: Tensor, second: Tensor, columns: int, data: DataSpec, names: tuple[str, str], known: Tensor
+) -> Picture:
+    """Rows of `first` above rows of `second`, (n, C, H, W) each, as dark as the `known` ones."""
+    few = min(len(first), max(1, MOST_LINES // data.shape[0]) * columns)
+    both = zip(first[:few].split(columns), second[:few].split(columns), strict=True)
+    rows = [part for pair in both for part in pair]
+    labels = list(names) * (len(rows) // 2)
+    return bands(torch.cat(rows), min(columns, few), data, labels, band_ranges(known[:few], data))
 
 
 def neighbours(x: Tensor, nearest: Tensor, columns: int, data: DataSpec) -> Picture:
@@ -76,6 +98,8 @@ def neighbours(x: Tensor, nearest: Tensor, columns: int, data: DataSpec) -> Pict
     first, second = "sample", "nearest training example"
     if data.is_curve:
         return pairs(nearest, x, columns, data, (second, first))
+    if data.own_scales:
+        return _pairs_of_bands(x, nearest, columns, data, (first, second), known=nearest)
     return pairs(x, nearest, columns, data, (first, second))
 
 
@@ -85,7 +109,10 @@ def restored(clean: Tensor, noisy: Tensor, found: Tensor, data: DataSpec) -> Pic
         from genlab.plots.curve_panels import denoised
 
         return denoised(clean, noisy, found, data)
-    return grid(torch.cat([clean, noisy, found]), len(clean), data, ["clean", "noisy", "restored"])
+    x, labels = torch.cat([clean, noisy, found]), ["clean", "noisy", "restored"]
+    if data.is_image and data.own_scales:
+        return bands(x, len(clean), data, labels, band_ranges(clean, data))
+    return grid(x, len(clean), data, labels)
 
 
 def paths(x: Tensor, steps: int, data: DataSpec, titles: Sequence[str], ends: tuple[str, str]) -> Picture:
@@ -111,6 +138,6 @@ def filters(weights: Tensor, columns: int, data: DataSpec) -> Picture:
 
         return panels([Series("", weights)], columns, data, scales=Scales.symmetric(weights, data))
     if data.own_scales:
-        limit = torch.full((data.shape[0],), Scales.symmetric(weights, data).high[0])
+        limit = torch.full((data.shape[0],), images.usual_size(weights))
         return bands(first_rows(weights, columns, data), columns, replace(data, units=None), ranges=(-limit, limit))
     return images.filters(weights, columns, data)

@@ -41,13 +41,16 @@ CAPTIONS = {
     "neighbours": "Samples above the training examples nearest to them; curves over these. Equal pairs are known by heart.",
     "observables": "Distributions of lattice observables of the samples, beside those of Monte Carlo and what is exact.",
     "real": "Held-out images as the machine sees them: binary draws where grey values are probabilities.",
-    "reconstructions": "Rows of test examples, each above its reconstructions; of curves the reconstruction over the data. For "
-    "vectors: both as points in the planes of the components.",
+    "reconstructions": "Rows of test examples, each above its reconstructions; of curves the reconstruction over the data, "
+    "of bands from the 0.5 % quantile of the data shown (black) to the 99.5 % one (white). For vectors: both as points in the "
+    "planes of the components.",
     "reconstructions_by_components": "Test examples above their reconstructions from the first q principal components.",
     "reliability": "Accuracy against the predicted probability: on the dashed line a prediction of 80 % is right in 80 % of the "
     "cases.",
-    "samples": "Samples of the model, from the same noise throughout the training. For vectors: as points, over test data. For "
-    "curves: over each other beside test data, with mean and standard deviation, and below the first ones.",
+    "samples": "Samples of the model, from the same noise throughout the training. For vectors: as points, with test data over "
+    "them. For curves: over each other beside test data, with mean and standard deviation, and below the first ones; the axes "
+    "hold all that is drawn, and a line below says what is too far out. For bands: from the 0.5 % quantile of the test data "
+    "(black) to the 99.5 % one (white).",
     "score": "Arrows of d log p/dx, the true ones and those of the model.",
     "spectrum": "Variance along each principal axis, and the share of the total that the first of them explain.",
     "sweep_curves": "Learning curves of all jobs of the sweep, a panel for each scalar. Where a panel has both, "

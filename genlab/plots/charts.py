@@ -1,5 +1,6 @@
 """Charts: classification, classes of samples, spectra, quality against cost. Arrays in, pictures out."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -36,7 +37,9 @@ def confusion(matrix: Tensor, split: str, names: Sequence[str] = ()) -> Picture:
     def paint(figure: Any) -> None:
         axes = figure.add_subplot()
         # Mistakes are rare: on a linear scale nothing but the diagonal would be seen.
-        axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(
+            np.sqrt(shares), cmap="Blues", vmin=0, vmax=1, aspect="auto"
+        )  # squares would cut the names beside them
         if k <= 20:
             for i in range(k):
                 for j in range(k):
@@ -53,7 +56,8 @@ def confusion(matrix: Tensor, split: str, names: Sequence[str] = ()) -> Picture:
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
 
-    return drawn(paint, (6.6, 5.6) if k <= 20 else (8, 7.4))
+    beside = 0.075 * max(map(len, names), default=0)  # inches of the names at the left
+    return drawn(paint, (6.2 + beside, 5.2 + 0.6 * beside) if k <= 20 else (8, 7.4))
 
 
 def _name_classes(axes: Any, k: int, names: Sequence[str]) -> None:
@@ -74,18 +78,30 @@ def reliability_diagram(confidence: Tensor, accuracy: Tensor, count: Tensor, err
         filled = number > 0
         share = (hits * number + 0.5)[filled] / (number[filled] + 1)  # so that 0 of 2 has an error bar too
         spread = np.sqrt(share * (1 - share) / (number[filled] + 1))
-        top.errorbar(conf[filled], hits[filled], yerr=spread, fmt="o", markersize=4, capsize=2)
+        bars = np.stack([spread.clip(max=hits[filled]), spread.clip(max=1 - hits[filled])])  # an accuracy is in [0, 1]
+        top.errorbar(conf[filled], hits[filled], yerr=bars.clip(min=0), fmt="o", markersize=4, capsize=2)
         top.set_ylabel("accuracy")
         top.set_ylim(-0.03, 1.03)
         top.set_title(f"expected calibration error {error:.4f}, {split}", fontsize=10)
         top.legend(loc="upper left")
         bottom.bar((np.arange(bins) + 0.5) / bins, number, width=0.9 / bins, color="0.5")
-        bottom.set_yscale("log")
+        _count_axis(bottom.yaxis, int(number.max()))
         bottom.set_xlabel("probability of the predicted class")
         bottom.set_ylabel("count")
-        bottom.set_xlim(0, 1)
+        bottom.set_xlim(-0.02, 1.02)
 
     return drawn(paint, (5, 5.2))
+
+
+def _count_axis(axis: Any, most: int) -> None:
+    """A logarithmic axis of counts up to `most`, with powers of ten as ticks, or 1, 2 and 5 where these would be too few."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.axes.set_yscale("log")
+    axis.axes.set_ylim(0.5, 2.0 * max(1, most))
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 100 else (1,), numticks=6))
+    axis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y >= 1 else ""))
+    axis.set_minor_locator(NullLocator())
 
 
 def class_bars(generated: Tensor, real: Tensor, n: int, names: Sequence[str] = ()) -> Picture:
@@ -222,9 +238,9 @@ class Costed(Protocol):
 
 def labelled(picture: Picture, labels: list[str]) -> Picture:
     """A picture of as many rows of equal height as there are labels, each with its label at its left."""
-    dpi = 100
+    dpi, size, gap = 100, 8, 7
     height, width = picture.shape[:2]
-    margin = 14 + 7 * max(map(len, labels))
+    margin = 2 * gap + _width_of_text(labels, size, dpi)
 
     def paint(figure: Any) -> None:
         figure.set_layout_engine("none")
@@ -233,9 +249,21 @@ def labelled(picture: Picture, labels: list[str]) -> Picture:
         axes.axis("off")
         for k, label in enumerate(labels):
             y = 1 - (k + 0.5) / len(labels)
-            figure.text((margin - 7) / (margin + width), y, label, ha="right", va="center", fontsize=8)
+            x = (margin - gap) / (margin + width)
+            figure.text(x, y, label, ha="right", va="center", multialignment="right", fontsize=size, linespacing=1.0)
 
     return drawn(paint, ((margin + width) / dpi, height / dpi), dpi)
+
+
+def _width_of_text(labels: Sequence[str], size: float, dpi: int) -> int:
+    """Pixels of the widest of the labels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(dpi=dpi)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    texts = [figure.text(0, 0, label, fontsize=size) for label in set(labels)]
+    return math.ceil(max(text.get_window_extent(renderer).width for text in texts))
 
 
 def optimal_discriminator(score: Callable[[Tensor], Tensor], x: Tensor, samples: Tensor) -> Picture:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from genlab.data.spec import DataSpec
@@ -26,10 +27,11 @@ def overview(kinds: Mapping[str, Tensor], data: DataSpec, columns: int) -> Pictu
     """
     import matplotlib as mpl
 
-    scales = Scales.of(data)
     rows = min(MOST_ROWS, data.shape[0])
     name, last = list(kinds.items())[-1]
     few = last[: MULTIPLES // columns * columns]
+    ends = {kind: mean_and_spread(x) for kind, x in kinds.items()}
+    scales = Scales.of(data, *(x[:OVERLAID] for x in kinds.values()), *ends.values())
     series = [Series(name, few)]
     below = -(-len(few) // columns) * (WIDTH / columns) * HEIGHT + (0.75 if needs_legend(series, scales) else 0.45)
 
@@ -37,10 +39,10 @@ def overview(kinds: Mapping[str, Tensor], data: DataSpec, columns: int) -> Pictu
         top, bottom = figure.subfigures(2, 1, height_ratios=[2.0 * rows + 0.4, below])
         grid = top.subplots(rows, len(kinds), sharex=True, sharey="row", squeeze=False)
         for column, (kind, x) in enumerate(kinds.items()):
-            values = scales.in_units(x)
+            values, band = scales.in_units(x[:OVERLAID]), scales.in_units(ends[kind])
             for channel in range(rows):
                 axes = grid[channel, column]
-                _overlay(axes, values[:, channel], channel if rows > 1 else 0)
+                _overlay(axes, values[:, channel], band[:, channel], channel if rows > 1 else 0)
                 axes.set_ylim(scales.low[channel], scales.high[channel])
                 if column == 0:
                     axes.set_ylabel(scales.channel_names[channel] if data.shape[0] > 1 else "value")
@@ -55,16 +57,21 @@ def overview(kinds: Mapping[str, Tensor], data: DataSpec, columns: int) -> Pictu
         return drawn(paint, (WIDTH, 2.0 * rows + 0.4 + below))
 
 
-def _overlay(axes: Any, values: Any, channel: int) -> None:
-    """Curves (n, L), the mean of all and a standard deviation to both sides."""
+def mean_and_spread(x: Tensor) -> Tensor:
+    """Mean less the standard deviation, mean, and mean plus it, of curves x (n, C, L): (3, C, L)."""
+    mean, std = x.mean(0), x.std(0, correction=0)
+    return torch.stack([mean - std, mean, mean + std])
+
+
+def _overlay(axes: Any, values: Any, band: Any, channel: int) -> None:
+    """Curves (n, L), and what `mean_and_spread` says of all, (3, L)."""
     from matplotlib.collections import LineCollection
 
     points = np.arange(values.shape[1])
-    lines = [np.stack([points, one], 1) for one in values[:OVERLAID]]
+    lines = [np.stack([points, one], 1) for one in values]
     axes.add_collection(LineCollection(lines, colors=COLOURS[channel % len(COLOURS)], linewidths=0.6, alpha=0.35))
-    mean, std = values.mean(0), values.std(0)
-    axes.fill_between(points, mean - std, mean + std, color=INK, alpha=0.12, linewidth=0, zorder=3)
-    axes.plot(points, mean, color=INK, linewidth=1.6, zorder=4)
+    axes.fill_between(points, band[0], band[2], color=INK, alpha=0.12, linewidth=0, zorder=3)
+    axes.plot(points, band[1], color=INK, linewidth=1.6, zorder=4)
     axes.set_xlim(0, max(1, len(points) - 1))
 
 
@@ -72,7 +79,7 @@ def walks(x: Tensor, data: DataSpec, titles: Sequence[str], ends: tuple[str, str
     """Curves (rows, steps, C, L): a panel for each row, whose steps are coloured from the first to the last, named by `ends`."""
     import matplotlib as mpl
 
-    scales = Scales.of(data)
+    scales = Scales.of(data, x.flatten(0, 1))
     rows, steps, channels, points = x.shape
     shown = min(MOST_ROWS, channels)
     columns = min(5, rows)
@@ -90,7 +97,7 @@ def walks(x: Tensor, data: DataSpec, titles: Sequence[str], ends: tuple[str, str
                 axes.set_visible(True)
                 for step in range(steps):
                     axes.plot(values[row, step, channel], color=colours[step], linewidth=1)
-                axes.set_ylim(*_reached(values[:, :, channel], scales.low[channel], scales.high[channel]))
+                axes.set_ylim(scales.low[channel], scales.high[channel])
                 axes.set_xlim(0, max(1, points - 1))
                 axes.tick_params(labelleft=row % columns == 0)
                 if channel == 0:
@@ -100,6 +107,8 @@ def walks(x: Tensor, data: DataSpec, titles: Sequence[str], ends: tuple[str, str
                 if row + columns >= rows and channel == shown - 1:
                     axes.set_xlabel("point")
                     axes.tick_params(labelbottom=True)
+        if scales.note:
+            figure.supxlabel(scales.note, fontsize=8)
         of = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), mpl.colors.ListedColormap(colours))
         bar = figure.colorbar(of, ax=grid, ticks=[0, 1], aspect=40, pad=0.01)
         bar.ax.set_yticklabels(ends)
@@ -107,9 +116,3 @@ def walks(x: Tensor, data: DataSpec, titles: Sequence[str], ends: tuple[str, str
 
     with mpl.rc_context(SETTINGS):
         return drawn(paint, (2.2 * columns + 1.0, 1.5 * lines + 0.5))
-
-
-def _reached(values: Any, low: float, high: float) -> tuple[float, float]:
-    """The axis from `low` to `high`, extended to values beyond it, by its own length to each side at most."""
-    size = high - low
-    return max(low - size, min(low, float(values.min()))), min(high + size, max(high, float(values.max())))

@@ -4,7 +4,8 @@ All panels of a figure lie in one pair of matplotlib's axes, a line collection f
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from genlab.plots.images import Picture
 from genlab.plots.style import COLOURS, FAINT, GRID, INK, SETTINGS
 
 GAP = 0.12  # between panels, in their widths and heights
-REACH = 0.08  # how far a curve may leave its panel, in its height
+ROOM = 0.08  # below the lowest panels and above the highest ones, in the height of one
+PALE = 0.6  # share of white in the colour of a series that lies behind another
 WIDTH, HEIGHT = 11.0, 0.62  # of a figure, in inches, and of a panel of 10 in a row, in parts of its width
+LINE, LETTERS = 0.15, 12  # inches of a line of text, and letters in an inch of it
 NARROWEST = 10  # panels in a row, for which the width of a figure is made: fewer are no wider than these by a half
 
 
@@ -31,7 +34,14 @@ class Series:
     colour: str | None = None
     """None for the colour of each channel."""
     width: float = 1.1
-    dashed: bool = False
+    pale: bool = False
+    """Whether the colours of the channels are mixed with white, for a series that lies behind another."""
+
+    def colour_of(self, channel: int) -> Any:
+        from matplotlib.colors import to_rgb
+
+        full = np.array(to_rgb(self.colour or COLOURS[channel % len(COLOURS)]))
+        return tuple(PALE + (1 - PALE) * full) if self.pale else tuple(full)
 
 
 def panels(
@@ -44,9 +54,10 @@ def panels(
     """Panels row by row, `columns` in a row, with `labels` at the left of the rows; `scales` None for those of the data."""
     n = len(series[0].x)
     rows = -(-n // columns)
-    scales = scales or Scales.of(data)
-    width = WIDTH * min(1.0, 1.5 * columns / NARROWEST)
+    scales = scales or Scales.of(data, *(one.x for one in series))
+    width = width_of(columns)
     height = rows * (width / columns) * HEIGHT + (0.9 if needs_legend(series, scales) else 0.6)
+    height += LINE * max(0, len(wrapped(scales.note, columns)) - 1)  # the first line has room in every figure
     import matplotlib as mpl
 
     def paint(figure: Any) -> None:
@@ -57,14 +68,26 @@ def panels(
         return drawn(paint, (width, height))
 
 
+def width_of(columns: int) -> float:
+    """Of a figure of so many panels in a row, in inches."""
+    return WIDTH * min(1.0, 1.5 * columns / NARROWEST)
+
+
+def wrapped(note: str, columns: int) -> list[str]:
+    """The lines of a note below so many panels in a row."""
+    return wrap(note, int(LETTERS * (width_of(columns) - 0.6)))
+
+
 def paint_panels(axes: Any, series: Sequence[Series], columns: int, scales: Scales, labels: Sequence[str] = ()) -> None:
-    """The panels in `axes`, with the ends of both axes written at the lowest left one."""
+    """The panels in `axes`, with the ends of both axes written at the lowest left one. No curve is drawn outside its panel."""
     from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.path import Path
 
     n, _, points = series[0].x.shape
     rows = -(-n // columns)
     corners = np.array([[i % columns * (1 + GAP), (rows - 1 - i // columns) * (1 + GAP)] for i in range(n)])
     box = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    frames = Path.make_compound_path(*(Path(np.vstack([at + box, at]), closed=True) for at in corners))
     axes.add_collection(PolyCollection(corners[:, None] + box, facecolors="none", edgecolors=GRID, linewidths=0.6))
     zero = scales.height_of_zero()
     if zero is not None:
@@ -72,29 +95,26 @@ def paint_panels(axes: Any, series: Sequence[Series], columns: int, scales: Scal
         axes.add_collection(LineCollection(list(ends), colors=GRID, linewidths=0.5))
     for number, one in enumerate(series):
         y = scales.heights(one.x)
-        y[(y < -REACH) | (y > 1 + REACH)] = np.nan  # a curve that leaves its panel has a gap
         along = np.linspace(0, 1, points) if points > 1 else np.array([0.5])
         for channel in range(min(y.shape[1], scales.shown)):
             lines = np.stack([np.broadcast_to(along, y[:, channel].shape), y[:, channel]], 2) + corners[:, None]
-            colour = one.colour or COLOURS[channel % len(COLOURS)]
-            axes.add_collection(
-                LineCollection(
-                    list(lines),
-                    colors=colour,
-                    linewidths=one.width,
-                    linestyles=(0, (3, 1.5)) if one.dashed else "-",
-                    zorder=2 + number,
-                    capstyle="round",
-                )
+            drawing = LineCollection(
+                list(lines),
+                colors=[one.colour_of(channel)],
+                linewidths=one.width,
+                zorder=2 + number,
+                capstyle="round",
             )
+            axes.add_collection(drawing)
+            drawing.set_clip_path(frames, axes.transData)
     axes.set_xlim(-0.02, columns * (1 + GAP) - GAP + 0.02)
-    axes.set_ylim(-REACH, rows * (1 + GAP) - GAP + REACH)
+    axes.set_ylim(-ROOM, rows * (1 + GAP) - GAP + ROOM)
     axes.grid(visible=False)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
     axes.set_xticks([0, 1], ["0", str(points - 1)])
-    axes.set_xlabel("point", loc="left")
+    axes.set_xlabel("\n".join(["point", *wrapped(scales.note, columns)]), loc="left")
     if labels:
         axes.set_yticks([(rows - 1 - k) * (1 + GAP) + 0.5 for k in range(len(labels))], labels)
         low, high = scales.ends_as_text()
@@ -119,17 +139,16 @@ def legend(figure: Any, series: Sequence[Series], scales: Scales) -> None:
         handles = [Line2D([], [], color=COLOURS[c % len(COLOURS)], label=name) for c, name in enumerate(scales.names())]
     if len(series) > 1:
         for one in series:
-            colour = one.colour or (INK if scales.shown > 1 else COLOURS[0])
-            style: Any = (0, (3, 1.5)) if one.dashed else "-"
-            handles.append(Line2D([], [], color=colour, linewidth=one.width, linestyle=style, label=one.name))
+            shown = replace(one, colour=INK) if one.colour is None and scales.shown > 1 else one
+            handles.append(Line2D([], [], color=shown.colour_of(0), linewidth=one.width, label=one.name))
     figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)), fontsize=8)
 
 
 def compared(originals: Tensor, others: Tensor, columns: int, data: DataSpec, names: tuple[str, str]) -> Picture:
-    """Curves (n, C, L) with their counterparts in one panel each: those of one channel over grey, those of several dashed."""
+    """Curves (n, C, L) as wide pale lines, grey where they have one channel, with their counterparts as thin ones over them."""
     single = data.shape[0] == 1
-    behind = Series(names[0], originals, FAINT if single else None, 2.2 if single else 0.7)
-    return panels([behind, Series(names[1], others, dashed=not single)], columns, data)
+    behind = Series(names[0], originals, FAINT if single else None, 2.2 if single else 2.6, pale=not single)
+    return panels([behind, Series(names[1], others, width=1.1 if single else 0.9)], columns, data)
 
 
 def denoised(clean: Tensor, noisy: Tensor, restored: Tensor, data: DataSpec) -> Picture:

@@ -1,7 +1,8 @@
 """The vertical axes of figures of curves: one for all channels, or one for each where their values differ widely.
 
-A channel is shown over m - 3 s to m + 3 s, where m and s are its mean and its standard deviation over the training split, and not
-beyond the range of the data. Values are in the units of the user.
+An axis holds m - 3 s to m + 3 s, where m and s are the mean and the standard deviation of its channel over the training split, as
+far as the range of that split goes, and all values that are drawn, of data and of models. Values beyond the range of the training
+split by more than its length are outliers: the frame cuts them, and the figure says so. Values are in the units of the user.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ MOST_CHANNELS = 8  # that are drawn: as many as there are colours
 UNLIKE = 4.0  # spreads of the narrowest channel in the widest one and in the distance of the means, above which each has its own
 SPREADS = 3.0
 MARGIN = 0.06
+FARTHEST = 100.0  # height, in panels, at which a cut curve goes on: more would be too much for the drawing
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,12 @@ class Scales:
     channel_names: tuple[str, ...]
     data: DataSpec | None
     """For the units of the values; None for numbers that have none, such as weights."""
+    note: str = ""
+    """Says how many curves the frames cut; empty where they hold all."""
 
     @classmethod
-    def of(cls, data: DataSpec) -> "Scales":
+    def of(cls, data: DataSpec, *drawn: Tensor) -> "Scales":
+        """For a figure of the curves `drawn`, (n, C, L) each."""
         mean = data.in_units(data.mean[None])[0].double()
         std = data.std.double() if data.units is None else data.std.double() * data.units.scale
         middle = mean.mean(1)
@@ -39,19 +44,24 @@ class Scales:
         least = data.in_units(torch.full((1, *data.shape), data.low))[0].double().amin(1)
         most = data.in_units(torch.full((1, *data.shape), data.high))[0].double().amax(1)
         low, high = torch.maximum(middle - SPREADS * spread, least), torch.minimum(middle + SPREADS * spread, most)
-        size = (high - low).clamp_min(1e-12)
         wide = spread.max() + middle.max() - middle.min()  # what a common axis has to show beside the narrowest channel
+        if drawn:
+            values = data.in_units(torch.cat([x.detach().float().cpu() for x in drawn])).double()
+            length = most - least
+            inside = _within(values, least - length, most + length)
+            low = torch.minimum(low, torch.where(inside, values, torch.inf).amin((0, 2)))
+            high = torch.maximum(high, torch.where(inside, values, -torch.inf).amax((0, 2)))
         if float(wide / spread.min()) <= UNLIKE:
             low, high = low.min().expand_as(low), high.max().expand_as(high)
-            size = high - low
+        size = (high - low).clamp_min(1e-12)
         low, high = low - MARGIN * size, high + MARGIN * size
-        return cls(tuple(low.tolist()), tuple(high.tolist()), channel_names(data), data)
+        note = _beyond(values, _within(values, low, high)) if drawn else ""
+        return cls(tuple(low.tolist()), tuple(high.tolist()), channel_names(data), data, note)
 
     @classmethod
     def symmetric(cls, weights: Tensor, data: DataSpec) -> "Scales":
-        """One about 0 for all channels, that of 99.5 % of the weights."""
-        flat = weights.abs().flatten().double()
-        limit = max(float(flat.quantile(0.995) if flat.numel() < 10**6 else flat.max()), 1e-12)
+        """One about 0 for all channels, that holds all weights (n, C, L)."""
+        limit = (1 + MARGIN) * max(float(weights.abs().nan_to_num(0, 0, 0).max()), 1e-12)
         channels = data.shape[0]
         return cls((-limit,) * channels, (limit,) * channels, channel_names(data), None)
 
@@ -76,7 +86,7 @@ class Scales:
     def heights(self, x: Tensor) -> npt.NDArray[np.float64]:
         """Curves x (n, C, L) in parts of their axes: 0 is the low end, 1 the high one."""
         low, high = (np.array(ends)[:, None] for ends in (self.low, self.high))
-        return np.asarray((self.in_units(x) - low) / (high - low))
+        return np.asarray(((self.in_units(x) - low) / (high - low)).clip(-FARTHEST, FARTHEST))
 
     def height_of_zero(self) -> float | None:
         """Where 0 is in a panel; None where it lies outside, or elsewhere for each channel."""
@@ -95,6 +105,22 @@ class Scales:
         if self.shown < len(self.low):
             found[-1] += f" (the first {self.shown} of {len(self.low)})"
         return found
+
+
+def _within(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Which values of curves (n, C, L) are numbers from `low` (C,) to `high` (C,)."""
+    return (values >= low[:, None]) & (values <= high[:, None])
+
+
+def _beyond(values: Tensor, inside: Tensor) -> str:
+    """What the frames cut of curves (n, C, L) whose values lie `inside` or not."""
+    cut = ~inside
+    if not cut.any():
+        return ""
+    curves = int(cut.flatten(1).any(1).sum())
+    far = values[cut & values.isfinite()]
+    reach = f" (from {float(far.min()):.3g} to {float(far.max()):.3g})" if len(far) else ""
+    return f"{curves:,} of {len(values):,} curves go on beyond the frame{reach}"
 
 
 def channel_names(data: DataSpec) -> tuple[str, ...]:

@@ -1,11 +1,9 @@
-"""Pictures as people look at them: grids of images, film strips, scatter plots of vectors. Arrays in, PNG out."""
+"""Pictures as people look at them: grids of images, film strips, planes of codes. Arrays in, PNG out."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +20,7 @@ Picture = npt.NDArray[np.uint8]
 TILE = 56  # least side of one example on the screen, in pixels
 GAP = 2
 BACKGROUND = 70
-LONGEST_NAME = 30  # of a component beside an axis
 MOST_IN_LEGEND = 20  # classes
-MOST_PLANES = 10  # of a scatter plot of vectors: all pairs of five components, or twenty components
 
 
 def grid(images: Tensor, columns: int, data: DataSpec) -> Picture:
@@ -47,13 +43,14 @@ def grid(images: Tensor, columns: int, data: DataSpec) -> Picture:
 
 def filters(weights: Tensor, columns: int, data: DataSpec) -> Picture:
     """Weights (n, *shape) as images, grey where they are 0; one symmetric range for all, that of 99.5 % of them."""
-    limit = (
-        float(weights.abs().flatten().double().quantile(0.995))
-        if weights.numel() < 10**6
-        else float(weights.abs().max())
-    )
-    spec = replace(data, support="real", low=-max(limit, 1e-12), high=max(limit, 1e-12))
-    return grid(weights, columns, spec)
+    limit = usual_size(weights)
+    return grid(weights, columns, replace(data, support="real", low=-limit, high=limit))
+
+
+def usual_size(weights: Tensor) -> float:
+    """What 99.5 % of the weights do not exceed in size; of a million and more, what none exceeds."""
+    sizes = weights.abs().flatten().double()
+    return max(float(sizes.quantile(0.995) if sizes.numel() < 10**6 else sizes.max()), 1e-12)
 
 
 def matrix(values: Tensor) -> Picture:
@@ -74,56 +71,6 @@ def pairs(originals: Tensor, reconstructions: Tensor, columns: int, data: DataSp
         for part in both
     ]
     return grid(torch.cat(rows), columns, data)
-
-
-def planes_of(dim: int) -> list[tuple[int, ...]]:
-    """Pairs of components, MOST_PLANES at most: all pairs where those are few, else pairs of neighbours that show each once."""
-    if dim == 1:
-        return [(0,)]
-    every: list[tuple[int, ...]] = list(combinations(range(dim), 2))
-    if len(every) <= MOST_PLANES:
-        return every
-    neighbours: list[tuple[int, ...]] = [(i, i + 1) for i in [*range(0, dim - 1, 2), *([dim - 2] if dim % 2 else [])]]
-    return neighbours[:MOST_PLANES]
-
-
-def scatter(series: Mapping[str, Tensor], data: DataSpec) -> Picture:
-    """Vectors (n, D) of several kinds, in the units of the user, in planes of two components each (a histogram where D = 1)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    planes = planes_of(data.dim)
-    columns = min(3 if len(planes) <= 9 else 5, len(planes))
-    rows = -(-len(planes) // columns)
-    side = 4 if columns <= 3 else 3  # inches
-    figure = Figure(figsize=(side * columns, side * rows), dpi=100, layout="constrained")
-    shown = max(planes[-1]) + 1
-    if shown < data.dim:
-        figure.suptitle(f"the first {shown} of {data.dim} components", fontsize=10)
-    canvas = FigureCanvasAgg(figure)
-    for k, plane in enumerate(planes):
-        axes = figure.add_subplot(rows, columns, k + 1)
-        for name, values in series.items():
-            points = data.in_units(values.detach().float().cpu()).numpy()
-            if len(plane) == 1:
-                axes.hist(points[:, 0], bins=60, density=True, histtype="step", label=name)
-            else:
-                axes.scatter(points[:, plane[0]], points[:, plane[1]], s=4, alpha=0.5, linewidths=0, label=name)
-        _name_axes(axes, plane, data)
-    figure.axes[0].legend(loc="upper right", markerscale=3)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
-
-
-def _name_axes(axes: Any, plane: Sequence[int], data: DataSpec) -> None:
-    """The components of a plane as the user calls them, else as x_1, x_2, ..."""
-    names = data.component_names
-    if names is None:
-        labels = [f"$x_{{{k + 1}}}$" for k in plane]
-    else:
-        labels = [names[k] if len(names[k]) <= LONGEST_NAME else names[k][: LONGEST_NAME - 1] + "…" for k in plane]
-    axes.set_xlabel(labels[0], parse_math=names is None)
-    axes.set_ylabel(labels[1] if len(labels) == 2 else "density", parse_math=names is None)
 
 
 def latent_scatter(

@@ -20,6 +20,7 @@ FIXED = {"_train": "fixed training examples", "_held_out": "held-out examples"}
 """Ends of the names of a monitor, which looks at the same examples each time."""
 COLUMNS = 3
 PANEL = (3.9, 3.3)  # inches
+LETTERS = 58  # in a line of a caption, which is as wide as its panel at most
 WIDE = 5.0  # ratio of the largest value to the smallest from which an axis of positive values is logarithmic
 MOST_NAMES = 8  # of a legend
 STEEP = 0.05  # share of the training whose steep start would flatten all the rest
@@ -147,7 +148,7 @@ def _draw(axes: Any, panel: CurvePanel) -> None:
     low, high = axes.get_ylim()
     cut = any(curve.y.min() < low or curve.y.max() > high for curve in panel.curves)
     caption = panel.caption + " The steep start lies outside." * cut
-    axes.set_xlabel(panel.axis + "\n" + fill(caption, 68), fontsize=7)
+    axes.set_xlabel(panel.axis + "\n" + fill(caption, LETTERS), fontsize=7)
     labelled = [curve for curve in panel.curves if not curve.faint]
     if len(labelled) <= MOST_NAMES:
         if labelled or panel.lines:

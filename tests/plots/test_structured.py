@@ -11,7 +11,7 @@ from genlab.data.spec import DataSpec
 from genlab.data.units import Units
 from genlab.plots import by_kind, images
 from genlab.plots.bands import band_ranges, bands
-from genlab.plots.curve_overviews import walks
+from genlab.plots.charts import labelled
 from genlab.plots.curve_panels import Series, panels
 from genlab.plots.curve_scales import Scales
 from tests.helpers.structured import BAND_MEANS, sines
@@ -51,11 +51,6 @@ def test_a_high_curve_is_drawn_above_a_low_one() -> None:
     assert high.max() < low.min()
 
 
-def test_a_curve_that_leaves_its_panel_is_not_drawn_along_its_edge() -> None:
-    _, data = curves()
-    assert len(rows_in_blue(panels([Series("", torch.full((1, 1, 50), 3.0))], 1, data))) == 0
-
-
 def test_channels_of_unlike_size_have_axes_of_their_own() -> None:
     x = torch.from_numpy(sines(40, 3, 50)) * torch.tensor([1.0, 1.0, 1000.0])[:, None]
     scales = Scales.of(spec_of(x))
@@ -71,13 +66,6 @@ def test_axes_are_in_the_units_of_the_user() -> None:
     scales = Scales.of(replace(data, units=volts))
     assert scales.low[0] == pytest.approx(10 - 5 * 1.12, abs=0.05)
     assert scales.heights(torch.zeros(1, 1, 50)) == pytest.approx(0.5, abs=0.02)
-
-
-def test_a_walk_beyond_the_data_is_seen_whole() -> None:
-    x, data = curves()
-    inside, beyond = (walks(k * x[:20].unflatten(0, (2, 10)), data, ["a", "b"], ("0", "1")) for k in (1.0, 1.6))
-    assert inside.shape == beyond.shape
-    assert (inside != beyond).any()
 
 
 @pytest.mark.parametrize("channels", [1, 2, 10])
@@ -100,14 +88,51 @@ def test_all_pictures_of_curves(channels: int) -> None:
 
 def test_each_band_has_its_own_grey() -> None:
     """Means of 0.5 to 2.5, uniform from 0: the grey of the mean is the middle for every band, and nothing is cut to white."""
-    _, data = of_bands()
-    low, high = band_ranges(data)
-    assert (low + high) / 2 == pytest.approx(BAND_MEANS, rel=0.03)
-    assert (high - low) / 4 == pytest.approx(np.array(BAND_MEANS) / 3**0.5, rel=0.03)
+    x, data = of_bands()
+    low, high = band_ranges(x, data)
+    assert low == pytest.approx(0.01 * np.array(BAND_MEANS), rel=0.6)
+    assert high == pytest.approx(1.99 * np.array(BAND_MEANS), rel=0.02)
     means = torch.tensor(BAND_MEANS)[:, None, None].expand(5, 12, 12)
-    picture = bands(torch.stack([means, 1.5 * means]), 2, data)
+    picture = bands(torch.stack([means, 1.5 * means]), 2, data, ranges=(low, high))
     assert abs(levels_of(picture)[0] - 128).max() <= 5
-    assert abs(levels_of(picture)[1] - (128 + 255 * 3**0.5 / 8)).max() <= 6
+    assert abs(levels_of(picture)[1] - 255 * 0.75).max() <= 6
+
+
+def test_sources_on_a_dark_ground_are_neither_saturated_nor_on_grey() -> None:
+    """A source of 3 x 3 pixels on 12 x 12: a mean and a spread would make the ground grey and the source white all over."""
+    x = torch.randn(60, 2, 12, 12, generator=torch.Generator().manual_seed(0))
+    profile = torch.tensor([[20.0, 50.0, 20.0], [50.0, 100.0, 50.0], [20.0, 50.0, 20.0]])
+    x[..., 4:7, 4:7] += profile * torch.linspace(0.5, 1, 60)[:, None, None, None]
+    low, high = band_ranges(x, spec_of(x))
+    grey = (x - low[:, None, None]) / (high - low)[:, None, None]
+    assert grey[..., 8:, :].mean() < 0.06
+    assert (grey > 1).double().mean() < 0.006
+    assert (low > -4).all()
+
+
+def test_samples_and_reconstructions_are_as_dark_as_the_data() -> None:
+    x, data = of_bands()
+    assert (by_kind.samples(0.5 * x, 10, data, x) != by_kind.samples(x, 10, data, x)).any()
+    first, last = by_kind.frames([0.5 * x[:10], x[:10]], 10, data)
+    assert (last == by_kind.grid(x[:10], 10, data)).all()
+    assert (first != last).any()
+    for other in (0.5, 3.0):
+        picture = by_kind.pairs(x[:10], other * x[:10], 10, data)
+        assert (picture[: len(picture) // 2] == by_kind.pairs(x[:10], x[:10], 10, data)[: len(picture) // 2]).all()
+
+
+def test_bands_of_one_value_or_of_no_numbers_are_drawn() -> None:
+    x, data = of_bands()
+    x[:, 0], x[:, 1] = 2.0, torch.nan
+    low, high = band_ranges(x, data)
+    assert (high > low).all()
+    assert by_kind.grid(x[:10], 10, data).ndim == 3
+
+
+def test_there_is_no_empty_margin_beside_long_names() -> None:
+    picture = labelled(np.zeros((200, 50, 3), np.uint8), ["nearest training example, band 1\n0.0123 to 628", "band 2"])
+    written = np.flatnonzero((picture < 200).any(2).any(0))
+    assert 3 <= written[0] <= 12
 
 
 def levels_of(picture: images.Picture) -> np.ndarray:

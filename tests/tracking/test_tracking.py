@@ -32,11 +32,10 @@ from genlab.plots.images import (
     grid,
     latent_scatter,
     pairs,
-    planes_of,
     png,
     save_png,
-    scatter,
 )
+from genlab.plots.vector_planes import planes_of, scatter
 from genlab.tracking import console
 from genlab.tracking.events import EventWriter
 from genlab.tracking.flat_config import parameters
