@@ -43,7 +43,8 @@ def arrays_as_raw(
     """
     given = [_array(part, where) for part in (x, x_test) if part is not None]
     first, read_as, said = arranged(given[0], kind, where)
-    parts = [first, *(arranged(part, read_as, where)[0] for part in given[1:])]
+    turned = first.ndim == 3 == given[0].ndim and first.shape != given[0].shape
+    parts = [first, *(arranged(part, read_as, where, turned)[0] for part in given[1:])]
     if len(parts) == 2 and parts[0].shape[1:] != parts[1].shape[1:]:
         raise _unlike(where, given)
     found, units = _range(parts, span, where)
