@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from genlab.data.array_files import Array
@@ -15,8 +14,6 @@ from genlab.data.examples import Examples
 from genlab.data.shapes import KindKey, arranged, describe
 from genlab.data.units import Units
 from genlab.errors import GenlabError
-
-MOST_NAMED = 10  # classes in a line
 
 Standardise = bool | Literal["auto"]
 
@@ -46,7 +43,8 @@ def arrays_as_raw(
     """
     given = [_array(part, where) for part in (x, x_test) if part is not None]
     first, read_as, said = arranged(given[0], kind, where)
-    parts = [first, *(arranged(part, read_as, where)[0] for part in given[1:])]
+    turned = first.ndim == 3 == given[0].ndim and first.shape != given[0].shape
+    parts = [first, *(arranged(part, read_as, where, turned)[0] for part in given[1:])]
     if len(parts) == 2 and parts[0].shape[1:] != parts[1].shape[1:]:
         raise _unlike(where, given)
     found, units = _range(parts, span, where)
@@ -66,8 +64,6 @@ def arrays_as_raw(
         numbered, names = classes_of(labels)
         classes = [*numbered, None][:2]
     remarks = [f"read as {said}"] if said else []
-    if names is not None and unless_numbers(names) is not None:
-        remarks.append(_counted([y for y in classes if y is not None], names))
     if found is not None:
         remarks.append(seen_as(found, "counts" if span is None else None))
     splits = [Examples(values, classes[k]) for k, (values, _) in enumerate(kept)]
@@ -85,13 +81,6 @@ def arrays_as_raw(
         remarks=tuple(remarks),
         where=where,
     )
-
-
-def _counted(classes: Sequence[Tensor], names: Sequence[str]) -> str:
-    """The classes with the number of their examples."""
-    counts = torch.cat(list(classes)).bincount(minlength=len(names)).tolist()
-    pairs = [f"{name} {count:,}" for name, count in zip(names[:MOST_NAMED], counts, strict=False)]
-    return f"classes: {', '.join(pairs)}" + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
 
 
 def _array(values: Any, where: str) -> Array:

@@ -16,6 +16,7 @@ from genlab.errors import GenlabError, did_you_mean
 
 Word = int | float | bool | str
 MOST_NAMED = 12  # in a message
+MOST_COUNTED = 10  # in a line
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,18 @@ def choose(
         return raw, None
     held_out = whole.train if whole.test is None else whole.test
     return raw, LeftOut(_part(held_out, out), tuple(names[k] for k in out))
+
+
+def counts(raw: RawData, left_out: Sequence[str]) -> list[str]:
+    """A line with the classes of `raw` that have names, and the number of their examples; none where they have no names."""
+    if raw.class_names is None:
+        return []
+    labels = [split.y for split in (raw.train, raw.test) if split is not None and split.y is not None]
+    found = torch.cat([y[y != UNLABELLED] for y in labels]).bincount(minlength=len(raw.class_names)).tolist()
+    pairs = [f"{name} {n:,}" for name, n in zip(raw.class_names, found, strict=True) if n or name not in left_out]
+    more = f" and {len(pairs) - MOST_COUNTED} more" if len(pairs) > MOST_COUNTED else ""
+    without = f"; without {', '.join(left_out[:MOST_COUNTED])}" if left_out else ""
+    return [f"classes: {', '.join(pairs[:MOST_COUNTED])}{more}{without}"]
 
 
 def numbers_of(words: Sequence[Word], names: Sequence[str], key: str, whose: str) -> list[int]:

@@ -75,6 +75,24 @@ def _is_deep(page: Page) -> bool:
         return False
 
 
+def are_grey(pages: Sequence[Page]) -> bool:
+    """Whether all pictures are grey by the mode of their files, by those that are looked at."""
+    return all(_is_grey(pages[k]) for k in places(len(pages), MOST_LOOKED_AT).sort().values.tolist())
+
+
+def _is_grey(page: Page) -> bool:
+    try:
+        with Image.open(page.file, formats=FORMATS) as opened:
+            if page.number:
+                opened.seek(page.number)
+            if opened.mode in ("P", "PA"):
+                colours = np.array(opened.getpalette("RGB") or [0, 0, 0]).reshape(-1, 3)
+                return bool((colours == colours[:, :1]).all())
+            return opened.mode in ("1", "L", "LA", "La") or opened.mode.startswith(("I", "F"))
+    except Exception:  # decoding names what is wrong with it
+        return True
+
+
 def lose_depth(page: Page) -> bool:
     """Whether it is a colour picture of 16 bits, of which Pillow reads 8."""
     try:

@@ -5,7 +5,7 @@ images):
 
     (N, d)           curves where neighbouring columns are alike, else vectors
     (N, A, B)        curves of A channels where A <= 8, B >= 4 A, and neighbours along B are alike but not those along A, or
-                     where A = 1; else images of one channel
+                     where A = 1; curves of B channels by the same measure with A and B exchanged; else images of one channel
     (N, C, H, W)     images of C channels; channels last where only the last of the three sides is 1 or 3, or where neither is and
                      the last is the shortest
 
@@ -37,11 +37,12 @@ COLOURS = (1, 3)
 ENOUGH = 2000  # examples that decide
 
 
-def arranged(x: Array, kind: KindKey, where: str) -> tuple[Array, Kind, str]:
+def arranged(x: Array, kind: KindKey, where: str, channels_last: bool | None = None) -> tuple[Array, Kind, str]:
     """x as (N, d), (N, C, L) or (N, C, H, W), what its examples are, and a line that says how this was decided.
 
-    The line is empty where nothing was to be decided. Raises GenlabError, which begins with `where`, for a shape that the kind
-    does not have, and for what holds no numbers.
+    The line is empty where nothing was to be decided. `channels_last` says whether curves are (N, L, C); None to find it.
+
+    Raises GenlabError, which begins with `where`, for a shape that the kind does not have, and for what holds no numbers.
     """
     if x.dtype.kind == "c":
         raise GenlabError(
@@ -51,6 +52,11 @@ def arranged(x: Array, kind: KindKey, where: str) -> tuple[Array, Kind, str]:
     if x.dtype.kind not in "buif" or 0 in x.shape:
         what = "empty" if x.dtype.kind in "buif" else "not numbers"
         raise GenlabError(f"{where}: {describe(x)} is {what}; store numbers")
+    if x.ndim == 1:
+        raise GenlabError(
+            f"{where}: {describe(x)} has one axis; write x[:, None], (N, 1), where each number is an example, or x[None] where "
+            "all are one"
+        )
     if x.ndim not in (2, 3, 4):
         raise GenlabError(
             f"{where}: {describe(x)} is neither vectors (N, d), curves (N, L) or (N, C, L), nor images (N, H, W), "
@@ -64,7 +70,7 @@ def arranged(x: Array, kind: KindKey, where: str) -> tuple[Array, Kind, str]:
                 f"dataset.kind=curves: {where} is {describe(x)}, and curves are (N, L) or (N, C, L); reshape it, or set "
                 "dataset.kind=images"
             )
-        return x[:, None] if x.ndim == 2 else x, kind, ""
+        return _curves(x, channels_last) if x.ndim == 3 else (x[:, None], kind, "")
     if kind == "images" and x.ndim == 2:
         raise GenlabError(
             f"dataset.kind=images: {where} is {describe(x)}, and images are (N, H, W), (N, H, W, C) or (N, C, H, W); "
@@ -72,23 +78,49 @@ def arranged(x: Array, kind: KindKey, where: str) -> tuple[Array, Kind, str]:
         )
     if x.ndim == 4:
         return _images(x, where)
-    recognised = kind is None and _are_curves(x) and not (x.ndim == 3 and x.dtype == np.uint8)  # which are grey levels
     if x.ndim == 2:
+        recognised = kind is None and _are_curves(x)
         if recognised:
             return x[:, None], "curves", _said(f"{len(x):,} curves of {x.shape[1]} points", "are alike", "vectors")
         told = kind is None and x.shape[1] >= FEWEST_POINTS
         said = _said(f"{len(x):,} vectors of {x.shape[1]} numbers", "are unlike", "curves") if told else ""
         return x, "vectors", said
-    if recognised:
-        _, channels, points = x.shape
-        return x, "curves", _said(f"{len(x):,} curves of {channels} x {points} points", "are alike", "images")
+    if kind is None and x.dtype != np.uint8:  # which are grey levels
+        if _are_curves(x):
+            _, channels, points = x.shape
+            return x, "curves", _said(f"{len(x):,} curves of {channels} x {points} points", "are alike", "images")
+        if _are_curves(x.swapaxes(1, 2)):
+            turned = x.swapaxes(1, 2)
+            return (
+                turned,
+                "curves",
+                _said(_of_last(turned), "along the middle one are alike", "images", whose="neighbours"),
+            )
     if x.shape[2] in COLOURS and kind != "images":
         raise GenlabError(
             f"{where}: {describe(x)} can be read in two ways, the last axis being channels or columns; "
             "reshape it to (N, C, H, W) with an unmistakable width, to curves (N, C, L), or to vectors (N, d); "
             "or set dataset.kind"
         )
-    return x[:, None], "images", ""
+    said = f"{len(x):,} images of {x.shape[1]} x {x.shape[2]} pixels and one channel; dataset.kind=curves reads curves"
+    return x[:, None], "images", said if kind is None else ""
+
+
+def _curves(x: Array, channels_last: bool | None) -> tuple[Array, Kind, str]:
+    """(N, C, L) of curves whose channels are the middle or the last axis, and a line that says which."""
+    turned = x.swapaxes(1, 2)
+    if channels_last is None:
+        channels_last = not _are_curves(x) and (x.shape[2] == 1 or _are_curves(turned))
+    if channels_last:
+        return turned, "curves", f"{_of_last(turned)}; store them as (N, C, L) to have it otherwise"
+    channels, points = x.shape[1:]
+    other = "; np.moveaxis(x, 2, 1) if the last axis is the channels" if points < channels else ""
+    return x, "curves", f"{len(x):,} curves of {channels} x {points} points, (N, C, L){other}"
+
+
+def _of_last(turned: Array) -> str:
+    n, channels, points = turned.shape
+    return f"{n:,} curves of {channels} x {points} points, the last axis being the channels"
 
 
 def describe(x: Array) -> str:
@@ -148,5 +180,5 @@ def _images(x: Array, where: str) -> tuple[Array, Kind, str]:
     return x, "images", said
 
 
-def _said(what: str, how: str, other: str) -> str:
-    return f"{what}, as neighbouring columns {how}; dataset.kind={other} reads {other}"
+def _said(what: str, alike: str, other: str, whose: str = "neighbouring columns") -> str:
+    return f"{what}, as {whose} {alike}; dataset.kind={other} reads {other}"

@@ -7,9 +7,10 @@ import torch
 from pydantic import Field
 
 from genlab.config.types import Count
-from genlab.data.class_choice import choose
+from genlab.data.class_choice import choose, counts
 from genlab.data.dataset import Dataset, RawData
 from genlab.data.examples import Examples
+from genlab.data.held_out_share import said, too_few, usual
 from genlab.data.labels import keep_labels
 from genlab.data.measure_spec import specify
 from genlab.data.representation import Binarize, Representation
@@ -36,8 +37,9 @@ def prepare(
 ) -> Dataset:
     """Set examples aside for validation and, where the source has no test split, for the test; fix the representation.
 
-    `validation` and `test` are a number of examples (at least 1), or a share of the available ones (below 1). In the training
-    split `labelled` examples keep their labels (labels.py); None for all.
+    `validation` and `test` are a number of examples (at least 1), or a share of the available ones (below 1). Where `test` is
+    None, it is a tenth, or of few examples more (held_out_share.py). In the training split `labelled` examples keep their labels
+    (labels.py); None for all.
 
     Where `classes` are named, they are all classes that there are. The classes `exclude` are in no split, and the others keep
     their numbers: `spec.num_classes` counts all of them. The anomalies are the examples of these classes in the test split (in
@@ -46,19 +48,24 @@ def prepare(
     Raises GenlabError, which names the key, where a value does not fit the data.
     """
     raw, left_out = choose(raw, classes, exclude)
-    train = raw.train
+    train, n_all = raw.train, len(raw.train) + (0 if raw.test is None else len(raw.test))
+    remarks = [] if raw.where is None else counts(raw, () if left_out is None else left_out.names)
     generator = torch.Generator().manual_seed(SPLIT_SEED)
     order = torch.randperm(len(train), generator=generator)
     if raw.test is not None:
         held_out = raw.test
     else:
-        n_test = _count("test", test or 0, len(order))
+        n_test = usual(n_all) if test is None else _count("test", test, len(order))
         if n_test < 2:
             raise GenlabError(
-                f"dataset.test={test}: {raw.name} has no test split of its own, and a standard error needs two examples; "
-                "set more aside"
+                f"dataset.test={'null' if test is None else test}: {raw.name} has no test split of its own, and a standard "
+                "error needs two examples; " + ("gather more" if test is None else "set more aside")
             )
+        if test is None and (line := said(n_all)):
+            remarks.append(line)
         held_out, order = train.subset(order[:n_test].sort().values), order[n_test:]
+    if line := too_few(len(held_out), n_all, own=raw.test is not None):
+        remarks.append(line)
     n_validation = _count("validation", validation, len(order))
     validate = train.subset(order[:n_validation].sort().values) if n_validation else None
     train = train.subset(order[n_validation:].sort().values)
@@ -83,7 +90,7 @@ def prepare(
         None if anomalies is None else single_precision(anomalies),
         raw.truth,
         excluded=() if left_out is None else left_out.names,
-        remarks=raw.remarks,
+        remarks=(*raw.remarks, *remarks),
     )
 
 

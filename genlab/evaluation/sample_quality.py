@@ -6,6 +6,7 @@ whose components are independent (the baseline).
 
 from torch import Tensor
 
+from genlab.data.held_out_share import too_few
 from genlab.data.spec import DataSpec
 from genlab.data.subsets import belongs, places
 from genlab.errors import GenlabError
@@ -13,7 +14,7 @@ from genlab.evaluation import diagnoses
 from genlab.evaluation.entries import Group, Kind, entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
-from genlab.evaluation.sample_reference import LEAST, Reference, feature_measures
+from genlab.evaluation.sample_reference import Reference, feature_measures
 from genlab.inference.samples import Samples
 from genlab.inference.shown_examples import COLUMNS
 from genlab.metrics.estimate import Estimate, mean
@@ -48,11 +49,10 @@ def sample_quality(context: EvaluationContext, findings: Findings) -> None:
 
     Raises GenlabError where there are too few test examples to compare them with.
     """
-    if (n := len(context.dataset.test)) < LEAST:
-        raise GenlabError(
-            f"the test split of {context.dataset.spec.name} holds {n} examples, and samples are compared with {LEAST} or more; "
-            "train with a larger dataset.test"
-        )
+    data = context.dataset
+    n = len(data.train) + len(data.validation or ()) + len(data.test)
+    if line := too_few(len(data.test), n):
+        raise GenlabError(f"dataset={data.spec.name}: {line}")
     compare_samples(findings, context.reference, context.samples)
 
 

@@ -86,7 +86,7 @@ def test_array_layouts_and_labels(tmp_path: Path) -> None:
         ({"x_train": np.zeros((4, 2)), "x_test": np.zeros((4, 2)), "y_train": np.zeros(4, int)}, "holds the arrays"),
         ({"only": np.zeros((4, 3, 28, 3))}, r"\(4, 3, 28, 3\) can be read in two ways"),
         ({"only": np.zeros((28, 28, 3), np.uint8)}, r"\(28, 28, 3\) can be read in two ways"),
-        ({"only": np.zeros(4)}, r"\(4,\) is neither vectors"),
+        ({"only": np.zeros(4)}, r"\(4,\) has one axis; write x\[:, None\]"),
         ({"only": np.zeros((2, 1, 4, 5, 6))}, "neither vectors"),
         ({"only": np.zeros((0, 2))}, "cannot mmap|is empty"),
         ({"x": np.zeros((0, 2)), "y": np.zeros(0, int)}, "is empty"),

@@ -198,3 +198,31 @@ def test_a_file_is_no_program_and_no_bomb(tmp_path: Path) -> None:
     for name, reason in (("program", "cannot identify"), ("bomb", "decompression bomb")):
         with pytest.raises(GenlabError, match=rf"{name}\.png: cannot be decoded \(.*{reason}"):
             decode(tmp_path / f"{name}.png", 8, 1)
+
+
+@pytest.mark.parametrize("memory_limit_gb", [2.0, 0.0])
+def test_channels_are_those_of_the_pictures(tmp_path: Path, memory_limit_gb: float) -> None:
+    for k, mode in enumerate(("L", "LA", "1", "P")):
+        paint(tmp_path / "mixed" / f"{k}.png", 7, mode="L")
+        (tmp_path / "grey").mkdir(exist_ok=True)
+        Image.new("L", (20, 20), 50 * k).convert(mode).save(tmp_path / "grey" / f"{k}.png")
+    paint(tmp_path / "mixed" / "5.png")
+    paint(tmp_path / "palette" / "1.png", "red")
+    Image.open(tmp_path / "palette" / "1.png").convert("P").save(tmp_path / "palette" / "1.png")
+    Image.new("RGB", (20, 20), "red").convert("LAB").save(tmp_path / "palette" / "2.tif")
+    grey, *colour = (
+        load(tmp_path / name, channels=None, memory_limit_gb=memory_limit_gb) for name in ("grey", "mixed", "palette")
+    )
+    assert grey.train.shape == (1, 8, 8)
+    assert grey.remarks == ("4 pictures, all grey, have 1 channel; dataset.channels=3 reads 3",)
+    for raw, n in zip(colour, (5, 2), strict=True):
+        assert raw.train.shape == (3, 8, 8)
+        assert raw.remarks == (f"{n} pictures are read in colour, 3 channels; dataset.channels=1 reads 1",)
+
+
+def test_deep_grey_pictures_have_one_channel_and_keep_both_remarks(tmp_path: Path) -> None:
+    for k in range(3):
+        Image.fromarray(np.full((9, 9), 1000 * k, np.uint16)).save(tmp_path / f"{k}.tif")
+    raw = load(tmp_path, channels=None)
+    assert (raw.train.shape, len(raw.remarks)) == ((1, 8, 8), 2)
+    assert load(tmp_path, channels=3).train.shape == (3, 8, 8)

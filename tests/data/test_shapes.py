@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import datasets
 
+from genlab.data.arrays import arrays_as_raw
 from genlab.data.shapes import arranged
 from genlab.data.sources.array import array
 from genlab.errors import GenlabError
@@ -110,7 +111,8 @@ def test_what_is_named_wins() -> None:
     assert arranged(RNG.normal(size=(20, 8, 8)), "vectors", "x")[0].shape == (20, 64)
     assert arranged(sines(20, 3, 100), "images", "x")[0].shape == (20, 1, 3, 100)
     assert arranged(RNG.normal(size=(20, 9, 3)), "images", "x")[0].shape == (20, 1, 9, 3)
-    assert [arranged(x, "curves", "x")[2] for x in (curves(20), sines(20, 2, 9))] == ["", ""]
+    assert arranged(curves(20), "curves", "x")[2] == ""
+    assert arranged(sines(20, 2, 9), "curves", "x")[2] == "20 curves of 2 x 9 points, (N, C, L)"
 
 
 def test_runs_from_before_there_were_curves_read_what_they_read(tmp_path: Path) -> None:
@@ -125,7 +127,9 @@ def test_runs_from_before_there_were_curves_read_what_they_read(tmp_path: Path) 
     [
         ((9, 2, 4, 4), "curves", r"dataset.kind=curves: x .*\(N, C, L\); reshape it, or set dataset.kind=images"),
         ((9, 4), "images", r"dataset.kind=images: x .*; reshape it, or set dataset.kind=vectors"),
-        ((9,), "curves", r"neither vectors \(N, d\), curves"),
+        ((9,), "curves", r"one axis; write x\[:, None\], \(N, 1\), where each number is an example"),
+        ((9,), None, r"one axis; write x\[:, None\]"),
+        ((9, 2, 2, 2, 2), None, r"neither vectors \(N, d\), curves"),
         ((9, 8, 3), None, r"can be read in two ways.*; or set dataset.kind"),
         ((0, 8), "vectors", r"is empty"),
     ],
@@ -133,3 +137,34 @@ def test_runs_from_before_there_were_curves_read_what_they_read(tmp_path: Path) 
 def test_mistakes_are_named(shape: tuple[int, ...], kind: Any, message: str) -> None:
     with pytest.raises(GenlabError, match=message):
         arranged(np.zeros(shape), kind, "x")
+
+
+@pytest.mark.parametrize("kind", [None, "curves"])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_channels_may_be_the_last_axis_of_curves(kind: Any, channels: int) -> None:
+    x = sines(50, channels, 100)
+    found, read_as, said = arranged(x.swapaxes(1, 2), kind, "x")
+    assert read_as == "curves"
+    assert np.array_equal(found, x)
+    assert said.startswith(f"50 curves of {channels} x 100 points, the last axis being the channels")
+    assert np.array_equal(arranged(x, kind, "x")[0], x), "and as they should be"
+
+
+def test_a_test_split_has_its_channels_where_the_training_split_has_them() -> None:
+    x, noise = sines(50, 2, 100).swapaxes(1, 2), RNG.normal(size=(20, 100, 2)).astype(np.float32)
+    for kind in (None, "curves"):
+        raw = arrays_as_raw(x, x_test=noise, kind=kind)  # type: ignore[arg-type]
+        assert raw.test is not None
+        assert raw.train.shape == raw.test.shape == (2, 100)
+        assert np.array_equal(raw.test.x[:], noise.swapaxes(1, 2))  # type: ignore[misc]
+
+
+def test_every_array_of_three_axes_says_how_it_was_read() -> None:
+    noise = RNG.normal(size=(50, 100, 2))
+    assert (
+        arranged(noise, None, "x")[2] == "50 images of 100 x 2 pixels and one channel; dataset.kind=curves reads curves"
+    )
+    said = arranged(noise, "curves", "x")[2]
+    assert said == "50 curves of 100 x 2 points, (N, C, L); np.moveaxis(x, 2, 1) if the last axis is the channels"
+    assert "images of 24 x 24" in arranged(smooth_fields().reshape(-1, 24, 24), None, "x")[2]
+    assert arranged(noise, "by_shape", "x")[2] == "", "runs from before there were curves are as they were"

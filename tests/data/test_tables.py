@@ -9,6 +9,7 @@ import polars
 import pytest
 import torch
 
+from genlab.data.class_choice import counts
 from genlab.data.dataset import RawData
 from genlab.data.sources.table import table as table_of
 from genlab.data.splits import prepare
@@ -36,7 +37,7 @@ def test_columns_of_numbers_are_examples_and_one_column_is_the_class(tmp_path: P
     assert torch.equal(tensor(raw.train), torch.from_numpy(X))
     assert raw.train.y is not None
     assert raw.train.y[:3].tolist() == [0, 2, 1]
-    assert "classes: galaxy 10, quasar 10, star 10" in raw.remarks
+    assert counts(raw, ()) == ["classes: galaxy 10, quasar 10, star 10"]
     swapped = read(tmp_path, PLAIN, columns=["radius", "mass"])
     assert torch.equal(tensor(swapped.train), torch.from_numpy(X[:, ::-1].copy()))
     assert read(tmp_path, PLAIN).remarks == (

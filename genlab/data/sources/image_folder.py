@@ -29,7 +29,7 @@ from genlab.data.array_kinds import Range, Span, rising, seen_as
 from genlab.data.class_labels import sorted_names, unless_numbers
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples, Prefetching, Store
-from genlab.data.pictures import Page, are_deep, decode_deep, decode_page, lose_depth, pages_of
+from genlab.data.pictures import Page, are_deep, are_grey, decode_deep, decode_page, lose_depth, pages_of
 from genlab.data.units import Units
 from genlab.errors import GenlabError
 
@@ -41,12 +41,13 @@ def image_folder(
     *,
     path: str | None,
     size: Count,
-    channels: Literal[1, 3],
+    channels: Literal[1, 3] | None,
     memory_limit_gb: NonNegative,
     range: Span | None = None,
 ) -> RawData:
     """The pictures under `path` as (channels, size, size), 1 channel for grey and 3 for red, green and blue.
 
+    Without `channels` they have 1 where all pictures are grey, by the mode of their files, and else 3.
     The values of `range` are seen as 0 to 1; None for 0 to 255 of pictures of 8 bits, and for all values of deeper ones.
     """
     if not path:
@@ -74,6 +75,12 @@ def image_folder(
 
     listed = [[pages_of(listing.get(name, ())) for name in classes] for listing in listings]
     everything = [page for listing in listed for pages in listing for page in pages]
+    remarks: tuple[str, ...] = ()
+    if channels is None:
+        channels = 1 if are_grey(everything) else 3
+        n = f"{len(everything):,} pictures"
+        found = f"{n}, all grey, have 1 channel" if channels == 1 else f"{n} are read in colour, 3 channels"
+        remarks = (f"{found}; dataset.channels={4 - channels} reads {4 - channels}",)
     given = rising(range)
     deep = given is not None or are_deep(everything)
     n_bytes = len(everything) * channels * size**2 * (4 if deep else 1)
@@ -81,11 +88,11 @@ def image_folder(
     splits_of = [Pictures([page for pages in listing for page in pages], size, channels, deep) for listing in listed]
     stores: list[Store] = [pictures.in_memory() if in_memory else pictures for pictures in splits_of]
     raw = RawData("image_folder", Examples(stores[0], None), None, levels=None if deep else 256, num_classes=None)
+    raw = replace(raw, remarks=remarks, where=f"dataset.path={path}")
     if deep:
         span = _extremes(stores) if given is None else given
-        raw = replace(
-            raw, units=Units.of_range(*span), remarks=(seen_as(span, "more than 8 bits" if given is None else None),)
-        )
+        line = seen_as(span, "more than 8 bits" if given is None else None)
+        raw = replace(raw, units=Units.of_range(*span), remarks=(*raw.remarks, line))
         stores = [scaled(x, span) if isinstance(x, Tensor) else Scaled(x, span) for x in stores]
     if lose_depth(everything[0]):
         line = f"{everything[0].name} has 16 bits a colour, of which 8 are read; save each channel as a grey picture to keep all"

@@ -8,23 +8,19 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from genlab.data.arrays import arrays_as_raw
 from genlab.data.dataset import RawData
+from genlab.data.table_columns import Numbers, labels_in, numbers_in
 from genlab.data.table_files import FORMATS, Table, read_table
 from genlab.errors import GenlabError, did_you_mean
 
-MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "--", "?", ".", "missing", "#n/a", "-nan")
-"""What stands for a value that is missing, in small letters."""
 SIGNS = {"tab": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|", "point": "."}
 """Names of signs that a shell would take for itself."""
-TRUE, FALSE = ("true", "yes"), ("false", "no")
 MOST_NAMED = 4  # columns in a message
 
 Column = str | int
-Numbers = NDArray[np.float64]
 
 
 def table(
@@ -50,7 +46,7 @@ def table(
     values, remarks = _components(found, columns, of_label, where, drop=missing == "drop")
     names = list(values)
     x = np.stack(list(values.values()), 1)
-    y = None if of_label is None else _labels(found.frame[str(of_label)])
+    y = None if of_label is None else labels_in(found.frame[str(of_label)])
     if np.isinf(x).any():
         k = int(np.isinf(x).any(0).argmax())
         raise GenlabError(
@@ -106,7 +102,7 @@ def _components(
     values: dict[str, Numbers] = {}
     left: list[str] = []
     for k in chosen:
-        name, (numbers, text) = found.names[k], _numbers(found.frame[str(k)], found.decimal)
+        name, (numbers, text) = found.names[k], numbers_in(found.frame[str(k)], found.decimal)
         present = int((~np.isnan(numbers)).sum())
         if columns is None and (len(text) > present or not present or _is_index(name, numbers)):
             left.append(name or "(the index)")
@@ -131,51 +127,9 @@ def _components(
     return values, []
 
 
-def _numbers(column: Any, decimal: str) -> tuple[Numbers, list[str]]:
-    """Numbers (N,) with NaN for what is missing or no number, and the texts that are no numbers."""
-    import polars
-
-    if column.dtype in (polars.Categorical, polars.Enum):
-        column = column.cast(polars.String)
-    if column.dtype != polars.String:
-        if column.dtype.is_numeric() or column.dtype == polars.Boolean:
-            return column.cast(polars.Float64).fill_null(float("nan")).to_numpy().copy(), []
-        return np.full(len(column), np.nan), [str(value) for value in column.drop_nulls().to_list()]
-    text = column.str.strip_chars()
-    small = text.str.to_lowercase()
-    text = text.set(small.is_in(MISSING) | text.is_null(), None)
-    text = text.set(small.is_in(TRUE).fill_null(False), "1").set(small.is_in(FALSE).fill_null(False), "0")
-    plain = text
-    if decimal == ",":
-        thousands = text.str.contains(r"^[+-]?\d{1,3}(\.\d{3})+(,\d*)?$").fill_null(False)
-        plain = text.zip_with(~thousands, text.str.replace_all(".", "", literal=True)).str.replace(
-            ",", ".", literal=True
-        )
-    numbers = plain.cast(polars.Float64, strict=False)
-    wrong = text.filter(numbers.is_null() & text.is_not_null()).to_list()
-    return numbers.fill_null(float("nan")).to_numpy().copy(), wrong
-
-
 def _is_index(name: str, numbers: Numbers) -> bool:
     """Whether a column without a name counts the rows, as pandas writes one."""
     return name in ("", "Unnamed: 0", "__index_level_0__") and bool((np.diff(numbers) == 1).all())
-
-
-def _labels(column: Any) -> list[Any]:
-    """Labels, None where one is missing."""
-    import polars
-
-    if column.dtype.is_numeric() or column.dtype == polars.Boolean:
-        return [None if value is None or value != value else value for value in column.to_list()]
-    text = column.cast(polars.String).str.strip_chars()
-    found = [
-        None if value is None or value == "" or value.lower() in ("nan", "na", "null") else value for value in text
-    ]
-    try:
-        numbers = [None if value is None else float(value) for value in found]
-    except ValueError:
-        return found
-    return numbers
 
 
 def _place(found: Table, column: Column, key: str, where: str) -> int:
