@@ -114,7 +114,7 @@ def _within(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 def _beyond(values: Tensor, inside: Tensor) -> str:
     """What the frames cut of curves (n, C, L) whose values lie `inside` or not."""
-    cut = ~inside
+    cut = ~inside & ~values.isnan()  # what is missing, such as the half that is filled in, is a gap
     if not cut.any():
         return ""
     curves = int(cut.flatten(1).any(1).sum())

@@ -61,7 +61,7 @@ def test_the_band_of_the_spread_lies_on_the_axis() -> None:
 def test_a_figure_says_what_lies_beyond_its_frames() -> None:
     x, data = spectra()
     wild = x.clone()
-    wild[3], wild[4, 0, 7] = 500.0, torch.nan
+    wild[3], wild[4, 0, 7] = 500.0, torch.inf
     scales = Scales.of(data, wild)
     assert scales.high[0] < 3 * float(x.max())
     assert scales.note == "2 of 40 curves go on beyond the frame (from 500 to 500)"
@@ -124,3 +124,10 @@ def test_the_frames_of_a_film_have_one_axis() -> None:
     alone = by_kind.frames([x], 4, data)[0]
     assert first.shape == alone.shape
     assert (first != alone).any()
+
+
+def test_missing_values_are_gaps_and_not_beyond_the_frame() -> None:
+    x, data = spectra()
+    missing = x.clone()
+    missing[:, :, 50:] = torch.nan
+    assert Scales.of(data, missing, x) == Scales.of(data, x)
