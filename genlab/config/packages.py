@@ -12,6 +12,7 @@ one of its choices is used; which there are is read from its files.
 
 import importlib.util
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -44,13 +45,25 @@ class Package:
 
 @cache
 def packages() -> tuple[Package, ...]:
-    """Those that are installed, by name. One whose folder is not there is left out."""
+    """Those that are installed, by name. One whose folder is not there is left out, and a line on standard error says so."""
     found = {}
     for point in metadata.entry_points(group=GROUP):
         folder = _folder(point.value.partition(":")[0].strip())
-        if folder is not None and point.dist is not None:
+        if point.dist is not None and folder is None:
+            _say_missing(point.dist.name, point.value)
+        elif point.dist is not None and folder is not None:
             found[folder] = Package(point.dist.name, point.dist.version, folder)
     return tuple(sorted(found.values(), key=lambda package: package.name))
+
+
+def _say_missing(name: str, dotted: str) -> None:
+    top, _, inner = dotted.partition(":")[0].strip().partition(".")
+    files = f'{top} = ["{inner.replace(".", "/") or "conf"}/**/*.yaml"]'
+    print(
+        f"genlab: warning: the package {name} names the folder of configurations {dotted}, and it is not installed; pack it "
+        f"([tool.setuptools.package-data] {files} in its pyproject.toml), and install it again",
+        file=sys.stderr,
+    )
 
 
 def _folder(dotted: str) -> Path | None:

@@ -131,8 +131,10 @@ def _describe(error: ValidationError, key: str, model: type[BaseModel], values: 
         return f"{place} is missing; set it, as conf/{key}/*.yaml does"
     messages = [e["msg"] for e in error.errors() if e["loc"][0] == name]
     if first["type"] == "literal_error":
-        allowed = re.findall(r"'([^']*)'", first["ctx"]["expected"])
-        return f"{place}={first['input']}: {did_you_mean(str(first['input']), allowed or [first['ctx']['expected']])}"
+        allowed = re.findall(r"'([^']*)'", first["ctx"]["expected"]) or [first["ctx"]["expected"]]
+        if _valid(model, {**values, str(name): None}):
+            allowed.append("null")
+        return f"{place}={first['input']}: {did_you_mean(str(first['input']), allowed)}"
     wanted = " or ".join(dict.fromkeys(_wanted(m) for m in messages))
     return f"{place}={_show(first['input'])}: should be {wanted}{_right_value(model, values, str(name), key)}"
 

@@ -62,7 +62,9 @@ def stored(x: Array, where: str, span: Range | None, *, exact: bool) -> tuple[Te
     if kind == "b":
         return torch.from_numpy(np.array(x, np.uint8, order="C")), 2
     if span is not None:
-        return scaled(x, span), None
+        values = scaled(x, span)
+        _refuse_not_finite(values, x, where)
+        return values, None
     if kind in "if" and are_spins(x):
         return torch.from_numpy(np.array(x > 0, np.uint8, order="C")), 2
     if x.ndim == 4 and x.dtype == np.uint8:
@@ -72,16 +74,32 @@ def stored(x: Array, where: str, span: Range | None, *, exact: bool) -> tuple[Te
     double = exact and x.ndim < 4
     with np.errstate(over="ignore"):
         values = torch.from_numpy(np.array(x, np.float64 if double else np.float32, order="C"))
-    wrong = torch.cat([~part.flatten(1).isfinite().all(1) for part in values.split(max(1, 2**22 // values[0].numel()))])
-    if bool(wrong.any()):
-        where_not = f" in float32, but in {x.dtype}" if bool(np.isfinite(x).all()) else ""
-        raise GenlabError(
-            f"{where}: {describe(x)} holds values that are not finite{where_not}, in {int(wrong.sum()):,} of {len(x):,} examples "
-            f"(the first is x[{int(wrong.int().argmax())}]); remove or replace them"
-        )
+    _refuse_not_finite(values, x, where)
     if not double:
         refuse_impossible(where, float(values.abs().max()), float(values.double().std()), columns=x.ndim < 4)
     return values, None
+
+
+def _refuse_not_finite(values: Tensor, x: Array, where: str) -> None:
+    """Raises GenlabError where `values`, those of x (N, ...) as they are stored, are not all finite."""
+    size = max(1, 2**22 // values[0].numel())
+    wrong = torch.cat([~part.flatten(1).isfinite().all(1) for part in values.split(size)])
+    if not bool(wrong.any()):
+        return
+    k = int(wrong.int().argmax())
+    place = [k, *(~values[k].isfinite()).nonzero()[0].tolist()]
+    value = x[tuple(place)]
+    too_large = bool(np.isfinite(value))
+    precision = f" in float32, but in {x.dtype}" if too_large else ""
+    remedy = (
+        "leave them out, or store the data in a larger unit"
+        if too_large
+        else "dataset.missing=drop leaves these examples out"
+    )
+    raise GenlabError(
+        f"{where}: {describe(x)} holds values that are not finite{precision}, in {int(wrong.sum()):,} of {len(x):,} examples "
+        f"(the first is x{place}, {value:.3g}); {remedy}"
+    )
 
 
 def scaled(x: Array, span: Range) -> Tensor:
@@ -98,3 +116,11 @@ def scaled(x: Array, span: Range) -> Tensor:
 def are_spins(x: Array) -> bool:
     """Whether -1 and +1 are the only values, and both occur. The first examples decide, as a rule."""
     return all(bool((np.abs(part) == 1).all()) for part in (x[:16], x)) and bool((x[:1000] < 0).any() or (x < 0).any())
+
+
+def whole(x: Array) -> Array:
+    """Which examples of x (N, ...) have finite values only, bool, (N,)."""
+    if x.dtype.kind != "f" or x.ndim == 0 or 0 in x.shape:
+        return np.ones(len(x) if x.ndim else 0, bool)
+    parts = np.array_split(x, max(1, x.size // 2**22))
+    return np.concatenate([np.isfinite(part).reshape(len(part), -1).all(1) for part in parts])

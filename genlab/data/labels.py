@@ -14,6 +14,13 @@ from genlab.numerics.rng import derive
 UNLABELLED = -1
 """The class of an example without a label."""
 
+LABELS = {
+    "array": "name labels with dataset.labels=FILE",
+    "table": "name their column with dataset.label=COLUMN",
+    "image_folder": "sort the pictures into a sub-folder for each class",
+}
+"""How one's own data get labels, for messages."""
+
 
 def keep_labels(y: Tensor, n: int, seed: int, name: str) -> Tensor:
     """`y` (N,) int64 with all but `n` labels put to UNLABELLED. Raises GenlabError where `n` does not fit the data."""

@@ -12,6 +12,7 @@ from genlab.config.schema import check
 from genlab.config.targets import locate
 from genlab.data.array_files import FORMATS, is_array_file
 from genlab.data.dataset import RawData
+from genlab.data.shapes import BY_SHAPE
 from genlab.data.spec import DataSpec
 from genlab.data.table_files import FORMATS as TABLES
 from genlab.data.table_files import is_table_file
@@ -43,7 +44,7 @@ def read_named(key: str, word: str, like: DataSpec, root: str | None, *others: s
             if not str(error).startswith("dataset.kind"):
                 raise
             return array(
-                path=str(path), **keys, kind="by_shape"
+                path=str(path), **keys, kind=BY_SHAPE
             )  # of another shape than the data, which is said elsewhere
     if is_table_file(path):
         from genlab.data.sources.table import table

@@ -27,8 +27,10 @@ from genlab.errors import GenlabError
 
 Array = NDArray[Any]
 Kind = Literal["vectors", "curves", "images"]
-KindKey = Literal["vectors", "curves", "images", "by_shape"] | None
-"""`by_shape` is the rule of runs from before there were curves: (N, d) are vectors, and all else is images."""
+KindKey = Kind | None
+BY_SHAPE: Any = "by_shape"
+"""The rule of runs from before there were curves, whose configuration has no kind: (N, d) are vectors, and all else is images.
+It is no value of the key."""
 
 FEWEST_POINTS = 16  # of a curve that is recognised; shorter ones have to be named
 ALIKE_ON_AVERAGE, ALIKE_AT_WORST = 0.4, 0.5

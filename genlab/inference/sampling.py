@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from genlab.config.schema import check, family_of, keys_of
-from genlab.data.class_choice import numbers_of
+from genlab.data.class_choice import numbers_of, written
 from genlab.data.dataset import Dataset
 from genlab.data.truth import HasObservables
 from genlab.errors import GenlabError
@@ -248,6 +248,9 @@ def _classes(model: Model, labels: Any) -> Any:
         or (model.data.class_names is None and all(isinstance(w, int) for w in words))
     ):
         return labels
+    if isinstance(model, Conditional) and not model.num_classes:
+        typed = ",".join(map(written, words))
+        raise GenlabError(f"labels=[{typed}]: this model has no classes; train with model.conditional=true")
     found = numbers_of(words, model.data.names, "labels", model.data.name)
     return found if isinstance(labels, list | tuple) else found[0]
 

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from genlab.config.schema import family_of
 from genlab.config.targets import moved_parameters
 from genlab.data.batches import Batch
+from genlab.data.labels import LABELS
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
 from genlab.models.candidates import Candidate
@@ -87,10 +88,10 @@ class Model(nn.Module, ABC):
                 f"{' or '.join(sorted(self.supports))}; {REMEDY[data.support]}"
             )
         if self.needs_labels and data.num_classes is None:
+            labels = LABELS.get(data.name, "choose a data set that has")
             raise GenlabError(
-                f"model={family} needs labels, and dataset={data.name} has none; "
-                "add labels (dataset.labels=FILE, dataset.label=COLUMN of a table, or sub-folders of pictures), or use a family "
-                "without, such as model=vae"
+                f"model={family} needs labels, and dataset={data.name} has none; {labels}, or use a family without, such as "
+                "model=vae"
             )
         if optimizer is not None and optimizer.needs_closure and not self.deterministic_loss:
             raise GenlabError(

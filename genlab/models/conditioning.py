@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genlab.data.labels import LABELS
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 
@@ -11,8 +12,9 @@ from genlab.errors import GenlabError
 def num_classes_of(data: DataSpec, conditional: bool) -> int:
     """Number of classes that a model is conditioned on: 0 unless `conditional`. Raises GenlabError where the data have none."""
     if conditional and data.num_classes is None:
+        also = f", or {LABELS[data.name]}" if data.name in LABELS else ""
         raise GenlabError(
-            f"model.conditional=true needs labels, and dataset={data.name} has none; set model.conditional=false"
+            f"model.conditional=true needs labels, and dataset={data.name} has none; set model.conditional=false{also}"
         )
     return (data.num_classes or 0) if conditional else 0
 

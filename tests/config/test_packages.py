@@ -1,6 +1,7 @@
 """An installed package that registers its configurations by an entry point: `pip install` alone makes model=mymodel work."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,14 @@ def test_the_first_way_is_the_folder_of_the_user(tmp_path: Path) -> None:
     assert "model.log_odds" in succeed(["train", "model=mine", *own, "--help"], tmp_path).out
     (tmp_path / "mine.py").write_text(FAMILY.replace("def sample_loop", "def sample_loop("))
     assert_refused(execute(["train", "model=mine", *own], tmp_path), "mine.py, line", "mend it")
+
+
+def test_a_package_whose_configurations_were_not_packed_is_named(tmp_path: Path) -> None:
+    install(tmp_path / "site")
+    shutil.rmtree(tmp_path / "site" / "genlab_mymodel" / "conf")
+    outcome = genlab(tmp_path, tmp_path / "site", "list", "models")
+    assert outcome.code == 0
+    assert "mymodel" not in outcome.out
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("genlab: warning: the package genlab-mymodel names the folder of configurations")
+    assert 'package-data] genlab_mymodel = ["conf/**/*.yaml"]' in line

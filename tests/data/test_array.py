@@ -94,8 +94,8 @@ def test_array_layouts_and_labels(tmp_path: Path) -> None:
         ({"only": np.zeros((4, 2), complex)}, "complex and not real numbers; store real and imaginary part"),
         ({"only": np.zeros((4, 8, 8), np.int64)}, "all values are 0"),
         ({"only": np.eye(8, dtype=np.uint8)[None]}, "holds only 0 and 1; store binary images as bool"),
-        ({"only": np.array([[1.0, np.nan]])}, "not finite"),
-        ({"only": np.array([[1.0, 1e300]])}, "not finite in float32"),
+        ({"only": np.array([[1.0, 2.0], [1.0, np.nan]])}, r"1 of 2 .*first is x\[1, 1\], nan\); dataset.missing=drop"),
+        ({"only": np.array([[1.0, 1e300]])}, "not finite in float32, .* store the data in a larger unit"),
         ({"x_train": np.zeros((4, 2)), "x_test": np.zeros((4, 3))}, "store both alike"),
         ({"x": np.zeros((4, 2)), "y": np.zeros(3, int)}, r"labels of shape \(3,\) for 4 examples"),
         ({"x": np.zeros((4, 2)), "y": np.array([0, 1, 2.5, 0])}, "labels such as 2.5 are no whole numbers"),
@@ -140,3 +140,21 @@ def test_array_files_that_are_none(tmp_path: Path) -> None:
         array(path=good, labels=y)
     with pytest.raises(GenlabError, match="put y_train and y_test there"):
         array(path=saved(tmp_path / "t", x_train=np.zeros((4, 2)), x_test=np.zeros((4, 2))), labels=y)
+
+
+def test_examples_that_lack_a_value_are_left_out_with_their_labels(tmp_path: Path) -> None:
+    x, y = RNG.normal(size=(40, 3)), np.arange(40) % 2
+    x[[3, 8], [0, 2]] = np.nan, np.inf
+    kept = np.delete(np.arange(40), [3, 8])
+    whole = saved(tmp_path / "w", x_train=x, y_train=y[None], x_test=x[10:14], y_test=y[10:14])
+    raw = array(path=whole, labels=None, kind=None, missing="drop")
+    assert np.allclose(tensor(raw.train), x[kept])
+    assert raw.train.y is not None
+    assert raw.train.y.tolist() == y[kept].tolist()
+    assert len(raw.test or ()) == 4
+    assert raw.remarks[0].endswith("2 of 40 examples lack a value (not finite), and are left out")
+    with pytest.raises(GenlabError, match="no example of x has finite values only"):
+        array(path=saved(tmp_path / "n", x=np.full((4, 2), np.nan)), labels=None, missing="drop")
+    path = saved(tmp_path / "p", only=x[:, None].repeat(2, 1))
+    with pytest.raises(GenlabError, match=r"first is x\[3, 0, 0, 0\], nan\); dataset.missing=drop"):
+        array(path=path, labels=None, range=[-3.0, 3.0], kind="images")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn import datasets
 
 from genlab.data.arrays import arrays_as_raw
-from genlab.data.shapes import arranged
+from genlab.data.shapes import BY_SHAPE, arranged
 from genlab.data.sources.array import array
 from genlab.errors import GenlabError
 from tests.helpers.structured import curves, sines
@@ -167,4 +167,4 @@ def test_every_array_of_three_axes_says_how_it_was_read() -> None:
     said = arranged(noise, "curves", "x")[2]
     assert said == "50 curves of 100 x 2 points, (N, C, L); np.moveaxis(x, 2, 1) if the last axis is the channels"
     assert "images of 24 x 24" in arranged(smooth_fields().reshape(-1, 24, 24), None, "x")[2]
-    assert arranged(noise, "by_shape", "x")[2] == "", "runs from before there were curves are as they were"
+    assert arranged(noise, BY_SHAPE, "x")[2] == "", "runs from before there were curves are as they were"

@@ -15,17 +15,17 @@ coupling, for the specific heat and the susceptibility.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from genlab.config.types import Positive
 from genlab.data.array_files import FORMATS, Array, Arrays, is_array_file, read_arrays
-from genlab.data.array_kinds import Span, rising
+from genlab.data.array_kinds import Span, rising, whole
 from genlab.data.arrays import Standardise, arrays_as_raw
 from genlab.data.dataset import RawData
 from genlab.data.label_files import read_labels
-from genlab.data.shapes import KindKey
+from genlab.data.shapes import BY_SHAPE, KindKey
 from genlab.errors import GenlabError, did_you_mean
 from genlab.lattice.observables import ALLOWED
 
@@ -54,13 +54,15 @@ def array(
     labels: str | None,
     observables: Annotated[list[str], Field(min_length=1)] | None,
     temperature: Positive | None,
-    kind: KindKey = "by_shape",
+    kind: KindKey = BY_SHAPE,
     range: Span | None = None,
     standardise: Standardise = False,
+    missing: Literal["drop"] | None = None,
 ) -> RawData:
     """The examples in the file `path`, in its array `key` where it holds several, with `labels`, a file or an array of it.
 
     The values `range` of pictures become 0 to 1, and columns of vectors are standardised where `standardise` says so.
+    With `missing=drop` examples that hold a value that is not finite are left out; else they are named as a mistake.
     `observables` are measured of samples of lattice configurations; `temperature` is that of the configurations.
     """
     if not path:
@@ -81,6 +83,11 @@ def array(
         )
     if observables is not None and range is not None:
         raise GenlabError(f"dataset.range={range}: a lattice is measured in its own units; set dataset.range=null")
+    dropped = []
+    if missing == "drop":
+        for of_x, of_y in (("x", "y"), ("x_test", "y_test")):
+            if of_x in parts:
+                dropped += _drop(parts, of_x, of_y, where)
     x = parts["x"]
     if observables is not None and x.dtype.kind in "iu" and x.dtype.itemsize > 1 and not bool((abs(x[:16]) == 1).all()):
         parts = {name: values.astype("f8") if name.startswith("x") else values for name, values in parts.items()}
@@ -89,13 +96,29 @@ def array(
         parts.get("y"),
         x_test=parts.get("x_test"),
         y_test=parts.get("y_test"),
-        kind=kind if observables is None else kind or "by_shape",
+        kind=kind if observables is None else kind or BY_SHAPE,
         where=where,
         where_labels=of_labels,
         span=rising(range),
         standardise=standardise,
     )
+    raw = replace(raw, remarks=(*dropped, *raw.remarks))
     return raw if observables is None else replace(raw, truth=_lattice(observables, temperature, raw, where))
+
+
+def _drop(parts: dict[str, Array], of_x: str, of_y: str, where: str) -> list[str]:
+    """Leave out, in place, the examples with values that are not finite, and their labels; a line that says how many."""
+    x, y = parts[of_x], parts.get(of_y)
+    kept = whole(x)
+    n = int(len(kept) - kept.sum())
+    if not n:
+        return []
+    if n == len(kept):
+        raise GenlabError(f"{where}: no example of {of_x} has finite values only; choose components that have")
+    parts[of_x] = x[kept]
+    if y is not None and y.size == len(kept):  # other labels are refused where they are read
+        parts[of_y] = y.reshape(-1)[kept]
+    return [f"{where}: {n:,} of {len(kept):,} examples lack a value (not finite), and are left out"]
 
 
 def _chosen(found: Arrays, key: str | None, labels: str | None, where: str) -> dict[str, Array]:
