@@ -1,5 +1,7 @@
 """Few examples: enough of them are set aside to evaluate on, and a line says where they are not."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -66,11 +68,8 @@ def test_classes_are_counted_as_they_are_kept() -> None:
         class_names=("kaon", "muon", "pion"),
         where="dataset.path=x.csv",
     )
-    ways = {"classes": ["kaon", "pion"]}, {"exclude": ["muon"]}, {}
-    told = [
-        prepare(raw, binarize="none", dequantize=False, validation=10, test=20, **way).remarks[0]  # type: ignore[arg-type]
-        for way in ways
-    ]
+    ways: tuple[dict[str, Any], ...] = {"classes": ["kaon", "pion"]}, {"exclude": ["muon"]}, {}
+    told = [prepare(raw, binarize="none", dequantize=False, validation=10, test=20, **way).remarks[0] for way in ways]
     assert told == [
         "classes: kaon 60, pion 60",
         "classes: kaon 60, pion 60; without muon",

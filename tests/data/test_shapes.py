@@ -13,6 +13,7 @@ from genlab.data.shapes import BY_SHAPE, arranged
 from genlab.data.sources.array import array
 from genlab.errors import GenlabError
 from tests.helpers.structured import curves, sines
+from tests.helpers.support import tensor
 
 
 def kind_of(x: NDArray[Any]) -> str:
@@ -153,10 +154,10 @@ def test_channels_may_be_the_last_axis_of_curves(kind: Any, channels: int) -> No
 def test_a_test_split_has_its_channels_where_the_training_split_has_them() -> None:
     x, noise = sines(50, 2, 100).swapaxes(1, 2), RNG.normal(size=(20, 100, 2)).astype(np.float32)
     for kind in (None, "curves"):
-        raw = arrays_as_raw(x, x_test=noise, kind=kind)  # type: ignore[arg-type]
+        raw = arrays_as_raw(x, x_test=noise, kind=kind)
         assert raw.test is not None
         assert raw.train.shape == raw.test.shape == (2, 100)
-        assert np.array_equal(raw.test.x[:], noise.swapaxes(1, 2))  # type: ignore[misc]
+        assert np.array_equal(tensor(raw.test), noise.swapaxes(1, 2))
 
 
 def test_every_array_of_three_axes_says_how_it_was_read() -> None:
