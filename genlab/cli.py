@@ -94,9 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_help(command: str, rest: list[str]) -> int:
     from genlab.commands.help import show
     from genlab.composition import own_code
-    from genlab.composition.resolvers import register
 
-    register()
+    if any("=" in word for word in rest):  # the keys of a choice are composed by Hydra
+        from genlab.composition.resolvers import register
+
+        register()
     try:
         with own_code.allowed(rest) as words:
             show(command, words)

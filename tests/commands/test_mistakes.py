@@ -253,7 +253,6 @@ ARRAYS: dict[str, tuple[Callable[[Path], object], str]] = {
     "objects": (lambda p: np.save(p, np.array([{}, {}]), allow_pickle=True), "dataset.path"),
     "words": (lambda p: np.save(p, np.array([["a", "b"]] * 50)), "numbers"),
     "text": (lambda p: p.write_text("1,2,3\n"), "dataset.path"),
-    "two channels": (lambda p: np.save(p, np.zeros((50, 2, 8, 8), np.uint8)), "channels"),
 }
 
 

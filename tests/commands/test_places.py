@@ -79,7 +79,7 @@ def test_a_run_goes_on_with_its_data_in_another_place(
     (folder / "run" / "checkpoints" / "last.pt").unlink()
     RunFolder(folder / "run").note(state="interrupted")
     shutil.copy(original / "points.npy", folder / "here.npy")
-    assert_refused(call(["resume", "run", "dataset.test=0.3"], capsys), "dataset.test: 0.1 -> 0.3")
+    assert_refused(call(["resume", "run", "dataset.test=0.3"], capsys), "dataset.test: None -> 0.3")
     outcome = call(["resume", "run", "dataset.path=here.npy"], capsys)
     assert (outcome.code, outcome.err) == (0, "")
     assert info(folder / "run")["state"] == "finished"

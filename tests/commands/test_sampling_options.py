@@ -75,7 +75,7 @@ def test_mistakes_are_one_line(
 @pytest.mark.parametrize("command", ["sample", "evaluate"])
 def test_help_shows_the_shared_keys_with_their_comments(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     shown = call([command, "--help"], capsys).out
-    assert "  checkpoint: last     # last | best\n" in shown
+    assert "  checkpoint: auto     # last | best; auto: best where" in shown
     assert "  guidance: null       # weight with which" in shown
     assert "conf/sampling.yaml" not in shown
     assert "train.batch_size" not in call(["benchmark", "--help"], capsys).out

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from genlab.metrics.rounding import plain, rounded
 from tests.helpers.processes import (
     assert_refused,
     call,
@@ -41,8 +42,8 @@ def test_a_sweep_trains_every_combination_and_ends_with_a_table(here: Path, caps
         assert f"seed-{seed}" in run.name
         assert run.name[0].isdigit()
         seen.add((dim, seed))
-        value = f"{info(run)['results']['test/loss']['value']:.5g}"
-        assert value in outcome.out  # the table
+        loss = info(run)["results"]["test/loss"]
+        assert plain(rounded(loss["value"], loss["stderr"])) in outcome.out  # the table
     assert seen == {(2, 0), (2, 1), (3, 0), (3, 1)}
     table = outcome.out[outcome.out.rindex("sweep of 4 jobs") :]
     assert table.count("finished") == 4

@@ -29,6 +29,10 @@ CPU = torch.device("cpu")
 SHORT = ["train.examples=20000", "model.hidden=[64]"]
 
 
+LONG = ("channels", "bands")
+"""Kinds of data that train a network of features, or take long to draw, and are like others."""
+
+
 @pytest.fixture(scope="module")
 def digits() -> Reference:
     dataset = make_dataset(configure())
@@ -183,7 +187,7 @@ def feature_networks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow if kind in LONG else ()) for kind in KINDS])
 def test_every_family_is_measured_on_all_that_it_models(
     name: str, kind: str, feature_networks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
