@@ -1,6 +1,8 @@
 """Fixtures that every test shares."""
 
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -15,6 +17,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="run by make test-gpu, on a machine with an NVIDIA GPU"))
+
+
+@pytest.fixture(autouse=True)
+def _own_code_is_gone() -> Iterator[None]:
+    """A command that was called in this process has left the folder of a model of one's own, and the model."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
+    sys.modules.pop("mine", None)
 
 
 @pytest.fixture(autouse=True)

@@ -103,6 +103,7 @@ def test_a_package_without_its_folder_disturbs_nobody(site: Path, tmp_path: Path
     assert "broken" not in listed.out
 
 
+@pytest.mark.slow
 def test_the_first_way_is_the_folder_of_the_user(tmp_path: Path) -> None:
     """A file beside one's own --config-dir: trained, resumed, explained and evaluated by naming that folder."""
     from tests.helpers.own_models import CONFIGURATION, FAMILY

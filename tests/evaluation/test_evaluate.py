@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 SHORT = ["train.examples=20000", "model.hidden=[64]"]
 
 
-LONG = ("channels", "bands")
+LONG = ("curves", "channels", "bands")
 """Kinds of data that train a network of features, or take long to draw, and are like others."""
 
 

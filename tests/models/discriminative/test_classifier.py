@@ -104,7 +104,9 @@ def test_data_without_labels_and_unequal_recurrent_layers_are_refused() -> None:
     recipe = adam_recipe()
     options = {"activation": "relu", "dropout": 0.0, "label_smoothing": 0.0, "shift": 0}
     options |= {"start": None, "reset": False, "frozen": False, "trunk": None}
-    with pytest.raises(GenlabError, match=r"model=classifier needs labels, and dataset=test has none; add labels"):
+    with pytest.raises(
+        GenlabError, match=r"model=classifier needs labels, and dataset=test has none; choose a data set"
+    ):
         Classifier(spec_of(torch.randn(50, 3)), recipe, network="auto", hidden=None, **options)  # type: ignore[arg-type]
     with pytest.raises(GenlabError, match=r"model.network=cnn: .* vectors of 3 numbers; set model.network=ffnn"):
         classifier("vectors", network="cnn")
