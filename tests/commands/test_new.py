@@ -94,7 +94,7 @@ def test_it_learns_real_vectors(tmp_path: Path) -> None:
         tmp_path,
     )
     # A velocity of 0 has the loss 2; the best one for independent components pi/2, the integral of 1/(t^2 + (1 - t)^2).
-    assert info(tmp_path / "run")["results"]["test/loss"]["value"] < 1.72
+    assert info(tmp_path / "run")["results"]["test/loss"]["value"] < 1.6
 
 
 @pytest.mark.parametrize(
