@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from genlab.models.adversarial.gan import GAN
     from genlab.models.adversarial.sgan import SGAN
     from genlab.models.adversarial.wgan import WGAN
+    from genlab.models.autoregressive.autoregressive import Autoregressive
     from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
     from genlab.models.boltzmann.rbm import RBM
     from genlab.models.diffusion.diffusion import Diffusion
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 FAMILIES = {
     "AE": "latent.ae",
+    "Autoregressive": "autoregressive.autoregressive",
     "Classifier": "discriminative.classifier",
     "Diffusion": "diffusion.diffusion",
     "EBM": "energy.ebm",
@@ -48,6 +50,7 @@ __all__ = [
     "VAE",
     "VQVAE",
     "WGAN",
+    "Autoregressive",
     "Classifier",
     "Diffusion",
     "FlowMatching",

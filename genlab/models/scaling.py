@@ -56,6 +56,14 @@ class Scaling(nn.Module):
         x = self.outer(u)
         return x if self.data.support == "real" else x.clamp(0, 1)
 
+    def restore_components(self, u: Tensor, which: list[int]) -> Tensor:
+        """`restore` of some components of flattened examples, u (n, len(which))."""
+        x = u
+        if not self.identity:
+            shift, scale = (one.expand(self.data.shape).flatten()[which] for one in (self.shift, self.scale))
+            x = shift + scale * u
+        return x if self.data.support == "real" else x.clamp(0, 1)
+
     def samples(self, u: Tensor, mean: bool | None) -> Tensor:
         """`restore` of samples; binary ones take the nearer value unless `mean`, which is the default for pictures."""
         x = self.restore(u)

@@ -1,0 +1,90 @@
+"""The causal network of a model: which one, and how large it is, where the user leaves it open."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+from genlab.data.spec import DataSpec
+from genlab.errors import GenlabError
+from genlab.networks.causal import CausalNetwork
+from genlab.networks.gated_pixelcnn import GatedPixelCNN
+from genlab.networks.masked_mlp import MaskedMLP
+from genlab.networks.mlp import Activation
+from genlab.networks.pixel_transformer import PixelTransformer
+
+Network = Literal["auto", "made", "pixelcnn", "transformer"]
+
+SIDE_OF_BLOCKS = 16  # sides of a picture from which a place is a block of 2 x 2 pixels
+ORDER_SEED = 0  # of random orders: they belong to the architecture
+
+
+def causal_network(
+    data: DataSpec,
+    network: Network,
+    hidden: Sequence[int] | None,
+    *,
+    outputs: int,
+    activation: Activation,
+    patch: int | None,
+    masks: int,
+    order: Literal["raster", "random"],
+    dropout: float,
+    num_classes: int,
+) -> CausalNetwork:
+    """The network for examples of these data. Raises GenlabError, before any training, for keys that it does not have."""
+    if network == "auto":
+        network = "pixelcnn" if data.is_image and patch is None and masks == 1 and order == "raster" else "made"
+        network = "transformer" if patch is not None else network
+    if network == "made":
+        if patch is not None or dropout:
+            key = f"model.patch={patch}" if patch is not None else f"model.dropout={dropout}"
+            raise GenlabError(
+                f"{key} is one of places, which model.network=made has not; set model.network=transformer"
+            )
+        hidden = hidden or ([1024, 1024] if data.on_grid else [256, 256])
+        components = torch.arange(data.dim)
+        if order == "random":
+            components = torch.randperm(data.dim, generator=torch.Generator().manual_seed(ORDER_SEED))
+        return MaskedMLP(
+            components,
+            hidden,
+            outputs,
+            activation,
+            num_classes,
+            masks=masks,
+            shuffle=order == "random",
+            seed=ORDER_SEED + 1,
+        )
+    if masks > 1 or order != "raster":
+        key = f"model.masks={masks}" if masks > 1 else f"model.order={order}"
+        raise GenlabError(f"{key} needs a masked perceptron; set model.network=made, or leave it out")
+    if network == "pixelcnn" and not data.is_image:
+        raise GenlabError(
+            f"model.network=pixelcnn needs pictures, and dataset={data.name} has {data.kind}; set model.network=made, or "
+            "transformer"
+        )
+    hidden = hidden or ([64] * 6 if network == "pixelcnn" else [128] * 4)
+    if len(set(hidden)) > 1:
+        raise GenlabError(
+            f"model.hidden={list(hidden)}: the layers of a {network} add up, so all have one width; set "
+            f"model.hidden={[hidden[0]] * len(hidden)}"
+        )
+    kind = GatedPixelCNN if network == "pixelcnn" else PixelTransformer
+    return kind(data.shape, _block(data, patch), hidden[0], len(hidden), outputs, num_classes, dropout)
+
+
+def _block(data: DataSpec, patch: int | None) -> int:
+    """Pixels along each side of a place."""
+    sides = data.shape[1:]
+    if patch is None:
+        return 2 if sides and min(sides) >= SIDE_OF_BLOCKS and all(side % 2 == 0 for side in sides) else 1
+    if patch > 1 and (not sides or any(side % patch for side in sides)):
+        size = "x".join(map(str, sides)) if sides else f"{data.dim} components"
+        fitting = [p for p in range(1, 9) if all(side % p == 0 for side in sides)] if sides else [1]
+        raise GenlabError(f"model.patch={patch} does not divide examples of {size}; set model.patch to {_or(fitting)}")
+    return patch
+
+
+def _or(numbers: Sequence[int]) -> str:
+    return " or ".join(map(str, numbers))
