@@ -134,7 +134,10 @@ class Autoregressive(GenerativeModel):
         return self.log_prob_by_class(x).log_softmax(1)
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:
-        return one_hot(y, self.num_classes)
+        return self._of_own_precision(one_hot(y, self.num_classes))
+
+    def _of_own_precision(self, y: Tensor | None) -> Tensor | None:
+        return None if y is None else y.to(self.bias.dtype)
 
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
@@ -148,7 +151,8 @@ class Autoregressive(GenerativeModel):
         A conditional model draws the classes `labels` in turns, or else all of them. Raises GenlabError for others.
         """
         start = self.data.mean.to(self.bias).expand(n, *self.data.shape)
-        yield from self.complete(start, None, classes_to_sample(labels, n, self.num_classes, self.device))
+        y = classes_to_sample(labels, n, self.num_classes, self.device)
+        yield from self.complete(start, None, self._of_own_precision(y))
 
     @torch.no_grad()
     def inpaint_loop(self, x: Tensor, known: Tensor) -> Iterator[Tensor]:
@@ -195,9 +199,15 @@ class Autoregressive(GenerativeModel):
         for stop, u in enumerate(network.walk(n, draw, y, which), 1):
             if stop % every == 0 or stop == network.stops:
                 new = [i for i in drawn if not fixed[i]]
-                shown[:, new] = self.scaling.restore_components(u[:, new], new).to(shown.dtype)
+                shown[:, new] = self.values(u[:, new], new).to(shown.dtype)
                 drawn.clear()
                 yield shown.unflatten(1, self.data.shape).clone()
+
+    def values(self, u: Tensor, which: list[int]) -> Tensor:
+        """Components `which` of examples from those on the inner scale, (n, len(which)): grey levels exactly."""
+        x = self.scaling.restore_components(u, which)
+        levels = 2 if self.data.support == "binary" else self.data.levels
+        return x if levels is None else (x * (levels - 1)).round() / (levels - 1)
 
 
 def _full(parameters: Tensor) -> Tensor:
