@@ -42,6 +42,7 @@ KEYS = {other: name for name, others in _KEYS.items() for other in others.split(
 
 _CHOICES = {
     ("model", "ae"): "autoencoder dae denoising_autoencoder",
+    ("model", "autoregressive"): "made nade pixelcnn gated_pixelcnn pixelrnn gpt masked_autoencoder transformer",
     ("model", "vae"): "beta_vae cvae iwae variational_autoencoder",
     ("model", "hvae"): "hierarchical_vae ladder_vae",
     ("model", "rbm"): "boltzmann boltzmann_machine bernoulli_rbm",

@@ -62,6 +62,13 @@ for _ in range(settings["steps"]):
     u, energy = program(u, torch.{noise}(n, *settings["shape"]))
 """
 
+AUTOREGRESSIVE = """\
+u = torch.zeros(n, *settings["shape"])
+noise = torch.rand(n, settings["dim"], settings["noises"])
+for i in settings["order"]:  # a whole pass for each component; genlab keeps what it knows and needs one in all
+    u.view(n, -1)[:, i] = program(u, noise{y})[0].view(n, -1)[:, i]
+"""
+
 CLASSIFIER = """\
 x = torch.rand(n, *settings["shape"])  # put examples here
 x = program(x).softmax(1)  # p(y|x)
@@ -119,6 +126,8 @@ def _body(program: Program, y: str) -> str:
             spins, free = f"2.0 * torch.randint(2, ({shape})) - 1", f"torch.randn({shape})"
             start = spins if settings["binary"] else f"2 * torch.rand({shape}) - 1" if settings["bounded"] else free
             return ENERGY.format(start=start, noise="rand" if settings["binary"] else "randn") + _outer(program)
+        case "autoregressive":
+            return AUTOREGRESSIVE.format(y=y) + _outer(program)
         case "classifier":
             return CLASSIFIER
         case _:

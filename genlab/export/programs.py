@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from genlab.models.abilities import Decodes, DecodesByClass, HasLogProb
+from genlab.models.autoregressive.autoregressive import Autoregressive
+from genlab.models.autoregressive.output_distributions import NOISES
 from genlab.models.base import Model
 from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
 from genlab.models.boltzmann.machine import BoltzmannMachine
@@ -295,7 +297,34 @@ def _classifier(model: Classifier) -> Program:
     return Program(model.logits, {"x": _x(model)}, outputs, "classifier", {"shape": list(model.data.shape)})
 
 
+def _autoregressive(model: Autoregressive) -> Program:
+    distribution, classes = model.distribution, _classes(model)
+
+    def next_values(u: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        flat = u.flatten(1)
+        parameters = model.network(flat, y).float() + model.bias
+        log_p = distribution.log_prob(parameters, flat).sum(1) - model.log_volume
+        return distribution.draw(parameters, noise.movedim(2, 1)).view_as(u), log_p
+
+    uniform = torch.rand(2, model.data.dim, NOISES, generator=torch.Generator().manual_seed(2))
+    shape = _shape(model.data.shape)
+    inputs = {
+        "u": (model.scaling.inner(_x(model)[0]), f"examples in inner units, {shape}"),
+        "noise": (uniform, f"noise, even in [0, 1], (n, {model.data.dim}, {NOISES})"),
+        **classes,
+    }
+    of_masks = ", by the first set of masks" if model.network.masks > 1 else ""
+    given = "log p(x|y)" if classes else "log p(x)"
+    outputs = {
+        "u": f"a draw of each component given all before it, {shape}{of_masks}",
+        "log_p": f"{given} of the examples in nats, (n,){of_masks}",
+    }
+    settings = {"order": model.network.order.tolist(), "num_classes": model.num_classes, "dim": model.data.dim}
+    return Program(next_values, inputs, outputs, "autoregressive", settings | _scale(model) | {"noises": NOISES})
+
+
 PROGRAMS: list[tuple[type, Callable[[Any], Program]]] = [
+    (Autoregressive, _autoregressive),
     (PCA, _pca),
     (AE, _decoder),
     (VAE, _decoder),

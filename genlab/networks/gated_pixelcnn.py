@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.networks.places import PlaceNetwork
+from genlab.networks.place_networks import PlaceNetwork
 
 REACH = 3  # rows above and places to each side that the first layers read
 

@@ -152,9 +152,9 @@ class MaskedMLP(CausalNetwork):
                         done[k] = end
             out = torch.addmm(bias[position], hs[-1][:, : done[-1]], last[position, :, : done[-1]].t())
             if direct is not None:
-                out.addmm_(values[:, :position], direct[position, :, :position].t())
+                out = torch.addmm(out, values[:, :position], direct[position, :, :position].t())
             if of_class is not None:
-                out += of_class[:, :, position]
+                out = out + of_class[:, :, position]
             values[:, position] = u[:, i] = draw(out, i)
             yield u
 

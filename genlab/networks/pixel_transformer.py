@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.networks.causal_transformer import HEAD_WIDTH, Block
-from genlab.networks.places import PlaceNetwork
+from genlab.networks.place_networks import PlaceNetwork
 
 
 class PixelTransformer(PlaceNetwork):

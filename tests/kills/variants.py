@@ -25,6 +25,8 @@ DIFFUSION, FLOW = (
     ("model=" + name, "model.network=mlp", TINY, "train.sample_every=900", "train.eval_every=900")
     for name in ("diffusion", "flow_matching")
 )
+MADE = ("model=autoregressive", "model.network=made", TINY)
+PIXELCNN = ("model=autoregressive", "model.network=pixelcnn", "model.hidden=[4,4]")
 CLASSIFIER = ("model=classifier", TINY)
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -70,6 +72,20 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "vqvae-dropout": ("model=vqvae", TINY, "model.codebook=16", "model.prior_width=16", "model.prior_dropout=0.2"),
     "pca": ("model=pca", "train.batch_size=100"),
     "pca-randomised": ("model=pca", "model.method=randomised", "model.latent_dim=4", "train.batch_size=100"),
+    # autoregressive models
+    "made": MADE,
+    "made-orders": (*MADE, "model.masks=3", "model.order=random"),
+    "made-plane": ("model=autoregressive", TINY, *PLANE),
+    "pixelcnn": (*PIXELCNN, "train.sample_every=900", "train.eval_every=900"),
+    "pixelcnn-grey": (*PIXELCNN, "dataset.binarize=none", "model.dropout=0.2", "train.sample_every=900"),
+    "pixel-transformer": (
+        "model=autoregressive",
+        "model.network=transformer",
+        "model.hidden=[8,8]",
+        "model.patch=2",
+        "model.conditional=true",
+        "model.dropout=0.1",
+    ),
     # Boltzmann machines
     "rbm": RBM,
     "rbm-cd": (*RBM, "model.negative=cd", "model.k=2", "model.average=0"),

@@ -18,6 +18,7 @@ from genlab.numerics.softplus import logsigmoid
 
 Likelihood = Literal["auto", "bernoulli", "categorical", "logistic_mixture", "gaussian_mixture"]
 
+NOISES = 2  # even numbers in [0, 1] from which one component is drawn
 LEAST_LOG_SCALE, MOST_LOG_SCALE = -7.0, 3.0  # of a component of a mixture, in units of the inner scale
 FEW_LEVELS = 32  # grey levels up to which `auto` takes a probability of its own for each
 
@@ -32,9 +33,13 @@ class OutputDistribution(ABC):
     def log_prob(self, parameters: Tensor, u: Tensor) -> Tensor:
         """log p(u) in nats for each component, of the shape of u."""
 
-    @abstractmethod
     def sample(self, parameters: Tensor) -> Tensor:
         """u ~ p(u), (n, ...)."""
+        return self.draw(parameters, torch.rand_like(parameters[:, :1].expand(-1, NOISES, *parameters.shape[2:])))
+
+    @abstractmethod
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        """u ~ p(u), (n, ...), as a function of noise that is even in [0, 1], (n, NOISES, ...)."""
 
     @abstractmethod
     def marginal(self, data: DataSpec, scaling: Scaling) -> Tensor:
@@ -49,8 +54,8 @@ class Bernoulli(OutputDistribution):
     def log_prob(self, parameters: Tensor, u: Tensor) -> Tensor:
         return logsigmoid(parameters[:, 0] * u)
 
-    def sample(self, parameters: Tensor) -> Tensor:
-        return 2.0 * torch.bernoulli(parameters[:, 0].sigmoid()) - 1.0
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        return torch.where(noise[:, 0] < parameters[:, 0].sigmoid(), 1.0, -1.0).to(parameters.dtype)
 
     def marginal(self, data: DataSpec, scaling: Scaling) -> Tensor:
         return data.mean.clamp(0.001, 0.999).logit().view(1, -1)
@@ -68,11 +73,8 @@ class Categorical(OutputDistribution):
         v = ((u + 1) * (self.top / 2)).round().long()
         return -F.cross_entropy(parameters, v, reduction="none")
 
-    def sample(self, parameters: Tensor) -> Tensor:
-        # The number of levels whose cumulative probability lies below a uniform number.
-        cumulative = parameters.softmax(1).cumsum(1)
-        u = torch.rand_like(parameters[:, :1]) * cumulative[:, -1:]
-        v = (cumulative < u).sum(1).clamp_max(self.top)
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        v = chosen(parameters.log_softmax(1), noise[:, 0])
         return 2.0 * v.to(parameters.dtype) / self.top - 1.0
 
     def marginal(self, data: DataSpec, scaling: Scaling) -> Tensor:
@@ -90,13 +92,10 @@ class _Mixture(OutputDistribution):
         weight, m, log_s = parameters.unflatten(1, (3, self.components)).unbind(1)
         return weight.log_softmax(1), m, log_s.clamp(LEAST_LOG_SCALE, MOST_LOG_SCALE)
 
-    def chosen(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """m and s of a component of the mixture, drawn by its weight: (n, ...)."""
+    def drawn(self, parameters: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """m and s of a component of the mixture that is drawn by its weight: (n, ...)."""
         log_pi, m, log_s = self.split(parameters)
-        noise = (
-            -torch.empty_like(log_pi).exponential_().log()
-        )  # the largest of log pi + Gumbel noise has probability pi
-        k = (log_pi + noise).argmax(1, keepdim=True)
+        k = chosen(log_pi, noise[:, 0]).unsqueeze(1)
         return m.gather(1, k).squeeze(1), log_s.gather(1, k).squeeze(1).exp()
 
     def marginal(self, data: DataSpec, scaling: Scaling) -> Tensor:
@@ -135,9 +134,9 @@ class LogisticMixture(_Mixture):
         inside = torch.log(-torch.expm1(-2 * half * inverse))
         return (log_pi + log_p + torch.where(lowest | highest, 0.0, inside)).logsumexp(1)
 
-    def sample(self, parameters: Tensor) -> Tensor:
-        m, s = self.chosen(parameters)
-        p = torch.rand_like(m).clamp(1e-6, 1 - 1e-6)
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        m, s = self.drawn(parameters, noise)
+        p = _inside(noise[:, 1])
         v = ((m + s * p.logit() + 1) * (self.top / 2)).round().clamp(0, self.top)
         return 2 * v / self.top - 1
 
@@ -156,9 +155,21 @@ class GaussianMixture(_Mixture):
         z = (u.unsqueeze(1) - m) * torch.exp(-log_s)
         return (log_pi - 0.5 * z.square() - log_s).logsumexp(1) - 0.5 * math.log(2 * math.pi)
 
-    def sample(self, parameters: Tensor) -> Tensor:
-        m, s = self.chosen(parameters)
-        return m + s * torch.randn_like(m)
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        m, s = self.drawn(parameters, noise)
+        return m + s * torch.special.ndtri(_inside(noise[:, 1]))
+
+
+def chosen(log_p: Tensor, noise: Tensor) -> Tensor:
+    """The number k that the distribution function of log p (n, K, ...) gives to even noise in [0, 1], int64, (n, ...)."""
+    cumulative = log_p.exp().cumsum(1)
+    k: Tensor = (cumulative[:, :-1] <= (noise.unsqueeze(1) * cumulative[:, -1:])).sum(1)
+    return k
+
+
+def _inside(noise: Tensor) -> Tensor:
+    """Even noise without 0 and 1, whose quantiles are infinite."""
+    return noise.clamp(2**-25, 1 - 2**-24)
 
 
 SUPPORTS: dict[str, tuple[Support, ...]] = {

@@ -90,7 +90,8 @@ def test_outputs_depend_on_all_earlier_components_and_on_no_other(case: str) -> 
             u = torch.randn(1, 12, dtype=torch.float64)
 
             def outputs(u: Tensor, which: int = which) -> Tensor:
-                return network(u, None, which)[0].sum(0)
+                summed: Tensor = network(u, None, which)[0].sum(0)
+                return summed
 
             jacobian = torch.autograd.functional.jacobian(outputs, u)
             depends |= jacobian[:, 0][order][:, order] != 0
@@ -130,8 +131,7 @@ def test_a_pass_and_component_by_component_give_the_same(case: str) -> None:
             found[:, :, i] = parameters
             return u[:, i]
 
-        for state in model.network.walk(7, draw, y, which):
-            pass
+        (state,) = deque(model.network.walk(7, draw, y, which), maxlen=1)
         assert torch.equal(state, u)
         assert float((found - full).abs().max()) < 1e-13
         if order is None:
