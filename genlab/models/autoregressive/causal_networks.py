@@ -15,7 +15,12 @@ from genlab.networks.pixel_transformer import PixelTransformer
 
 Network = Literal["auto", "made", "pixelcnn", "transformer"]
 
-SIDE_OF_BLOCKS = 16  # sides of a picture from which a place is a block of 2 x 2 pixels
+PATCHES, PLACES, COMPONENTS = (
+    (4, 2),
+    4,
+    16,
+)  # sides of a block; places along a side, and components of one, that it leaves
+LARGE = 16  # sides of a picture from which the networks are wide and deep
 ORDER_SEED = 0  # of random orders: they belong to the architecture
 
 
@@ -42,7 +47,7 @@ def causal_network(
             raise GenlabError(
                 f"{key} is one of places, which model.network=made has not; set model.network=transformer"
             )
-        hidden = hidden or ([1024, 1024] if data.on_grid else [256, 256])
+        hidden = hidden or ([1024, 1024] if data.on_grid and data.dim > LARGE**2 else [256, 256])
         components = torch.arange(data.dim)
         if order == "random":
             components = torch.randperm(data.dim, generator=torch.Generator().manual_seed(ORDER_SEED))
@@ -64,7 +69,9 @@ def causal_network(
             f"model.network=pixelcnn needs pictures, and dataset={data.name} has {data.kind}; set model.network=made, or "
             "transformer"
         )
-    hidden = hidden or ([64] * 6 if network == "pixelcnn" else [128] * 4)
+    large = data.on_grid and min(data.shape[1:]) >= LARGE
+    if not hidden:
+        hidden = ([64] * 6 if large else [32] * 4) if network == "pixelcnn" else [128] * 4 if large else [64] * 3
     if len(set(hidden)) > 1:
         raise GenlabError(
             f"model.hidden={list(hidden)}: the layers of a {network} add up, so all have one width; set "
@@ -78,7 +85,14 @@ def _block(data: DataSpec, patch: int | None) -> int:
     """Pixels along each side of a place."""
     sides = data.shape[1:]
     if patch is None:
-        return 2 if sides and min(sides) >= SIDE_OF_BLOCKS and all(side % 2 == 0 for side in sides) else 1
+        fitting = [
+            p
+            for p in PATCHES
+            if data.is_image
+            and all(side % p == 0 and side // p >= PLACES for side in sides)
+            and data.shape[0] * p**2 <= COMPONENTS
+        ]
+        return fitting[0] if fitting else 1
     if patch > 1 and (not sides or any(side % patch for side in sides)):
         size = "x".join(map(str, sides)) if sides else f"{data.dim} components"
         fitting = [p for p in range(1, 9) if all(side % p == 0 for side in sides)] if sides else [1]

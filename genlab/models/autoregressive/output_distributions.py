@@ -157,7 +157,8 @@ class GaussianMixture(_Mixture):
 
     def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
         m, s = self.drawn(parameters, noise)
-        return m + s * torch.special.ndtri(_inside(noise[:, 1]))
+        u: Tensor = m + s * torch.special.ndtri(_inside(noise[:, 1]))
+        return u
 
 
 def chosen(log_p: Tensor, noise: Tensor) -> Tensor:
