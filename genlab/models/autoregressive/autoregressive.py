@@ -145,14 +145,17 @@ class Autoregressive(GenerativeModel):
         return {"loss": -log_p, self.name: log_p}
 
     @torch.no_grad()
-    def sample_loop(self, n: int, labels: list[int] | int | None = None) -> Iterator[Tensor]:
-        """Components that are still to come have the mean of the data.
+    def sample_loop(self, n: int, labels: list[int] | int | None = None, mean: bool | None = None) -> Iterator[Tensor]:
+        """Every component given those drawn before it. Those that are still to come have the mean of the data.
 
-        A conditional model draws the classes `labels` in turns, or else all of them. Raises GenlabError for others.
+        With `mean` (the default for binary pictures) the states show E[x_i | x_1, ..., x_{i-1}] in the place of the draw x_i;
+        the chain goes on with the draw. A conditional model draws the classes `labels` in turns, or else all of them. Raises
+        GenlabError for others.
         """
         start = self.data.mean.to(self.bias).expand(n, *self.data.shape)
         y = classes_to_sample(labels, n, self.num_classes, self.device)
-        yield from self.complete(start, None, self._of_own_precision(y))
+        show_mean = self.data.on_grid and self.data.support == "binary" if mean is None else mean
+        yield from self.complete(start, None, self._of_own_precision(y), mean=show_mean)
 
     @torch.no_grad()
     def inpaint_loop(self, x: Tensor, known: Tensor) -> Iterator[Tensor]:
@@ -166,11 +169,11 @@ class Autoregressive(GenerativeModel):
             y = self.one_hot(torch.randint(self.num_classes, (len(x),), device=x.device))
         yield from self.complete(x, known, y)
 
-    def complete(self, x: Tensor, known: Tensor | None, y: Tensor | None) -> Iterator[Tensor]:
+    def complete(self, x: Tensor, known: Tensor | None, y: Tensor | None, *, mean: bool = False) -> Iterator[Tensor]:
         """Examples in which the components that are not `known`, a mask of shape `shape`, are drawn in turn; else x is shown."""
         n, network = len(x), self.network
         if network.masks == 1:
-            yield from self.walk(x, known, y, 0)
+            yield from self.walk(x, known, y, 0, mean)
             return
         which = torch.randint(
             network.masks, (n,), device=x.device
@@ -178,11 +181,11 @@ class Autoregressive(GenerativeModel):
         state = x.clone()
         for k in which.unique().tolist():
             mine = which == k
-            for part in self.walk(x[mine], known, None if y is None else y[mine], k):
+            for part in self.walk(x[mine], known, None if y is None else y[mine], k, mean):
                 state[mine] = part
             yield state.clone()
 
-    def walk(self, x: Tensor, known: Tensor | None, y: Tensor | None, which: int) -> Iterator[Tensor]:
+    def walk(self, x: Tensor, known: Tensor | None, y: Tensor | None, which: int, mean: bool) -> Iterator[Tensor]:
         """`complete` with one set of masks."""
         n, network = len(x), self.network
         given = self.scaling.inner(x).flatten(1)
@@ -190,16 +193,23 @@ class Autoregressive(GenerativeModel):
         shown = x.flatten(1).clone()
         bias = self.bias.t()
         drawn: list[int] = []
+        means = torch.zeros_like(given)
 
         def draw(parameters: Tensor, i: int) -> Tensor:
             drawn.append(i)
-            return given[:, i] if fixed[i] else self.distribution.sample(_full(parameters) + bias[i])
+            if fixed[i]:
+                return given[:, i]
+            parameters = _full(parameters) + bias[i]
+            if mean:
+                means[:, i] = self.distribution.mean(parameters)
+            return self.distribution.sample(parameters)
 
         every = max(1, network.stops // STATES)
         for stop, u in enumerate(network.walk(n, draw, y, which), 1):
             if stop % every == 0 or stop == network.stops:
                 new = [i for i in drawn if not fixed[i]]
-                shown[:, new] = self.values(u[:, new], new).to(shown.dtype)
+                x_new = self.scaling.restore_components(means[:, new], new) if mean else self.values(u[:, new], new)
+                shown[:, new] = x_new.to(shown.dtype)
                 drawn.clear()
                 yield shown.unflatten(1, self.data.shape).clone()
 

@@ -42,6 +42,10 @@ class OutputDistribution(ABC):
         """u ~ p(u), (n, ...), as a function of noise that is even in [0, 1], (n, NOISES, ...)."""
 
     @abstractmethod
+    def mean(self, parameters: Tensor) -> Tensor:
+        """E[u], (n, ...)."""
+
+    @abstractmethod
     def marginal(self, data: DataSpec, scaling: Scaling) -> Tensor:
         """Parameters of independent components with the mean and spread of the data, (outputs, D): training starts there."""
 
@@ -56,6 +60,9 @@ class Bernoulli(OutputDistribution):
 
     def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
         return torch.where(noise[:, 0] < parameters[:, 0].sigmoid(), 1.0, -1.0).to(parameters.dtype)
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        return torch.tanh(parameters[:, 0] / 2)
 
     def marginal(self, data: DataSpec, scaling: Scaling) -> Tensor:
         return data.mean.clamp(0.001, 0.999).logit().view(1, -1)
@@ -77,6 +84,11 @@ class Categorical(OutputDistribution):
         v = chosen(parameters.log_softmax(1), noise[:, 0])
         return 2.0 * v.to(parameters.dtype) / self.top - 1.0
 
+    def mean(self, parameters: Tensor) -> Tensor:
+        v = torch.arange(self.outputs, device=parameters.device).to(parameters.dtype)
+        mean: Tensor = 2.0 * torch.tensordot(parameters.softmax(1), v, ([1], [0])) / self.top - 1.0
+        return mean
+
     def marginal(self, data: DataSpec, scaling: Scaling) -> Tensor:
         return torch.zeros(self.outputs, data.dim)
 
@@ -97,6 +109,11 @@ class _Mixture(OutputDistribution):
         log_pi, m, log_s = self.split(parameters)
         k = chosen(log_pi, noise[:, 0]).unsqueeze(1)
         return m.gather(1, k).squeeze(1), log_s.gather(1, k).squeeze(1).exp()
+
+    def mean(self, parameters: Tensor) -> Tensor:
+        """Of grey levels without what lies beyond the outermost."""
+        log_pi, m, _ = self.split(parameters)
+        return (log_pi.exp() * m).sum(1)
 
     def marginal(self, data: DataSpec, scaling: Scaling) -> Tensor:
         """Components spread evenly over two standard deviations about the mean."""

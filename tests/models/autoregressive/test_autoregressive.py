@@ -182,7 +182,7 @@ def test_samples_have_the_probabilities_of_the_model(case: str) -> None:
     with torch.no_grad():
         p = model.log_prob(table.view(-1, *model.data.shape)).exp()
     torch.manual_seed(1)
-    drawn = model.sample(40_000).flatten(1)
+    drawn = model.sample(40_000, mean=False).flatten(1)
     likely = p > 6 / len(drawn)
     assert float(p[likely].sum()) > 0.98
     few = (drawn.double()[:, None] == table[likely]).all(2).any(1)
@@ -213,6 +213,19 @@ def test_the_states_of_a_sample_in_the_making_end_in_the_sample() -> None:
         assert torch.equal(state[:, :, : row + 1], seen[-1][:, :, : row + 1])
         assert torch.equal(state[:, :, row + 1 :], model.data.mean.double().expand_as(state)[:, :, row + 1 :])
     assert torch.equal((seen[-1] * 255).round() / 255, seen[-1])
+
+
+def test_pictures_show_the_mean_of_each_pixel_given_the_draws_before_it() -> None:
+    model = small("pixelcnn")
+    torch.manual_seed(1)
+    drawn = model.sample(50, mean=False)
+    torch.manual_seed(1)
+    shown = model.sample(50)
+    with torch.no_grad():
+        u = model.scaling.inner(drawn).flatten(1)
+        expected = (model.network(u, None)[:, 0] + model.bias).sigmoid()
+    assert torch.allclose(shown.flatten(1), expected, atol=1e-12)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
 
 
 def test_a_mixture_over_masks_averages_whole_probabilities() -> None:

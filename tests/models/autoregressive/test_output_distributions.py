@@ -74,6 +74,14 @@ def test_draws_have_their_probabilities(distribution: OutputDistribution) -> Non
     assert float(torch.special.gammaincc(torch.tensor((len(p) - 1) / 2).double(), chi_square / 2)) > RARE
 
 
+@pytest.mark.parametrize("distribution", [Bernoulli(), Categorical(5), GaussianMixture(3)])
+def test_means_are_those_of_draws(distribution: OutputDistribution) -> None:
+    torch.manual_seed(0)
+    given = parameters(distribution, 1, 0.7)
+    drawn = distribution.sample(given.expand(20_000, -1))
+    assert float((drawn.mean() - distribution.mean(given)) / (drawn.std() / 20_000**0.5)) == pytest.approx(0, abs=4)
+
+
 def test_draws_of_a_gaussian_mixture_follow_its_distribution_function() -> None:
     """Kolmogorov and Smirnov's distance of 20,000 draws; 2.23/sqrt(n) is exceeded once in 10,000."""
     torch.manual_seed(0)
