@@ -36,6 +36,8 @@ VARIANTS = [
     "model=vae model.capacity=5 model.beta=10 model.kl_warmup=0.3",
     "model=gan model.network=conv model.r1=1",
     "model=diffusion model.network=transformer",
+    "model=autoregressive model.network=made model.masks=3",
+    "model=autoregressive model.network=transformer dataset.binarize=none",
 ]
 
 

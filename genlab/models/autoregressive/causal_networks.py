@@ -20,6 +20,7 @@ PATCHES, PLACES, COMPONENTS = (
     4,
     16,
 )  # sides of a block; places along a side, and components of one, that it leaves
+MOST_MASKED = 1024  # components of a vector or curve, above which the matrices of `made` become large
 LARGE = 16  # sides of a picture from which the networks are wide and deep
 ORDER_SEED = 0  # of random orders: they belong to the architecture
 
@@ -39,8 +40,7 @@ def causal_network(
 ) -> CausalNetwork:
     """The network for examples of these data. Raises GenlabError, before any training, for keys that it does not have."""
     if network == "auto":
-        network = "pixelcnn" if data.is_image and patch is None and masks == 1 and order == "raster" else "made"
-        network = "transformer" if patch is not None else network
+        network = _suited(data, patch, masks, order)
     if network == "made":
         if patch is not None or dropout:
             key = f"model.patch={patch}" if patch is not None else f"model.dropout={dropout}"
@@ -81,16 +81,25 @@ def causal_network(
     return kind(data.shape, _block(data, patch), hidden[0], len(hidden), outputs, num_classes, dropout)
 
 
+def _suited(data: DataSpec, patch: int | None, masks: int, order: str) -> Network:
+    """The network for `auto`: the one that has the keys that are set, and that suits the data."""
+    if masks > 1 or order != "raster":
+        return "made"
+    if data.is_image:
+        return "pixelcnn"
+    return "transformer" if patch is not None or data.dim > MOST_MASKED else "made"
+
+
 def _block(data: DataSpec, patch: int | None) -> int:
     """Pixels along each side of a place."""
     sides = data.shape[1:]
+    if patch is None and not sides:
+        return 1
     if patch is None:
         fitting = [
             p
             for p in PATCHES
-            if data.is_image
-            and all(side % p == 0 and side // p >= PLACES for side in sides)
-            and data.shape[0] * p**2 <= COMPONENTS
+            if all(side % p == 0 and side // p >= PLACES for side in sides) and data.shape[0] * p**2 <= COMPONENTS
         ]
         return fitting[0] if fitting else 1
     if patch > 1 and (not sides or any(side % patch for side in sides)):
