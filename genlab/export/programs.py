@@ -302,7 +302,7 @@ def _autoregressive(model: Autoregressive) -> Program:
 
     def next_values(u: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         flat = u.flatten(1)
-        parameters = model.network(flat, y).float() + model.bias
+        parameters = model.factors(flat, y)
         log_p = distribution.log_prob(parameters, flat).sum(1) - model.log_volume
         return distribution.draw(parameters, noise.movedim(2, 1)).view_as(u), log_p
 

@@ -17,7 +17,7 @@ for each of C classes.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -41,8 +41,10 @@ STATES = 64  # of a sample in the making that are yielded, about
 class Autoregressive(GenerativeModel):
     """The network's outputs for component i are the parameters of its distribution given the components before it."""
 
+    centre: Tensor
     turn: Tensor
 
+    of_the_data: ClassVar[Sequence[str]] = ("centre",)
     supports = frozenset({"binary", "unit", "real"})
     quantities: ClassVar[Mapping[str, Quantity]] = {
         "log_prob": Quantity("nats", "higher"),
@@ -87,6 +89,7 @@ class Autoregressive(GenerativeModel):
             num_classes=self.num_classes,
         )
         self.bias = nn.Parameter(self.distribution.marginal(data, self.scaling))  # independent components at the start
+        self.register_buffer("centre", self.scaling.inner(data.mean.unsqueeze(0)).flatten())  # of what the network sees
         self.register_buffer("turn", torch.zeros(1, dtype=torch.int64))  # the set of masks of the next update
         self.log_volume = 0.0 if self.discrete else self.scaling.log_volume
         self.name = "log_prob_given_class" if conditional else "log_prob"
@@ -106,7 +109,11 @@ class Autoregressive(GenerativeModel):
     def log_factors(self, x: Tensor, y: Tensor | None, which: Tensor | int = 0) -> Tensor:
         """log p(u_i | earlier components, y) of each component of x (n, *shape), on the inner scale: (n, D), in nats."""
         u = self.scaling.inner(x).flatten(1)
-        return self.distribution.log_prob(_full(self.network(u, y, which)) + self.bias, u)
+        return self.distribution.log_prob(self.factors(u, y, which), u)
+
+    def factors(self, u: Tensor, y: Tensor | None, which: Tensor | int = 0) -> Tensor:
+        """Parameters of the distribution of each component given those before it, (n, outputs, D), from u (n, D)."""
+        return _full(self.network(u - self.centre, y, which)) + self.bias
 
     def log_factor_product(self, x: Tensor, y: Tensor | None, which: Tensor | int = 0) -> Tensor:
         """log p_k(x|y) with set k of the masks, (n,), in nats."""
@@ -188,7 +195,7 @@ class Autoregressive(GenerativeModel):
     def walk(self, x: Tensor, known: Tensor | None, y: Tensor | None, which: int, mean: bool) -> Iterator[Tensor]:
         """`complete` with one set of masks."""
         n, network = len(x), self.network
-        given = self.scaling.inner(x).flatten(1)
+        given = self.scaling.inner(x).flatten(1) - self.centre
         fixed = [False] * self.data.dim if known is None else known.flatten().tolist()
         shown = x.flatten(1).clone()
         bias = self.bias.t()
@@ -202,13 +209,17 @@ class Autoregressive(GenerativeModel):
             parameters = _full(parameters) + bias[i]
             if mean:
                 means[:, i] = self.distribution.mean(parameters)
-            return self.distribution.sample(parameters)
+            return self.distribution.sample(parameters) - self.centre[i]
 
         every = max(1, network.stops // STATES)
         for stop, u in enumerate(network.walk(n, draw, y, which), 1):
             if stop % every == 0 or stop == network.stops:
                 new = [i for i in drawn if not fixed[i]]
-                x_new = self.scaling.restore_components(means[:, new], new) if mean else self.values(u[:, new], new)
+                x_new = (
+                    self.scaling.restore_components(means[:, new], new)
+                    if mean
+                    else self.values((u + self.centre)[:, new], new)
+                )
                 shown[:, new] = x_new.to(shown.dtype)
                 drawn.clear()
                 yield shown.unflatten(1, self.data.shape).clone()

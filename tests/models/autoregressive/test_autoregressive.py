@@ -223,7 +223,7 @@ def test_pictures_show_the_mean_of_each_pixel_given_the_draws_before_it() -> Non
     shown = model.sample(50)
     with torch.no_grad():
         u = model.scaling.inner(drawn).flatten(1)
-        expected = (model.network(u, None)[:, 0] + model.bias).sigmoid()
+        expected = model.factors(u, None)[:, 0].sigmoid()
     assert torch.allclose(shown.flatten(1), expected, atol=1e-12)
     assert set(drawn.unique().tolist()) == {0.0, 1.0}
 
