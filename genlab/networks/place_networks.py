@@ -32,20 +32,21 @@ class ComponentHead(nn.Module):
             nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
 
     def forward(self, features: Tensor, values: Tensor) -> Tensor:
-        z = self.sums(features)
-        return torch.stack([self.component(z, values, b) for b in range(self.components)], -1)
+        return torch.stack([self.component(z, values, b) for b, z in enumerate(self.sums(features))], -1)
 
-    def sums(self, features: Tensor) -> Tensor:
-        """What the features contribute to the hidden layer of each component, (..., B, width)."""
+    def sums(self, features: Tensor) -> tuple[Tensor, ...]:
+        """What the features contribute to the hidden layer of each component, (..., width) for each of B.
+
+        Split at once: a gradient of one component after another would fill memory for all of them each time.
+        """
         z: Tensor = self.hidden(features.relu()).unflatten(-1, (self.components, -1))
-        return z
+        return z.unbind(-2)
 
     def component(self, z: Tensor, values: Tensor, b: int) -> Tensor:
-        """Outputs for component b, (..., outputs), of which values (..., B) only those before b are read."""
-        h = z[..., b, :]
+        """Outputs for component b, (..., outputs), from z, its share of `sums`, and of values (..., B) those before b."""
         if b > 0:
-            h = h + values[..., :b] @ self.earlier[b - 1].t()
-        return F.linear(h.relu(), self.out_weight[b], self.out_bias[b])
+            z = z + values[..., :b] @ self.earlier[b - 1].t()
+        return F.linear(z.relu(), self.out_weight[b], self.out_bias[b])
 
 
 class PlaceNetwork(CausalNetwork):
@@ -97,8 +98,8 @@ class PlaceNetwork(CausalNetwork):
         u = values.new_zeros(n, self.places * self.block)
         stop = self.places // self.stops
         for place, features in enumerate(self.features_in_turn(values, y)):
-            z = self.head.sums(features)
+            sums = self.head.sums(features)
             for b, i in enumerate(self.components[place].tolist()):
-                values[:, place, b] = u[:, i] = draw(self.head.component(z, values[:, place], b), i)
+                values[:, place, b] = u[:, i] = draw(self.head.component(sums[b], values[:, place], b), i)
             if (place + 1) % stop == 0:
                 yield u

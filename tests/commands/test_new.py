@@ -18,6 +18,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 def test_what_it_prints_can_be_typed(tmp_path: Path) -> None:
     said = succeed(["new", "model", "mine"], tmp_path).out
     assert set(files(tmp_path)) == FILES

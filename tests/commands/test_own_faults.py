@@ -62,6 +62,7 @@ def test_in_a_sweep_each_job_says_its_own(folder: Path) -> None:
     assert "Traceback" not in outcome.err
 
 
+@pytest.mark.slow
 def test_in_the_constructor_and_when_it_is_imported(folder: Path) -> None:
     code = FAMILY.replace(
         "        super().__init__(data, optimizer)\n",

@@ -37,6 +37,7 @@ def test_it_is_trained_by_its_name_and_said_to_be_of_its_package(site: Path, tmp
         assert again.code == 0, again.err
 
 
+@pytest.mark.slow
 def test_a_model_of_genlab_imports_no_package(site: Path, tmp_path: Path) -> None:
     outcome = genlab(tmp_path, site, "train", "model=vae", "model.hidden=[16]", *SHORT)
     assert outcome.code == 0, outcome.err
@@ -64,6 +65,7 @@ def test_it_is_listed_with_where_it_comes_from_and_explained(site: Path, tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_without_the_package_its_runs_are_refused(site: Path, tmp_path: Path) -> None:
     assert genlab(tmp_path, site, "train", "model=mymodel", *SHORT).code == 0
     assert_refused(execute(["sample", "run=run"], tmp_path), "genlab_mymodel.mine.Mine", "install its package")

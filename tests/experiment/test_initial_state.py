@@ -55,6 +55,7 @@ def test_parameters_are_copied_and_the_optimizer_is_new(source: Path, capsys: py
         torch.testing.assert_close(a["model"][name], value)
 
 
+@pytest.mark.slow
 def test_other_data_keep_their_own_scale(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["model=vae", "dataset=gaussian", *SHORT]
     assert call(["train", *words, "dataset.spectrum=[1,4,9]", "dataset.dim=3", "hydra.run.dir=a"], capsys).code == 0

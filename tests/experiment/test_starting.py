@@ -359,6 +359,7 @@ def test_a_run_that_stopped_before_its_first_checkpoint_starts_again_from_its_st
     assert records(Path("run")) == before
 
 
+@pytest.mark.slow
 def test_a_sweep_over_labels_and_starts_becomes_curves(
     runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,6 +97,7 @@ def trained(*overrides: str) -> FlowMatching:
     return model.eval()
 
 
+@pytest.mark.slow
 def test_what_straightens_a_flow() -> None:
     plain, paired, reflowed = (
         float(trained(*overrides).curvature(2000).detach())
