@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from genlab.models.diffusion.flow_matching import FlowMatching
     from genlab.models.discriminative.classifier import Classifier
     from genlab.models.energy.ebm import EBM
+    from genlab.models.flows.flow import Flow
     from genlab.models.latent.ae import AE
     from genlab.models.latent.hvae import HVAE
     from genlab.models.latent.pca import PCA
@@ -24,6 +25,7 @@ FAMILIES = {
     "Classifier": "discriminative.classifier",
     "Diffusion": "diffusion.diffusion",
     "EBM": "energy.ebm",
+    "Flow": "flows.flow",
     "FlowMatching": "diffusion.flow_matching",
     "GAN": "adversarial.gan",
     "GaussianRBM": "boltzmann.gaussian_rbm",
@@ -50,6 +52,7 @@ __all__ = [
     "WGAN",
     "Classifier",
     "Diffusion",
+    "Flow",
     "FlowMatching",
     "GaussianRBM",
 ]
