@@ -51,7 +51,7 @@ class Flow(GenerativeModel):
     }
     charts: ClassVar[Charts] = {
         "bits per dimension": Chart(
-            ["train/bits_per_dim"],
+            ["train/bits_per_dim", "eval/bits_per_dim"],
             "-log2 of the bound on the probability of the grey levels, for each component: the lower, the better.",
         ),
     }
