@@ -27,6 +27,7 @@ from genlab.networks.mlp import Activation
 
 Layers = Literal["auto", "coupling", "autoregressive", "inverse_autoregressive", "multiscale"]
 
+MOST_BINS = 500  # of which each has a least width
 MOST_SEQUENTIAL = 128  # components of a likelihood that takes a pass of the network for each
 
 
@@ -41,7 +42,7 @@ class FlowKeys(TypedDict):
     hidden: Widths | None
     activation: Activation
     activation_norm: bool
-    bins: Count
+    bins: Count | None
     bound: Positive
 
 
@@ -62,9 +63,10 @@ def build_flow(data: DataSpec, num_classes: int, keys: FlowKeys) -> DataFlow:
     transform = keys["transform"]
     if transform == "auto":
         transform = "spline" if layers == "coupling" and not data.on_grid else "affine"
-    if transform == "spline" and not 2 <= keys["bins"] <= 500:
-        raise GenlabError(f"model.bins={keys['bins']}: a spline has 2 to 500 bins; set model.bins=8")
-    build = Builder(keys, elementwise(transform, keys["bins"], keys["bound"]), num_classes)
+    bins = keys["bins"] or (8 if data.on_grid else 16)
+    if not 2 <= bins <= MOST_BINS:
+        raise GenlabError(f"model.bins={bins}: a spline has 2 to {MOST_BINS} bins; set model.bins=8")
+    build = Builder(keys, elementwise(transform, bins, keys["bound"]), num_classes)
     if layers == "multiscale":
         return build.multiscale(data.shape)
     if layers == "coupling":

@@ -63,14 +63,14 @@ class LULinear(FlowLayer):
         lower, upper = self.factors()
         places = x[0, 0].numel()
         with torch.autocast(x.device.type, enabled=False):  # a density needs all its digits
-            weight = (lower @ upper)[self.order]
+            weight = (lower @ upper).index_select(0, self.order)
             z = x @ weight.T if x.ndim == 2 else (weight @ x.flatten(2)).view_as(x)
         return z, (places * self.log_diagonal.sum()).expand(len(x))
 
     def inverse(self, z: Tensor, y: Tensor | None) -> Tensor:
         lower, upper = self.factors()
         columns = z.flatten(2).transpose(0, 1).flatten(1) if z.ndim > 2 else z.T
-        columns = columns[self.order.argsort()]
+        columns = columns.index_select(0, self.order.argsort())
         columns = torch.linalg.solve_triangular(lower, columns, upper=False, unitriangular=True)
         columns = torch.linalg.solve_triangular(upper, columns, upper=True)
         x: Tensor = columns.view(z.shape[1], len(z), *z.shape[2:]).transpose(0, 1).contiguous()
