@@ -49,6 +49,7 @@ class GridConditioner(nn.Module):
         activation: Activation,
         num_classes: int,
         axes: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.count, conv = count, CONV[axes]
@@ -57,13 +58,18 @@ class GridConditioner(nn.Module):
             layers += [
                 conv(channels, width, 1 if k else 3, padding=0 if k else 1),
                 ACTIVATIONS[activation](),
+                *([nn.Dropout(dropout)] if dropout else []),
             ]
             channels = width
         last = conv(channels, count * outputs, 3, padding=1)
         start_at_zero(last)
         self.network = nn.Sequential(*layers, last)
+        # On a CPU these convolutions take two thirds of the time where the channels of a place lie side by side.
+        self.memory = torch.channels_last if axes == 2 else torch.contiguous_format
+        self.network.to(memory_format=self.memory)
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:
+        x = x.contiguous(memory_format=self.memory)
         out: Tensor = self.network(x if y is None else torch.cat([x, constant_channels(x, y.to(x.dtype))], 1))
         numbers: Tensor = out.to(x.dtype).unflatten(1, (self.count, -1))
         return numbers

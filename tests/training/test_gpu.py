@@ -36,6 +36,9 @@ VARIANTS = [
     "model=vae model.capacity=5 model.beta=10 model.kl_warmup=0.3",
     "model=gan model.network=conv model.r1=1",
     "model=diffusion model.network=transformer",
+    "model=flow dataset=toy2d",
+    "model=flow dataset=toy2d model.layers=autoregressive",
+    "model=flow model.dequantisation=variational model.conditional=true",
 ]
 
 

@@ -10,13 +10,13 @@ from typing import Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
-from genlab.config.types import Count, Positive, Widths
+from genlab.config.types import Count, Positive, Share, Widths
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.flows.activation_norm import ActivationNorm
 from genlab.models.flows.autoregressive_layers import Autoregressive
 from genlab.models.flows.couplings import Coupling, kept_of
-from genlab.models.flows.elementwise import Elementwise, Transform, elementwise
+from genlab.models.flows.elementwise import Affine, Elementwise, Transform, elementwise
 from genlab.models.flows.flow_layer import DataFlow, Flat, FlowLayer, Inverse, Stack
 from genlab.models.flows.linear_maps import Mixing, linear_map
 from genlab.models.flows.multiscale import Multiscale, Shape, shapes_of, squeezed
@@ -27,6 +27,7 @@ from genlab.networks.mlp import Activation
 
 Layers = Literal["auto", "coupling", "autoregressive", "inverse_autoregressive", "multiscale"]
 
+MOST_SPLINES = 256  # components, where `auto` takes splines: above, more affine layers are better after the same time
 MOST_BINS = 500  # of which each has a least width
 MOST_SEQUENTIAL = 128  # components of a likelihood that takes a pass of the network for each
 
@@ -41,6 +42,7 @@ class FlowKeys(TypedDict):
     scales: Count | None
     hidden: Widths | None
     activation: Activation
+    dropout: Share
     activation_norm: bool
     bins: Count | None
     bound: Positive
@@ -62,7 +64,8 @@ def build_flow(data: DataSpec, num_classes: int, keys: FlowKeys) -> DataFlow:
         raise GenlabError(f"model.scales={keys['scales']} is for model.layers=multiscale; leave it out")
     transform = keys["transform"]
     if transform == "auto":
-        transform = "spline" if layers == "coupling" and not data.on_grid else "affine"
+        couples = layers in ("coupling", "multiscale")
+        transform = "spline" if couples and data.dim <= MOST_SPLINES else "affine"
     bins = keys["bins"] or (8 if data.on_grid else 16)
     if not 2 <= bins <= MOST_BINS:
         raise GenlabError(f"model.bins={bins}: a spline has 2 to {MOST_BINS} bins; set model.bins=8")
@@ -112,7 +115,7 @@ class Builder:
         for before in shapes:
             channels = squeezed(before)[0]
             kept, steps = kept_of(channels), []
-            for _ in range(self.keys["depth"] or 6):
+            for _ in range(self.keys["depth"] or (6 if isinstance(self.transform, Affine) else 4)):
                 network = GridConditioner(
                     kept,
                     channels - kept,
@@ -121,6 +124,7 @@ class Builder:
                     self.keys["activation"],
                     self.num_classes,
                     axes_of(shape),
+                    self.keys["dropout"],
                 )
                 steps.append(self.step(channels, Coupling(kept, self.transform, network), "lu"))
             scales.append(Stack(steps))
