@@ -1,6 +1,7 @@
 """The family of flows: densities that integrate to 1, entropies that are reached, bounds on grey levels, classes, codes."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,6 @@ from genlab.numerics import rng
 from tests.helpers.support import (
     FEW_CHAINS,
     configure,
-    dataset_of,
     make_dataset,
     make_model,
     small_data,
@@ -174,7 +174,7 @@ def test_the_bound_on_grey_levels_lies_below_their_probability_by_the_variance_o
     dequantisation: str,
 ) -> None:
     """Three levels of one component: P of each is the integral of the density over its cell. No bound exceeds it."""
-    data = dataset_of(torch.randint(3, (300, 1), dtype=torch.uint8), levels=3).spec
+    data = replace(spec_of(torch.rand(300, 1)), support="unit", levels=3)
     model = flow(data, f"model.dequantisation={dequantisation}", "model.alpha=0.05", moved=0.1).double()
     cells = (torch.arange(6000, dtype=torch.float64) + 0.5) / 6000
     with torch.no_grad():
