@@ -15,6 +15,8 @@ LEAST_STD = 1e-3  # to which a component that does not vary counts
 class ActivationNorm(FlowLayer):
     """Of states (n, channels, ...); at first the identity."""
 
+    linear = True
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.shift = nn.Parameter(torch.zeros(channels))

@@ -154,14 +154,14 @@ class Flow(GenerativeModel):
     def sample_loop(
         self, n: int, labels: list[int] | int | None = None, temperature: Positive | None = None
     ) -> Iterator[Tensor]:
-        """z ~ N(0, T^2 I), and the state after each layer of f, as the sample that it is if the layers to come are the identity.
+        """z ~ N(0, T^2 I), and the sample after each layer of f, as it is if of the layers to come only the linear ones act.
 
         A temperature T below 1 gives less variety: samples of p only with T = 1, the default. A conditional model draws the
         classes `labels` in turns, or else all of them.
         """
         y = classes_to_sample(labels, n, self.num_classes, self.device)
         z = torch.randn(n, self.data.dim, device=self.device) * (temperature or 1.0)
-        yield self.real_line.inverse(self.flow.as_data(z))
+        yield self.real_line.inverse(self.flow.linear_inverse(z))
         for state in self.flow.inverse_states(z, y):
             yield self.real_line.inverse(state)
 

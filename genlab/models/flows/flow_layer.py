@@ -7,13 +7,16 @@ A layer's `forward` is f_l^-1, from the data to the noise, as a likelihood needs
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import final
+from typing import ClassVar, final
 
 from torch import Tensor, nn
 
 
 class FlowLayer(nn.Module, ABC):
     """An invertible map of states (n, *shape). y are one-hot classes (n, num_classes), None for an unconditional model."""
+
+    linear: ClassVar[bool] = False
+    """Whether the map is linear, up to a shift, and the same for all examples."""
 
     @abstractmethod
     def forward(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -51,6 +54,15 @@ class Stack(FlowLayer):
             z = layer.inverse(z, y)
             yield z
 
+    def linear_inverse(self, z: Tensor, layers: int | None = None) -> Tensor:
+        """The way to the data through the linear maps alone among the first `layers` layers, or among all."""
+        for layer in reversed(self.layers[:layers]):
+            if isinstance(layer, Stack):
+                z = layer.linear_inverse(z)
+            elif isinstance(layer, FlowLayer) and layer.linear:
+                z = layer.inverse(z, None)
+        return z
+
 
 class Inverse(FlowLayer):
     """A layer in the other direction: the way to the data takes its `forward`."""
@@ -73,11 +85,11 @@ class DataFlow(FlowLayer):
 
     @abstractmethod
     def inverse_states(self, z: Tensor, y: Tensor | None) -> Iterator[Tensor]:
-        """The state after each layer on the way to the data, (n, *shape)."""
+        """The example (n, *shape) after each layer, if of the layers to come only the linear ones act."""
 
     @abstractmethod
-    def as_data(self, z: Tensor) -> Tensor:
-        """z (n, D) with every number at the place of the data to which it belongs, (n, *shape)."""
+    def linear_inverse(self, z: Tensor) -> Tensor:
+        """The example (n, *shape) that the linear layers alone make of z (n, D)."""
 
     @final
     def inverse(self, z: Tensor, y: Tensor | None) -> Tensor:
@@ -99,8 +111,9 @@ class Flat(DataFlow):
         return found
 
     def inverse_states(self, z: Tensor, y: Tensor | None) -> Iterator[Tensor]:
-        yield from map(self.as_data, self.stack.inverse_states(z, y))
+        for left, state in zip(reversed(range(len(self.stack.layers))), self.stack.inverse_states(z, y), strict=True):
+            yield self.stack.linear_inverse(state, left).unflatten(1, self.shape)
 
-    def as_data(self, z: Tensor) -> Tensor:
-        x: Tensor = z.unflatten(1, self.shape)
+    def linear_inverse(self, z: Tensor) -> Tensor:
+        x: Tensor = self.stack.linear_inverse(z).unflatten(1, self.shape)
         return x

@@ -22,6 +22,7 @@ FEW = 3  # components, of which most random orders are much like the one before
 class Permutation(FlowLayer):
     """z_i = x_order(i) along dimension 1."""
 
+    linear = True
     order: Tensor
     back: Tensor
 
@@ -40,6 +41,7 @@ class Permutation(FlowLayer):
 class LULinear(FlowLayer):
     """z = P L U x along dimension 1."""
 
+    linear = True
     order: Tensor
     sign: Tensor
 

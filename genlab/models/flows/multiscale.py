@@ -87,21 +87,26 @@ class Multiscale(DataFlow):
         return torch.cat([*parts, x.flatten(1)], 1), total
 
     def inverse_states(self, z: Tensor, y: Tensor | None) -> Iterator[Tensor]:
-        """The state after each layer, with the shape of the data: what the sample is if all layers to come are the identity."""
         done = self.parts(z)
         state = done.pop()
         for k in reversed(range(len(self.scales))):
             scale = self.scales[k]
             assert isinstance(scale, Stack)
-            for state in scale.inverse_states(state, y):  # noqa: B020
-                yield self.joined(state, done, k)
+            for left, found in zip(reversed(range(len(scale.layers))), scale.inverse_states(state, y), strict=True):
+                state = found
+                yield self.joined(state, done, k, left)
             state = unsqueeze(state, self.shapes[k])
             if k:
                 state = torch.cat([state, done.pop()], 1)
 
-    def joined(self, state: Tensor, done: Sequence[Tensor], k: int) -> Tensor:
-        """The state of scale k with the parts that finer scales left, put in their places: (n, *shape)."""
+    def joined(self, state: Tensor, done: Sequence[Tensor], k: int, left: int | None) -> Tensor:
+        """The state of scale k through the linear layers to come, `left` steps of this scale, with the parts that finer scales
+        left: (n, *shape).
+        """
         for j in reversed(range(k + 1)):
+            scale = self.scales[j]
+            assert isinstance(scale, Stack)
+            state = scale.linear_inverse(state, left if j == k else None)
             state = unsqueeze(state, self.shapes[j])
             if j:
                 state = torch.cat([state, done[j - 1]], 1)
@@ -118,6 +123,6 @@ class Multiscale(DataFlow):
             for part, shape in zip(z.split([prod(shape) for shape in shapes], 1), shapes, strict=True)
         ]
 
-    def as_data(self, z: Tensor) -> Tensor:
+    def linear_inverse(self, z: Tensor) -> Tensor:
         *done, state = self.parts(z)
-        return self.joined(state, done, len(self.scales) - 1)
+        return self.joined(state, done, len(self.scales) - 1, None)
