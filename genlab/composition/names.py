@@ -51,6 +51,7 @@ _CHOICES = {
     ("model", "gan"): "dcgan cgan",
     ("model", "wgan"): "wgan_gp wasserstein wasserstein_gan",
     ("model", "diffusion"): "ddpm ddim vdm score",
+    ("model", "flow"): "normalizing_flow normalising_flow nf realnvp glow nsf neural_spline_flow maf iaf",
     ("model", "flow_matching"): "cfm rectified_flow",
     ("model", "classifier"): "cnn mlp rnn ffnn nn",
     ("dataset", "digits"): "digit sklearn_digits",

@@ -49,10 +49,8 @@ def family_measures(context: EvaluationContext, findings: Findings) -> None:
                 collected.setdefault(name, []).append(values.cpu())
     group: Group = "classification" if classifies(model) else "family"
     for name, parts in collected.items():
-        if name in (
-            "loss",
-            "mse",
-        ):  # the first is the negative of another, the second is the reconstruction error below
+        # The loss is the negative of another, the others are the reconstruction error and the likelihood below.
+        if name in ("loss", "mse", "bits_per_dim"):
             continue
         stated = model.quantities.get(name.rstrip("0123456789").rstrip("_"), Quantity(""))
         values = torch.cat(parts)

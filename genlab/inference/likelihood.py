@@ -29,6 +29,7 @@ from genlab.inference.plane_grid import grid_log_z, is_plane
 from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import (
     Anneals,
+    Dequantises,
     Enumerates,
     HasFreeEnergy,
     HasLogBound,
@@ -106,10 +107,11 @@ def log_likelihoods(
         assert of is not None
         integrated = belongs(of, most_integrated(model.data.dim))
     weighs = isinstance(model, HasLogWeights)
+    dequantises = isinstance(model, Dequantises) and model.dequantises
     with step(f"likelihood, {k:,} draws" if weighs else "likelihood", of, "examples") as doing:
         for batch in batches:
             if isinstance(model, HasLogProb):
-                parts.setdefault("exact", []).append(model.log_prob(batch.x))
+                parts.setdefault("bound" if dequantises else "exact", []).append(model.log_prob(batch.x))
             if isinstance(model, HasLogWeights):
                 elbo, bound = importance_weighted(model, batch.x, k, doing.advance)
                 parts.setdefault("elbo", []).append(elbo)
@@ -129,6 +131,11 @@ def log_likelihoods(
         f"iw_{k}": ("lower bound", f"importance-weighted bound with k = {k}"),
         "bound": ("lower bound", "variational bound of the family"),
     }
+    if dequantises:
+        methods["bound"] = (
+            "lower bound",
+            "log p(x) of grey levels as real numbers, one draw of the noise in their cells",
+        )
     if isinstance(model, HasProbabilityFlow) and for_flow:
         flow = [model.flow_log_prob(few) for few in torch.cat(for_flow).split(AT_ONCE)]
         if known := [log_p for log_p in flow if log_p is not None]:

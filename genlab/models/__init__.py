@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from genlab.models.diffusion.flow_matching import FlowMatching
     from genlab.models.discriminative.classifier import Classifier
     from genlab.models.energy.ebm import EBM
+    from genlab.models.flows.flow import Flow
     from genlab.models.latent.ae import AE
     from genlab.models.latent.hvae import HVAE
     from genlab.models.latent.pca import PCA
@@ -26,6 +27,7 @@ FAMILIES = {
     "Classifier": "discriminative.classifier",
     "Diffusion": "diffusion.diffusion",
     "EBM": "energy.ebm",
+    "Flow": "flows.flow",
     "FlowMatching": "diffusion.flow_matching",
     "GAN": "adversarial.gan",
     "GaussianRBM": "boltzmann.gaussian_rbm",
@@ -53,6 +55,7 @@ __all__ = [
     "Autoregressive",
     "Classifier",
     "Diffusion",
+    "Flow",
     "FlowMatching",
     "GaussianRBM",
 ]

@@ -112,6 +112,14 @@ class HasLogProb(Protocol):
 
 
 @runtime_checkable
+class Dequantises(HasLogProb, Protocol):
+    """A density of real numbers. Grey levels become such by noise within their cells: then log p(x) is no longer exact."""
+
+    dequantises: bool
+    """Whether these data have grey levels: log_prob is an unbiased estimate of a lower bound, with one draw of the noise."""
+
+
+@runtime_checkable
 class HasLogWeights(Protocol):
     """A latent-variable model with an approximate posterior q(h|x), from which bounds on log p(x) follow."""
 

@@ -27,6 +27,7 @@ DIFFUSION, FLOW = (
 )
 MADE = ("model=autoregressive", "model.network=made", TINY)
 PIXELCNN = ("model=autoregressive", "model.network=pixelcnn", "model.hidden=[4,4]")
+COUPLINGS = ("model=flow", TINY, "model.depth=2")
 CLASSIFIER = ("model=classifier", TINY)
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -156,6 +157,14 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "train.sample_every=900",
         "train.examples=300",
     ),
+    # normalizing flows
+    "couplings": (*COUPLINGS, "model.layers=coupling"),
+    "couplings-plane": (*COUPLINGS, *PLANE, "model.conditional=true"),
+    "couplings-pictures": (*COUPLINGS, "model.dequantisation=variational", "optimizer.clip=10"),
+    "couplings-conditional": (*COUPLINGS, "model.conditional=true", "model.transform=spline"),
+    "maf": (*COUPLINGS, "model.layers=autoregressive", "train.sample_every=900", "train.examples=300"),
+    "maf-plane": (*COUPLINGS, *PLANE, "model.layers=autoregressive", "model.mixing=lu", "model.transform=spline"),
+    "iaf-plane": (*COUPLINGS, *PLANE, "model.layers=inverse_autoregressive"),
     # classes
     "classifier": (*CLASSIFIER, "model.network=ffnn", "model.label_smoothing=0.1"),
     "classifier-cnn": ("model=classifier", "model.hidden=[4,8]", "model.shift=1"),

@@ -38,6 +38,9 @@ VARIANTS = [
     "model=diffusion model.network=transformer",
     "model=autoregressive model.network=made model.masks=3",
     "model=autoregressive model.network=transformer dataset.binarize=none",
+    "model=flow dataset=toy2d",
+    "model=flow dataset=toy2d model.layers=autoregressive",
+    "model=flow model.dequantisation=variational model.conditional=true",
 ]
 
 

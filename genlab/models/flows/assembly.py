@@ -1,0 +1,148 @@
+"""A flow from the keys of its configuration: a step is a normalisation, a linear map and a layer; steps follow each other.
+
+coupling                steps of vectors, with perceptrons
+autoregressive          masked layers of vectors (MAF); inverse_autoregressive: the other way round (IAF)
+multiscale              steps of pictures or curves at several scales, with convolutions (Glow)
+"""
+
+from typing import Literal, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from genlab.config.types import Count, Positive, Share, Widths
+from genlab.data.spec import DataSpec
+from genlab.errors import GenlabError
+from genlab.models.flows.activation_norm import ActivationNorm
+from genlab.models.flows.autoregressive_layers import Autoregressive
+from genlab.models.flows.couplings import Coupling, kept_of
+from genlab.models.flows.elementwise import Affine, Elementwise, Transform, elementwise
+from genlab.models.flows.flow_layer import DataFlow, Flat, FlowLayer, Inverse, Stack
+from genlab.models.flows.linear_maps import Mixing, linear_map
+from genlab.models.flows.multiscale import Multiscale, Shape, shapes_of, squeezed
+from genlab.networks.autoregressive_conditioner import AutoregressiveConditioner
+from genlab.networks.axes import axes_of
+from genlab.networks.conditioners import GridConditioner, VectorConditioner
+from genlab.networks.mlp import Activation
+
+Layers = Literal["auto", "coupling", "autoregressive", "inverse_autoregressive", "multiscale"]
+
+MOST_SPLINES = 256  # components, where `auto` takes splines: above, more affine layers are better after the same time
+MOST_BINS = 500  # of which each has a least width
+MOST_SEQUENTIAL = 128  # components of a likelihood that takes a pass of the network for each
+
+
+class FlowKeys(TypedDict):
+    """Keys of the flow itself."""
+
+    layers: Layers
+    transform: Literal["auto"] | Transform
+    mixing: Literal["auto"] | Mixing
+    depth: Count | None
+    scales: Count | None
+    hidden: Widths | None
+    activation: Activation
+    dropout: Share
+    activation_norm: bool
+    bins: Count | None
+    bound: Positive
+
+
+def build_flow(data: DataSpec, num_classes: int, keys: FlowKeys) -> DataFlow:
+    """Raises GenlabError for keys that do not fit the data or each other."""
+    layers = keys["layers"]
+    if layers == "auto":
+        layers = "multiscale" if data.on_grid else "coupling"
+    if layers == "multiscale" and not data.on_grid:
+        raise GenlabError("model.layers=multiscale needs pictures or curves; set model.layers=coupling")
+    if layers == "inverse_autoregressive" and data.dim > MOST_SEQUENTIAL:
+        raise GenlabError(
+            f"model.layers=inverse_autoregressive takes a pass of each network for each of {data.dim} components in every "
+            "update; set model.layers=autoregressive"
+        )
+    if keys["scales"] is not None and layers != "multiscale":
+        raise GenlabError(f"model.scales={keys['scales']} is for model.layers=multiscale; leave it out")
+    transform = keys["transform"]
+    if transform == "auto":
+        couples = layers in ("coupling", "multiscale")
+        transform = "spline" if couples and data.dim <= MOST_SPLINES else "affine"
+    bins = keys["bins"] or (8 if data.on_grid else 16)
+    if not 2 <= bins <= MOST_BINS:
+        raise GenlabError(f"model.bins={bins}: a spline has 2 to {MOST_BINS} bins; set model.bins=8")
+    build = Builder(keys, elementwise(transform, bins, keys["bound"]), num_classes)
+    if layers == "multiscale":
+        return build.multiscale(data.shape)
+    if layers == "coupling":
+        return build.couplings(data.shape, data.dim)
+    return build.autoregressive(data.shape, data.dim, inverse=layers == "inverse_autoregressive")
+
+
+class Builder:
+    """`transform` is the map of each component."""
+
+    def __init__(self, keys: FlowKeys, transform: Elementwise, num_classes: int) -> None:
+        self.keys, self.transform, self.num_classes = keys, transform, num_classes
+
+    def step(self, channels: int, layer: FlowLayer, mixing: Mixing) -> Stack:
+        chosen = self.keys["mixing"]
+        norm: list[FlowLayer] = [ActivationNorm(channels)] if self.keys["activation_norm"] else []
+        return Stack([*norm, *linear_map(mixing if chosen == "auto" else chosen, channels), layer])
+
+    def couplings(self, shape: Shape, dim: int) -> Flat:
+        kept, hidden = kept_of(dim), self.keys["hidden"] or [64, 64]
+        mixing: Mixing = "lu" if dim <= MOST_SEQUENTIAL else "permutation"
+        steps = []
+        for _ in range(self.keys["depth"] or 6):
+            network = VectorConditioner(
+                kept, dim - kept, self.transform.count, hidden, self.keys["activation"], self.num_classes
+            )
+            steps.append(self.step(dim, Coupling(kept, self.transform, network), mixing))
+        return Flat(shape, steps)
+
+    def autoregressive(self, shape: Shape, dim: int, *, inverse: bool) -> Flat:
+        hidden, order, steps = self.keys["hidden"] or [128, 128], torch.arange(dim), []
+        for _ in range(self.keys["depth"] or 5):
+            network = AutoregressiveConditioner(
+                order, hidden, self.transform.count, self.keys["activation"], self.num_classes
+            )
+            layer: FlowLayer = Autoregressive(order, self.transform, network)
+            steps.append(self.step(dim, Inverse(layer) if inverse else layer, "reverse"))
+        return Flat(shape, steps)
+
+    def multiscale(self, shape: Shape) -> Multiscale:
+        shapes, hidden = shapes_of(shape, self.keys["scales"]), self.keys["hidden"] or [64, 64]
+        scales = []
+        for before in shapes:
+            channels = squeezed(before)[0]
+            kept, steps = kept_of(channels), []
+            for _ in range(self.keys["depth"] or (6 if isinstance(self.transform, Affine) else 4)):
+                network = GridConditioner(
+                    kept,
+                    channels - kept,
+                    self.transform.count,
+                    hidden,
+                    self.keys["activation"],
+                    self.num_classes,
+                    axes_of(shape),
+                    self.keys["dropout"],
+                )
+                steps.append(self.step(channels, Coupling(kept, self.transform, network), "lu"))
+            scales.append(Stack(steps))
+        return Multiscale(shapes, scales)
+
+
+class NoiseConditioner(nn.Module):
+    """Two numbers for each component from a whole example, for variational dequantisation: (n, *shape) -> (n, 2, *shape)."""
+
+    def __init__(self, data: DataSpec, hidden: Widths, activation: Activation) -> None:
+        super().__init__()
+        self.shape = data.shape
+        self.network: nn.Module = (
+            GridConditioner(data.shape[0], data.shape[0], 2, hidden, activation, 0, axes_of(data.shape))
+            if data.on_grid
+            else VectorConditioner(data.dim, data.dim, 2, hidden, activation, 0)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        numbers: Tensor = self.network(x, None)
+        return numbers.unflatten(2, self.shape) if len(self.shape) == 1 else numbers
