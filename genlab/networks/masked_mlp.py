@@ -56,8 +56,12 @@ class MaskedMLP(CausalNetwork):
         masks: int = 1,
         shuffle: bool = False,
         seed: int = 0,
+        direct: bool = True,
     ) -> None:
-        """`order` is that of the first set of masks, int64, (D,); with `shuffle` the other sets have random ones, by `seed`."""
+        """`order` is that of the first set of masks, int64, (D,); with `shuffle` the other sets have random ones, by `seed`.
+
+        Outputs are 0 at the start. `direct`: with weights from inputs to outputs, where these are not too many.
+        """
         super().__init__()
         dim, self.outputs, self.masks = len(order), outputs, masks
         generator = torch.Generator().manual_seed(seed)
@@ -76,12 +80,13 @@ class MaskedMLP(CausalNetwork):
         of_outputs = self.positions.repeat(1, outputs).unsqueeze(2)
         self.out: MaskedLinear = MaskedLinear(seen.shape[1], outputs * dim, of_outputs > seen.unsqueeze(1))
         self.direct: MaskedLinear | None = None
-        if outputs * dim**2 <= MOST_DIRECT:
+        if direct and outputs * dim**2 <= MOST_DIRECT:
             self.direct = MaskedLinear(dim, outputs * dim, of_outputs > self.positions.unsqueeze(1), bias=False)
-            nn.init.zeros_(self.direct.weight)
-        nn.init.zeros_(self.out.bias)
         self.of_class = nn.Linear(num_classes, hidden[0], bias=False) if num_classes else None
         self.out_of_class = nn.Linear(num_classes, outputs * dim, bias=False) if num_classes else None
+        for last in (self.out, self.direct, self.out_of_class):
+            for parameter in () if last is None else last.parameters():
+                nn.init.zeros_(parameter)
 
     @property
     def stops(self) -> int:
@@ -90,7 +95,7 @@ class MaskedMLP(CausalNetwork):
     def forward(self, u: Tensor, y: Tensor | None, which: Tensor | int = 0) -> Tensor:
         h = self.layers[0](u, which)
         if self.of_class is not None:
-            h = h + self.of_class(y)
+            h = h + self.of_class(_like(y, u))
         h = self.act(h)
         for layer in self.layers[1:]:
             h = self.act(layer(h, which))
@@ -98,7 +103,7 @@ class MaskedMLP(CausalNetwork):
         if self.direct is not None:
             out = out + self.direct(u, which)
         if self.out_of_class is not None:
-            out = out + self.out_of_class(y)
+            out = out + self.out_of_class(_like(y, u))
         parameters: Tensor = out.unflatten(1, (self.outputs, -1))
         return parameters
 
@@ -133,8 +138,8 @@ class MaskedMLP(CausalNetwork):
         sums = biases[0].expand(n, -1).clone()  # of the first layer, over the inputs so far
         of_class = None
         if self.of_class is not None and self.out_of_class is not None:
-            sums += self.of_class(y)[:, sort[0]]
-            of_class = self.out_of_class(y).unflatten(1, (self.outputs, dim))[:, :, order]
+            sums += self.of_class(_like(y, u))[:, sort[0]]
+            of_class = self.out_of_class(_like(y, u)).unflatten(1, (self.outputs, dim))[:, :, order]
         hs = [zeros(n, len(places)) for places in sort]
         values = zeros(n, dim)  # u in the order in which it is drawn
         done = [0] * len(hs)
@@ -157,6 +162,11 @@ class MaskedMLP(CausalNetwork):
                 out = out + of_class[:, :, position]
             values[:, position] = u[:, i] = draw(out, i)
             yield u
+
+
+def _like(y: Tensor | None, u: Tensor) -> Tensor:
+    assert y is not None, "a conditional network is given classes"
+    return y.to(u.dtype)
 
 
 def _degrees(width: int, dim: int, masks: int, generator: torch.Generator) -> Tensor:

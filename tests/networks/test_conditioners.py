@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genlab.networks.autoregressive_conditioner import AutoregressiveConditioner
 from genlab.networks.conditioners import GridConditioner, VectorConditioner
+from genlab.networks.masked_mlp import MaskedMLP
 
 CLASSES = 3
 
@@ -22,7 +22,7 @@ def networks(num_classes: int) -> dict[str, tuple[nn.Module, Tensor, tuple[int, 
         ),
         "curve": (GridConditioner(2, 1, 5, [8], "relu", num_classes, 1), torch.randn(4, 2, 7), (4, 5, 1, 7)),
         "masked": (
-            AutoregressiveConditioner(torch.arange(3), [8, 8], 5, "relu", num_classes),
+            MaskedMLP(torch.arange(3), [8, 8], 5, "relu", num_classes),
             torch.randn(4, 3),
             (4, 5, 3),
         ),

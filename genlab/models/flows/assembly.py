@@ -20,9 +20,9 @@ from genlab.models.flows.elementwise import Affine, Elementwise, Transform, elem
 from genlab.models.flows.flow_layer import DataFlow, Flat, FlowLayer, Inverse, Stack
 from genlab.models.flows.linear_maps import Mixing, linear_map
 from genlab.models.flows.multiscale import Multiscale, Shape, shapes_of, squeezed
-from genlab.networks.autoregressive_conditioner import AutoregressiveConditioner
 from genlab.networks.axes import axes_of
 from genlab.networks.conditioners import GridConditioner, VectorConditioner
+from genlab.networks.masked_mlp import MaskedMLP
 from genlab.networks.mlp import Activation
 
 Layers = Literal["auto", "coupling", "autoregressive", "inverse_autoregressive", "multiscale"]
@@ -102,10 +102,10 @@ class Builder:
     def autoregressive(self, shape: Shape, dim: int, *, inverse: bool) -> Flat:
         hidden, order, steps = self.keys["hidden"] or [128, 128], torch.arange(dim), []
         for _ in range(self.keys["depth"] or 5):
-            network = AutoregressiveConditioner(
-                order, hidden, self.transform.count, self.keys["activation"], self.num_classes
+            network = MaskedMLP(
+                order, hidden, self.transform.count, self.keys["activation"], self.num_classes, direct=False
             )
-            layer: FlowLayer = Autoregressive(order, self.transform, network)
+            layer: FlowLayer = Autoregressive(self.transform, network)
             steps.append(self.step(dim, Inverse(layer) if inverse else layer, "reverse"))
         return Flat(shape, steps)
 
