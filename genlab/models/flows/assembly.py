@@ -28,6 +28,7 @@ from genlab.networks.mlp import Activation
 Layers = Literal["auto", "coupling", "autoregressive", "inverse_autoregressive", "multiscale"]
 
 MOST_SPLINES = 256  # components, where `auto` takes splines: above, more affine layers are better after the same time
+NOISE_WIDTHS = [32, 32]  # of the network of the noise, which sees all pixels at the finest scale
 MOST_BINS = 500  # of which each has a least width
 MOST_SEQUENTIAL = 128  # components of a likelihood that takes a pass of the network for each
 
@@ -134,9 +135,9 @@ class Builder:
 class NoiseConditioner(nn.Module):
     """Two numbers for each component from a whole example, for variational dequantisation: (n, *shape) -> (n, 2, *shape)."""
 
-    def __init__(self, data: DataSpec, hidden: Widths, activation: Activation) -> None:
+    def __init__(self, data: DataSpec, activation: Activation) -> None:
         super().__init__()
-        self.shape = data.shape
+        self.shape, hidden = data.shape, NOISE_WIDTHS
         self.network: nn.Module = (
             GridConditioner(data.shape[0], data.shape[0], 2, hidden, activation, 0, axes_of(data.shape))
             if data.on_grid

@@ -75,7 +75,7 @@ class Flow(GenerativeModel):
         self.latent_dim = data.dim
         self.discrete = self.dequantises = data.levels is not None
         variational = self.dequantises and dequantisation == "variational"
-        noise = NoiseConditioner(data, keys["hidden"] or [32, 32], keys["activation"]) if variational else None
+        noise = NoiseConditioner(data, keys["activation"]) if variational else None
         self.real_line = RealLine(data, alpha, noise)
         self.flow = build_flow(data, self.num_classes, keys)
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
