@@ -10,7 +10,7 @@ from genlab.evaluation.entries import Entry, entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.inference.sampling import film
-from genlab.models.abilities import SamplesExPost
+from genlab.models.abilities import CountsPasses, SamplesExPost
 from genlab.models.base import GenerativeModel
 
 
@@ -35,7 +35,9 @@ def counted(model: nn.Module) -> Iterator[dict[str, int]]:
 
 
 def network_evaluations(model: GenerativeModel, seed: int, **options: Any) -> int:
-    """Evaluations of its most used network for one sample; without networks, states of the chain."""
+    """Evaluations of its most used network for one sample, or as many as it says; without networks, states of the chain."""
+    if isinstance(model, CountsPasses):
+        return model.sampling_passes()
     with counted(model) as calls:
         states = len(film(model, 1, seed, frames=10**9, **options))
     return max(calls.values(), default=0) or states

@@ -33,6 +33,7 @@ from genlab.models.diffusion.flow_matching import FlowMatching
 from genlab.models.diffusion.prediction import estimate, network_time
 from genlab.models.discriminative.classifier import Classifier
 from genlab.models.energy.ebm import EBM
+from genlab.models.flows.flow import Flow
 from genlab.models.latent.ae import AE
 from genlab.models.latent.hvae import HVAE
 from genlab.models.latent.pca import PCA
@@ -83,7 +84,7 @@ def program_of(model: Model) -> Program | None:
     for kind, make in PROGRAMS:
         if isinstance(model, kind):
             return make(model)
-    if isinstance(model, Decodes):
+    if isinstance(model, Decodes) and not (isinstance(model, Flow) and model.in_turn):
         return _decoder(model)
     if isinstance(model, HasLogProb):
         settings = {"shape": list(model.data.shape), "support": model.data.support}
@@ -118,7 +119,8 @@ def _mean_of_x(model: Model) -> dict[str, str]:
         "unit": "values in [0, 1]",
         "real": "in the units of the data",
     }
-    return {"x": f"E[x|h], {means[model.data.support]}, {_shape(model.data.shape)}"}
+    what = "f(h)" if isinstance(model, Flow) else "E[x|h]"
+    return {"x": f"{what}, {means[model.data.support]}, {_shape(model.data.shape)}"}
 
 
 def _decoder(model: Any) -> Program:

@@ -1,4 +1,4 @@
-"""Autoregressive models: the chain rule of probability, with a network for every factor.
+"""Autoregressive models (Germain et al. 2015; van den Oord et al. 2016): the chain rule, with a network for every factor.
 
 For any order of the D components of x,
 
@@ -146,6 +146,10 @@ class Autoregressive(GenerativeModel):
     def _of_own_precision(self, y: Tensor | None) -> Tensor | None:
         return None if y is None else y.to(self.bias.dtype)
 
+    def sampling_passes(self) -> int:
+        """What is known of earlier components is kept, so that all steps of a sample cost one pass."""
+        return 1
+
     @torch.no_grad()
     def evaluate(self, batch: Batch) -> Metrics:
         log_p = self.log_prob_given(batch.x, self.one_hot(batch.y))
@@ -185,10 +189,15 @@ class Autoregressive(GenerativeModel):
         which = torch.randint(
             network.masks, (n,), device=x.device
         )  # the part of the mixture from which each example is
-        state = x.clone()
-        for k in which.unique().tolist():
-            mine = which == k
-            for part in self.walk(x[mine], known, None if y is None else y[mine], k, mean):
+        state, of_set = x.clone(), [which == k for k in range(network.masks)]
+        walks = [
+            self.walk(x[mine], known, None if y is None else y[mine], k, mean)
+            for k, mine in enumerate(of_set)
+            if mine.any()
+        ]
+        drawn = [mine for mine in of_set if mine.any()]
+        for parts in zip(*walks, strict=True):  # side by side: after every state all examples are equally far
+            for mine, part in zip(drawn, parts, strict=True):
                 state[mine] = part
             yield state.clone()
 

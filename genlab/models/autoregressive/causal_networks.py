@@ -45,7 +45,7 @@ def causal_network(
         if patch is not None or dropout:
             key = f"model.patch={patch}" if patch is not None else f"model.dropout={dropout}"
             raise GenlabError(
-                f"{key} is one of places, which model.network=made has not; set model.network=transformer"
+                f"{key} acts in model.network=pixelcnn and transformer only; set one of these, or leave it out"
             )
         hidden = hidden or ([1024, 1024] if data.on_grid and data.dim > LARGE**2 else [256, 256])
         components = torch.arange(data.dim)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from genlab.models.flows.flow_layer import FlowLayer
 
 LEAST_STD = 1e-3  # to which a component that does not vary counts
+FEWEST = 16  # states that have moments to start from
 
 
 class ActivationNorm(FlowLayer):
@@ -40,7 +41,10 @@ class ActivationNorm(FlowLayer):
 
     @torch.no_grad()
     def start_from(self, x: Tensor) -> None:
+        """From the moments of states x; of a few of them these say little, and the layer stays the identity."""
         by_channel = x.transpose(0, 1).flatten(1)
+        if by_channel.shape[1] < FEWEST:
+            return
         self.shift.copy_(by_channel.mean(1))
         self.log_scale.copy_(by_channel.std(1, correction=0).clamp_min(LEAST_STD).log())
 

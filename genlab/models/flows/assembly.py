@@ -5,12 +5,13 @@ autoregressive          masked layers of vectors (MAF); inverse_autoregressive: 
 multiscale              steps of pictures or curves at several scales, with convolutions (Glow)
 """
 
-from typing import Literal, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from genlab.config.types import Count, Positive, Share, Widths
+from genlab.config.types import Count, Share, Widths
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.models.flows.activation_norm import ActivationNorm
@@ -29,6 +30,8 @@ Layers = Literal["auto", "coupling", "autoregressive", "inverse_autoregressive",
 
 MOST_SPLINES = 256  # components, where `auto` takes splines: above, more affine layers are better after the same time
 NOISE_WIDTHS = [32, 32]  # of the network of the noise, which sees all pixels at the finest scale
+DROPOUT = 0.1  # in convolutions, unless set
+MOST_BOUND = 100.0  # of a spline, in standard deviations
 MOST_BINS = 500  # of which each has a least width
 MOST_SEQUENTIAL = 128  # components of a likelihood that takes a pass of the network for each
 
@@ -43,10 +46,10 @@ class FlowKeys(TypedDict):
     scales: Count | None
     hidden: Widths | None
     activation: Activation
-    dropout: Share
+    dropout: Share | None
     activation_norm: bool
     bins: Count | None
-    bound: Positive
+    bound: Annotated[float, Field(gt=0, le=MOST_BOUND)]
 
 
 def build_flow(data: DataSpec, num_classes: int, keys: FlowKeys) -> DataFlow:
@@ -63,10 +66,14 @@ def build_flow(data: DataSpec, num_classes: int, keys: FlowKeys) -> DataFlow:
         )
     if keys["scales"] is not None and layers != "multiscale":
         raise GenlabError(f"model.scales={keys['scales']} is for model.layers=multiscale; leave it out")
+    if keys["dropout"] is not None and layers != "multiscale":
+        raise GenlabError(f"model.dropout={keys['dropout']} is for model.layers=multiscale; leave it out")
     transform = keys["transform"]
     if transform == "auto":
         couples = layers in ("coupling", "multiscale")
         transform = "spline" if couples and data.dim <= MOST_SPLINES else "affine"
+    if keys["bins"] is not None and transform == "affine":
+        raise GenlabError(f"model.bins={keys['bins']} is for model.transform=spline; set that, or leave model.bins out")
     bins = keys["bins"] or (8 if data.on_grid else 16)
     if not 2 <= bins <= MOST_BINS:
         raise GenlabError(f"model.bins={bins}: a spline has 2 to {MOST_BINS} bins; set model.bins=8")
@@ -125,7 +132,7 @@ class Builder:
                     self.keys["activation"],
                     self.num_classes,
                     axes_of(shape),
-                    self.keys["dropout"],
+                    DROPOUT if self.keys["dropout"] is None else self.keys["dropout"],
                 )
                 steps.append(self.step(channels, Coupling(kept, self.transform, network), "lu"))
             scales.append(Stack(steps))

@@ -32,7 +32,9 @@ from genlab.models.candidates import Candidate, higher
 from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot, requested_classes
 from genlab.models.flows.activation_norm import start_from
 from genlab.models.flows.assembly import FlowKeys, NoiseConditioner, build_flow
+from genlab.models.flows.autoregressive_layers import Autoregressive
 from genlab.models.flows.dequantisation import Dequantisation
+from genlab.models.flows.flow_layer import Inverse
 from genlab.models.flows.real_line import RealLine
 from genlab.optimizers.recipe import Recipe
 from genlab.plots.learning_curves import Chart
@@ -45,15 +47,16 @@ class Flow(GenerativeModel):
 
     supports = frozenset({"unit", "real"})
     quantities: ClassVar[Mapping[str, Quantity]] = {
-        "log_p": Quantity("nats", "higher"),
-        "log_p_bound": Quantity("nats", "higher", lower_bound=True),
-        "log_p_given_class": Quantity("nats", "higher"),
+        "log_prob": Quantity("nats", "higher"),
+        "log_prob_bound": Quantity("nats", "higher", lower_bound=True),
+        "log_prob_given_class": Quantity("nats", "higher"),
     }
     charts: ClassVar[Charts] = {
         "bits per dimension": Chart(
             ["train/bits_per_dim", "eval/bits_per_dim"],
             "-log2 of the bound on the probability of the grey levels, for each component: the lower, the better.",
         ),
+        "log p(x)": Chart(["eval/log_prob"], "Validation examples, in nats: exact, the higher, the better."),
     }
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = dict.fromkeys(
         ("mode collapse", "low coverage", "missing classes"), (higher("model.depth", 2),)
@@ -80,6 +83,10 @@ class Flow(GenerativeModel):
         self.flow = build_flow(data, self.num_classes, keys)
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
         self.optimizers["flow"] = optimizer(self.parameters())
+
+    def layout(self) -> Charts:
+        unused = "log p(x)" if self.dequantises else "bits per dimension"
+        return {title: chart for title, chart in self.charts.items() if title != unused}
 
     @property
     def replayable(self) -> bool:
@@ -117,7 +124,7 @@ class Flow(GenerativeModel):
 
     def measures(self, log_p: Tensor) -> Metrics:
         """What is logged of log p(x|y)."""
-        name = "log_p_given_class" if self.num_classes else "log_p_bound" if self.dequantises else "log_p"
+        name = "log_prob_given_class" if self.num_classes else "log_prob_bound" if self.dequantises else "log_prob"
         found = {"loss": -log_p, name: log_p}
         if self.dequantises:
             found["bits_per_dim"] = -log_p / (self.data.dim * math.log(2))
@@ -149,6 +156,17 @@ class Flow(GenerativeModel):
         return self.measures(self.log_density(batch.x, self.one_hot(batch.y)))
 
     # Samples and codes
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether a sample finds its components one after another (MAF)."""
+        return any(isinstance(layer, Autoregressive) for layer in self.flow.modules()) and not any(
+            isinstance(layer, Inverse) for layer in self.flow.modules()
+        )
+
+    def sampling_passes(self) -> int:
+        """Also through autoregressive layers, whose steps cost one pass in all."""
+        return 1
 
     @torch.no_grad()
     def sample_loop(

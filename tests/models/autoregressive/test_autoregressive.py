@@ -215,6 +215,15 @@ def test_the_states_of_a_sample_in_the_making_end_in_the_sample() -> None:
     assert torch.equal((seen[-1] * 255).round() / 255, seen[-1])
 
 
+def test_the_states_of_all_masks_go_on_side_by_side() -> None:
+    model = small("three orders")
+    states_seen = list(model.sample_loop(20))
+    assert len(states_seen) == 6, "a state for each component"
+    known = [(state == states_seen[-1]).double().sum(1) for state in states_seen]
+    for k, count in enumerate(known, 1):
+        assert float(count.min()) >= k, "after k states every example has k components"
+
+
 def test_pictures_show_the_mean_of_each_pixel_given_the_draws_before_it() -> None:
     model = small("pixelcnn")
     torch.manual_seed(1)
@@ -250,7 +259,7 @@ def test_an_update_takes_the_masks_in_turns() -> None:
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"network": "made", "patch": 2}, r"model\.patch=2 .*model\.network=transformer"),
+        ({"network": "made", "patch": 2}, r"model\.patch=2 .*model\.network=pixelcnn"),
         ({"network": "made", "dropout": 0.1}, r"model\.dropout=0\.1 .*model\.network"),
         ({"network": "pixelcnn", "masks": 2}, r"model\.masks=2 .*model\.network=made"),
         ({"network": "transformer", "order": "random"}, r"model\.order=random .*model\.network=made"),
