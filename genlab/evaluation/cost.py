@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -10,8 +10,17 @@ from genlab.evaluation.entries import Entry, entry
 from genlab.evaluation.evaluation_context import EvaluationContext
 from genlab.evaluation.findings import Findings
 from genlab.inference.sampling import film
-from genlab.models.abilities import CountsPasses, SamplesExPost
+from genlab.models.abilities import SamplesExPost
 from genlab.models.base import GenerativeModel
+
+
+@runtime_checkable
+class CountsPasses(Protocol):
+    """A sample is not made by calls of a network that could be counted."""
+
+    def sampling_passes(self) -> int:
+        """Passes of the network whose arithmetic a sample costs."""
+        ...
 
 
 @contextmanager

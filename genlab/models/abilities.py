@@ -244,15 +244,6 @@ class Inpaints(Protocol):
 
 
 @runtime_checkable
-class CountsPasses(Protocol):
-    """A sample is not made by calls of a network that could be counted."""
-
-    def sampling_passes(self) -> int:
-        """Passes of the network whose arithmetic a sample costs."""
-        ...
-
-
-@runtime_checkable
 class HasFilters(Protocol):
     def filters(self) -> Tensor:
         """The weights of each hidden unit as an example, (hidden, *shape)."""

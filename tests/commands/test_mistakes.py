@@ -114,8 +114,8 @@ TRAIN = {
         "choose one of: average,",
     ),
     "model=sgan model.conditional=true": (
-        "model.conditional is not a key of model=sgan, but of model=diffusion, ",
-        "choose one of: ",
+        "model.conditional is not a key of model=sgan, but of model=autoregressive, ",
+        "unlabelled_weight, weight_norm",
     ),
     "model=gan model.spectralnorm=true": ("is not a key of model=gan; did you mean 'model.spectral_norm=true'?",),
     "model=rbm optimizer=lbfgs": ("optimizer=lbfgs", "model=rbm"),

@@ -53,7 +53,6 @@ VARIANTS |= {
     "vae-vectors": ["model=vae", "dataset=gaussian"],
     "diffusion-vectors": ["model=diffusion", "dataset=gaussian"],
     "flow-couplings": ["model=flow", "dataset=gaussian"],
-    "flow-pictures": ["model=flow", "model.conditional=true"],
     "gaussian_rbm-vectors": ["model=gaussian_rbm", "dataset=gaussian"],
 }
 
