@@ -30,7 +30,9 @@ class MaskedLinear(nn.Module):
         super().__init__()
         plain = nn.Linear(n_in, n_out, bias=bias)
         self.weight, self.bias = plain.weight, plain.bias
-        self.register_buffer("masks", masks, persistent=False)
+        self.register_buffer(
+            "masks", masks.to(plain.weight.dtype), persistent=False
+        )  # of floats: products with bools are slower
 
     def masked(self, which: Tensor | int) -> Tensor:
         """The weights of one set, (n_out, n_in)."""
@@ -93,11 +95,12 @@ class MaskedMLP(CausalNetwork):
         return len(self.order)
 
     def forward(self, u: Tensor, y: Tensor | None, which: Tensor | int = 0) -> Tensor:
-        h = self.layers[0](u, which)
+        first, *others = self.layers
+        h = first(u, which)
         if self.of_class is not None:
             h = h + self.of_class(_like(y, u))
         h = self.act(h)
-        for layer in self.layers[1:]:
+        for layer in others:
             h = self.act(layer(h, which))
         out = self.out(h, which)
         if self.direct is not None:

@@ -91,6 +91,7 @@ def test_a_mistake_in_a_sweep_is_found_before_its_first_job(
     assert not any(path.is_file() for path in here.rglob("*"))
 
 
+@pytest.mark.slow
 def test_a_sweep_over_families_takes_keys_that_all_of_them_have(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["model=gan,wgan", "model.critic_steps=2", "model.hidden=[8]", "dataset=toy2d", "train.examples=300"]
     outcome = call(["train", *words, "-m"], capsys)

@@ -71,6 +71,7 @@ def test_without_the_package_its_runs_are_refused(site: Path, tmp_path: Path) ->
     assert_refused(execute(["sample", "run=run"], tmp_path), "genlab_mymodel.mine.Mine", "install its package")
 
 
+@pytest.mark.slow
 def test_only_a_package_that_registers_widens_what_may_be_built(site: Path, tmp_path: Path) -> None:
     """A module that lies beside it on the path, and a target of it that its files do not name, are refused as before."""
     assert genlab(tmp_path, site, "train", "model=mymodel", *SHORT).code == 0

@@ -106,6 +106,7 @@ def test_yields_once_for_several_batches_and_the_critic_alone_moves_between(pena
     assert all(torch.equal(a, b) for a, b in zip(before, wgan.generator.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_generator_moves_to_the_data() -> None:
     # On a line a critic that starts with the wrong sign stays there (slope -1); in a plane it turns around. A linear generator
     # can reach these data, a critic that learns faster stays near its optimum, and rates that fall to 0 end the game's turns:
