@@ -173,6 +173,7 @@ def test_paths_are_quoted_where_hydra_could_not_read_them(typed: str, sweeping: 
     assert readable(typed, sweeping) == given
 
 
+@pytest.mark.slow
 def test_an_odd_path_with_a_tilde_is_read(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

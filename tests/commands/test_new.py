@@ -80,6 +80,7 @@ def test_the_test_that_it_writes_can_fail(tmp_path: Path) -> None:
     assert subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, check=False).returncode == 1
 
 
+@pytest.mark.slow
 def test_it_learns_real_vectors(tmp_path: Path) -> None:
     assert main(["new", "model", "mine"]) == 0
     succeed(

@@ -95,7 +95,9 @@ def test_an_older_run_is_sampled(family: str, here: Path, capsys: pytest.Capture
     assert {"samples.png", "samples.npz"} <= {path.name for path in (here / "samples").iterdir()}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(one, marks=pytest.mark.slow if one == "ebm" else ()) for one in FAMILIES]
+)
 def test_an_older_run_is_evaluated_and_stands_in_one_table_with_a_new_one(
     family: str, resumed: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

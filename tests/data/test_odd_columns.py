@@ -65,6 +65,7 @@ def test_samples_from_elsewhere_are_refused_too(tmp_path: Path) -> None:
         read_samples(tmp_path / "huge.npy", data)
 
 
+@pytest.mark.slow
 def test_all_families_hear_of_it_before_they_train(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

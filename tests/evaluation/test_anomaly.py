@@ -317,6 +317,7 @@ def facts(run: Path) -> dict[str, Any]:
     return dict(strict_json((run / "evaluation" / "evaluation.json").read_text()))
 
 
+@pytest.mark.slow
 def test_a_process_tells_the_class_left_out_from_the_others(runs: Path, here: Path) -> None:
     outcome = execute(["evaluate", f"run={runs / 'vae'}", "anomaly=excluded", "k=10", "n=100"], here)
     assert (outcome.code, outcome.err) == (0, "")

@@ -227,6 +227,7 @@ def test_only_a_closed_form_has_its_last_batch_cut() -> None:
         _ = experiment_of(configure("model=vae", "train.batch_size=1000", "train.examples=70"), dataset).examples
 
 
+@pytest.mark.slow
 def test_the_order_of_batches_and_a_resumed_run_change_nothing(tmp_path: Path) -> None:
     words = (
         "model=pca",
