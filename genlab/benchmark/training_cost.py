@@ -31,7 +31,7 @@ from genlab.report.sweep_curves import read_records
 from genlab.tracking.progress import step
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.budget import FIGURE
-from genlab.training.cuda_graphs import WARMUP, updates_of
+from genlab.training.cuda_graphs import WARMUP
 from genlab.training.trainer import Trainer
 from genlab.training.validation import evaluate_split
 
@@ -126,9 +126,8 @@ class _Measured:
         """The first one decides what pictures and measures may cost, as in the training; of the others some warm up."""
         trainer, batches = self.trainer, self.trainer.batches
         trainer.model.train()
-        updates = updates_of(trainer.model, batches, trainer.device)
         first: list[Metrics | None] = []
-        opening = self._clocked(lambda: first.append(trainer.counted_update(updates)))
+        opening = self._clocked(lambda: first.append(trainer.counted_update()))
         if first[0] is None:  # a loop without a yield: that was all of it
             self._all_done(opening, 1)
             return
@@ -142,7 +141,7 @@ class _Measured:
         ):
             warming = done < WARM and warm < self.seconds / 2
             before, found = batches.seen, list[Metrics | None]()
-            lap = self._clocked(lambda: found.append(trainer.next_update(updates)))  # noqa: B023
+            lap = self._clocked(lambda: found.append(trainer.updates.next()))  # noqa: B023
             if found[0] is None:
                 self._all_done(opening + warm + sum(laps) + lap, done)
                 return

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genlab.data.examples import Examples, Prefetching
 from genlab.data.representation import Representation
+from genlab.numerics import shares
 from genlab.numerics.rng import derive
 
 
@@ -40,6 +41,8 @@ class Batches:
 
     With `cut_last` the last batch holds no more than what remains, so that the examples handed out are exactly `examples`, and
     in one epoch each is handed out once. The position `seen` counts examples handed out. Nothing else needs to be saved.
+
+    Where batches are dealt out (numerics/shares.py), this process hands out its share of each: one for every turn of an update.
 
     With `labelled_beside` each batch comes with another one of labelled examples, shuffled and repeated in the same way; they do
     not count as seen.
@@ -70,9 +73,10 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         while self.seen < self.examples:
             progress, indices = self.progress, self.claim()
-            if isinstance(self.data.x, Prefetching) and self.seen < self.examples:
-                self.data.x.prefetch(self._indices(self.seen))
-            yield self.gather(indices, progress)
+            for _ in shares.each_turn():
+                if isinstance(self.data.x, Prefetching) and shares.last_turn() and self.seen < self.examples:
+                    self.data.x.prefetch(shares.mine(self._indices(self.seen), turn=0))
+                yield self.gather([shares.mine(index) for index in indices], progress)
 
     def claim(self) -> list[Tensor]:
         """Indices of the next batch, which from now on counts as seen, and of the labelled examples beside it if any."""
@@ -83,7 +87,7 @@ class Batches:
         return indices
 
     def gather(self, indices: Sequence[Tensor], progress: float | Tensor) -> Batch:
-        """The batch that `claim` named."""
+        """The batch of such indices as `claim` names."""
         index, *others = indices
         labelled = self.beside.gather(others, progress) if self.beside is not None and others else None
         stored = self.data.take(index).to(self.device, non_blocking=True)

@@ -10,6 +10,9 @@ from genlab.errors import GenlabError
 PLACES = ("path", "root", "labels")
 """Keys of the dataset section that name a file or a folder."""
 
+SESSION = ("processes", "timeout")
+"""Keys of the device section that hold for one session of a training."""
+
 
 def places(*, path: str | None, root: str | None, labels: str | None) -> None:
     """The schema of the dataset section of a command that takes a trained run."""
@@ -42,9 +45,10 @@ def moved(dataset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any
 
 
 def without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration without the places of its data."""
+    """A configuration without the places of its data, and without the processes that share the training."""
     dataset = {key: value for key, value in config["dataset"].items() if key not in PLACES}
-    return {**config, "dataset": dataset}
+    device = {key: value for key, value in config["device"].items() if key not in SESSION}
+    return {**config, "dataset": dataset, "device": device}
 
 
 def foreign_root_of(dataset: object, given: Mapping[str, Any]) -> str | None:

@@ -8,27 +8,34 @@ Training, resuming, benchmarks and trained runs (opening.py) all start from the 
 """
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from genlab.config.schema import check
-from genlab.config.targets import locate, packages_of
+from genlab.config.targets import ALLOW, locate, packages_of
 from genlab.config.types import Seed
 from genlab.data.dataset import Dataset, RawData
 from genlab.data.download import foreign_root
 from genlab.data.spec import DataSpec
 from genlab.data.splits import prepare
 from genlab.errors import GenlabError, did_you_mean
+from genlab.experiment.sharing import check_shares
 from genlab.models.base import Model
+from genlab.networks.whole_batch_norm import take_whole_batches
+from genlab.numerics import ranks
 from genlab.numerics.rng import derive
 from genlab.optimizers.recipe import Recipe
 from genlab.tracking.other_trackers import kinds_of
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.run_names import of_config
 from genlab.training.devices import Device
+from genlab.training.follower import Follower
 from genlab.training.lowest_loss import check_patience
 from genlab.training.sections import Preferences, TrainSection
 from genlab.training.trainer import Trainer
@@ -159,18 +166,36 @@ class Experiment:
         """
         self.device.prepare()
         _ = self.dataset, self.examples, self.model
+        check_shares(self.model, self.train, self.processes)
         check_patience(self.train.patience, self.model, self.dataset, self.seed)
+
+    @property
+    def processes(self) -> int:
+        """How many processes share each batch of the training."""
+        return self.device.shares(self.train.batch_size)
 
     def begin_training(self) -> None:
         """Move the model to the device, and start the stream of random numbers that its training draws from."""
+        if self.processes > 1:
+            take_whole_batches(self.model)
         self.device.place(self.model)
+        ranks.hand_out([*self.model.parameters(), *self.model.buffers()])
         torch.manual_seed(derive(self.seed, "training"))
 
     def trainer(self, run: RunFolder) -> Trainer:
         """What trains the model in the folder `run`, from its last checkpoint if there is one.
 
-        Raises GenlabError where that checkpoint is damaged, or is one of another configuration.
+        Processes that take part in the training follow from here on. Raises GenlabError where that checkpoint is damaged, or is
+        one of another configuration.
         """
+        ranks.tell(
+            {
+                "config": self.config,
+                "last": str(run.last.absolute()) if run.last.exists() else None,
+                "path": sys.path,
+                "allow": os.environ.get(ALLOW),
+            }
+        )
         self.begin_training()
         if self.facts:
             run.note(**self.facts)
@@ -184,6 +209,11 @@ class Experiment:
             self.examples,
             preferred=self.preferred_examples,
         )
+
+    def follower(self, last: Path | None) -> Follower:
+        """What takes part in a training that another process leads, from the checkpoint `last` if there is one."""
+        self.begin_training()
+        return Follower(self.model, self.dataset, self.train, self.device, self.config, self.examples, last)
 
 
 def _check_keys(config: Config) -> None:

@@ -5,35 +5,43 @@ from typing import Any
 import yaml
 
 from genlab.config.targets import words_that_allow
-from genlab.data.places import PLACES, foreign_root_of, moved
+from genlab.data.places import PLACES, SESSION, foreign_root_of, moved
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
 from genlab.experiment.lengthening import CHANGEABLE, train_on, waits, with_training
 from genlab.experiment.opening import read_config
 from genlab.experiment.starting import copy_start
+from genlab.interface.processes import in_processes
 from genlab.interface.session import train_to_the_end
+from genlab.numerics import ranks
 from genlab.tracking.console import console, prose
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.which_run import find_run
 from genlab.training import checkpoint
 
 
-def resume(name: str, overrides: list[str], shell: bool = True) -> None:
+def resume(name: str, overrides: list[str], shell: bool = True) -> float:
     """Train a run to its end, or on, where `overrides` make it longer; in a `shell` the report ends with commands to type.
 
-    Raises GenlabError where it cannot be resumed, or where `overrides` would change it."""
+    Returns the best validation loss; NaN where nothing was left to do. Raises GenlabError where it cannot be resumed, or where `overrides` would change it."""
     given = dict(pair for word in overrides if (pair := _of_section(word, "dataset", PLACES)) is not None)
     trained = dict(pair for word in overrides if (pair := _of_section(word, "train", CHANGEABLE)) is not None)
+    session = dict(pair for word in overrides if (pair := _of_section(word, "device", SESSION)) is not None)
     run = find_run(name, wanted="any" if trained else "resumable")
     config = read_config(run)
     others = [
         word
         for word in overrides
-        if not _of_section(word, "dataset", PLACES) and not _of_section(word, "train", CHANGEABLE)
+        if not _of_section(word, "dataset", PLACES)
+        and not _of_section(word, "train", CHANGEABLE)
+        and not _of_section(word, "device", SESSION)
     ]
     refuse_other(config, others, name)
     if trained:
         config = with_training(config, {key: _value(f"train.{key}", text) for key, text in trained.items()})
+    if session:
+        values = {key: _value(f"device.{key}", text) for key, text in session.items()}
+        config["device"] = {**config["device"], **values}
     if given:
         config["dataset"] = moved(config.get("dataset") or {}, given)
     if (host := run.elsewhere) is not None:
@@ -51,8 +59,11 @@ def resume(name: str, overrides: list[str], shell: bool = True) -> None:
                 f"or train it on with: {to_type('resume', run.path, *own)} train.epochs=N",
                 markup=False,
             )
-            return
+            return float("nan")
     experiment = Experiment(config, foreign_root=foreign_root_of(config.get("dataset"), given))
+    if (processes := experiment.processes) > 1 and not ranks.joined():
+        job = {"do": "resume", "run": str(run.path), "overrides": overrides, "shell": shell}
+        return in_processes(processes, run, experiment.device.timeout, job)
     experiment.build()
     if run.last.exists():
         with run.training():
@@ -61,9 +72,9 @@ def resume(name: str, overrides: list[str], shell: bool = True) -> None:
             prose(f"{run.path} {changed}")
     else:  # the run stopped before its first checkpoint
         copy_start(experiment)
-    if given or (trained and not run.last.exists()):
+    if given or session or (trained and not run.last.exists()):
         run.write_config(experiment.config)
-    train_to_the_end(experiment, run, shell)
+    return train_to_the_end(experiment, run, shell)
 
 
 def _of_section(override: str, section: str, keys: tuple[str, ...]) -> tuple[str, str] | None:

@@ -1,5 +1,6 @@
 """One training from a composed configuration: everything is checked and built, then the run folder is made and filled."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ def train_run(
     from genlab.data.places import absolute
     from genlab.experiment.experiment import Experiment
     from genlab.experiment.starting import copy_start, describe_start
+    from genlab.numerics import ranks
     from genlab.tracking import run_names
     from genlab.tracking.naming import refuse_taken
     from genlab.tracking.other_trackers import require_installed
@@ -29,6 +31,14 @@ def train_run(
     require_installed(config.get("tracker"))
     if not (folder.parent / "multirun.yaml").exists():  # jobs of a sweep may share a name: SWEEP/JOB tells them apart
         refuse_taken(run_names.of_config(config).name, folder)
+    if (processes := experiment.processes) > 1 and not ranks.joined():
+        from genlab.interface.processes import in_processes
+
+        job = {"do": "train", "config": config, "folder": str(folder), "hydra_files": dict(hydra_files or {})}
+        words = list(command or [Path(sys.argv[0]).name, *sys.argv[1:]])
+        return in_processes(
+            processes, RunFolder(folder), experiment.device.timeout, {**job, "command": words, "shell": shell}
+        )
     describe_start(experiment)
     experiment.build()
     copy_start(experiment)

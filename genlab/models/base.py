@@ -18,6 +18,7 @@ from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
 from genlab.models.candidates import Candidate
 from genlab.models.ema import FrozenCopy
+from genlab.numerics import shares
 from genlab.optimizers.recipe import Recipe
 from genlab.plots.learning_curves import Chart
 
@@ -123,6 +124,18 @@ class Model(nn.Module, ABC):
         """
         return False
 
+    @property
+    def coupling(self) -> str | None:
+        """Why an update is no sum over the examples of a batch, made of parts one after the other; None where it is one.
+
+        Any part of a model may say so in an attribute `couples`.
+        """
+        if len(self.optimizers) != 1:
+            return "its networks move in turns"
+        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.modules()):
+            return "batch normalisation takes the moments of the whole batch"
+        return next((why for part in self.modules() if (why := getattr(part, "couples", None))), None)
+
     def layout(self) -> Charts:
         """Those of `charts` for which this model has scalars."""
         return self.charts
@@ -138,24 +151,36 @@ class Model(nn.Module, ABC):
         """One gradient step on `loss`, a tensor or, for optimizers that evaluate it several times, a function."""
 
         def backward() -> Tensor:
-            optimizer.zero_grad(set_to_none=True)
+            if shares.first_turn():
+                optimizer.zero_grad(set_to_none=True)
             value = loss() if callable(loss) else loss
-            value.backward()
+            (value / shares.turns() if shares.turns() > 1 else value).backward()
             return value
 
+        def backward_everywhere() -> Tensor:
+            value = backward()
+            shares.average_gradients(_parameters_of(optimizer))
+            return shares.whole_mean(value.detach())
+
         if isinstance(optimizer, torch.optim.LBFGS):
-            return self.update(optimizer, backward)
+            return self.update(optimizer, backward_everywhere)
         value = backward()
         self.update(optimizer)
         return value.detach()
 
     @final
     def update(self, optimizer: Optimizer, closure: Callable[[], Tensor] | None = None) -> Tensor:
-        """Step with the gradients in `.grad`. Every optimizer step goes through this method: the place for data parallelism."""
+        """Step with the gradients in `.grad`, averaged over all processes that share the batch.
+
+        Every optimizer step goes through this method. In the turns of an update before the last one there is none.
+        """
+        if not shares.last_turn():
+            return torch.empty(0)
+        if closure is None:
+            shares.average_gradients(_parameters_of(optimizer))
         clip = optimizer.param_groups[0]["clip"]
         if clip is not None:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            self.gradient_norms[self._name_of(optimizer)] = nn.utils.clip_grad_norm_(parameters, clip)
+            self.gradient_norms[self._name_of(optimizer)] = nn.utils.clip_grad_norm_(_parameters_of(optimizer), clip)
         elif self.gradient_norms:  # those of a checkpoint, from before this update
             self.gradient_norms.pop(self._name_of(optimizer), None)
         if closure is None:
@@ -174,6 +199,10 @@ class Model(nn.Module, ABC):
 
     def _name_of(self, optimizer: Optimizer) -> str:
         return next(name for name, known in self.optimizers.items() if known is optimizer)
+
+
+def _parameters_of(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
 def _rename_moved(model: nn.Module, state: dict[str, Any], *_: object) -> None:

@@ -12,6 +12,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from genlab.numerics import shares
+
 
 class FrozenCopy(nn.Module):
     """A copy of a network that is trained elsewhere. Gradients flow to its input only."""
@@ -47,6 +49,8 @@ class EMA(FrozenCopy):
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:
         """Include the present parameters of the network, and its running statistics, in the average."""
+        if not shares.last_turn():  # of an update in parts: the parameters have not moved
+            return
         weight = (1 / (1 + self.reach * self.updates)).clamp_min(1 - self.decay)
         self.updates += 1
         averages, values = [], []

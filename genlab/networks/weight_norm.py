@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, register_parametrization
 
 from genlab.networks.axes import ConvLayer
+from genlab.numerics import shares
 
 SIGMA = 0.1
 """Standard deviation of theta at first, as in Salimans et al. 2016."""
@@ -45,7 +46,8 @@ def standardise_outputs(layer: nn.Linear | ConvLayer, x: Tensor) -> None:
     """Scale and shift the layer so that its outputs have mean 0 and variance 1 on its inputs x."""
     out = layer(x)
     axes = [0, *range(2, out.ndim)]
-    mean, std = out.mean(axes), out.std(axes).clamp_min(1e-6)
+    mean, variance, n = shares.moments(out, axes)
+    std = (variance * n / max(1, n - 1)).sqrt().clamp_min(1e-6)
     if is_parametrized(layer):
         layer.parametrizations.weight[0].s.div_(std)  # type: ignore[union-attr,index]
     else:

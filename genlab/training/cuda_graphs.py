@@ -18,6 +18,7 @@ from genlab.data.batches import Batch, Batches
 from genlab.errors import GenlabError
 from genlab.models.base import Metrics, Model
 from genlab.models.contract import checked_updates
+from genlab.numerics import shares
 from genlab.optimizers.recipe import reads_rate_from_memory
 from genlab.training.devices import Device
 
@@ -36,6 +37,7 @@ def can_replay(model: Model, batches: Batches, device: Device) -> bool:
     return (
         device.replay
         and not device.compile
+        and shares.count() == 1
         and batches.device.type == "cuda"
         and isinstance(batches.data.x, Tensor)
         and model.replayable

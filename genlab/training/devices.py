@@ -1,5 +1,6 @@
 """Where and how the arithmetic runs: device, precision, threads, compilation."""
 
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from pydantic import Field
 from torch import nn
 
 from genlab.config.schema import check
-from genlab.config.types import Count
+from genlab.config.types import Positive
 from genlab.errors import GenlabError
+from genlab.numerics import ranks
 
 Precision = Literal["fp32", "tf32", "bf16"]
 Reruns = Literal["bit-identical", "statistically equal"]
@@ -22,6 +24,11 @@ def has_bf16_products() -> bool:
     """Whether this processor multiplies bf16 matrices about as fast as fp32 ones: all do, except x86 without AVX-512."""
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return known.get("architecture") != "x86_64" or bool(known.get("avx512_bw"))
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -35,14 +42,12 @@ class Device:
     """Compile the networks with torch.compile."""
     threads: Annotated[int, Field(gt=0, le=1024)] | None
     """Threads of one operation on the CPU; null for one a core. OpenMP ends the process where it has no memory for them."""
-    processes: Count
-    """Processes that share the training; one for now."""
+    processes: Annotated[int, Field(gt=0, le=4096)] | Literal["auto"]
+    """Processes that share each batch of the training; auto for one a GPU of this machine."""
     replay: bool = True
     """On CUDA, capture one update as a graph and replay it, where the family allows it (cuda_graphs.py). Older runs lack it."""
-
-    def __post_init__(self) -> None:
-        if self.processes != 1:
-            raise GenlabError(f"device.processes={self.processes}: training runs in one process for now; set it to 1")
+    timeout: Positive = ranks.PATIENCE
+    """Seconds after which a process that does not answer ends the training. Older runs lack it."""
 
     @classmethod
     def of(cls, section: Mapping[str, Any]) -> "Device":
@@ -72,9 +77,20 @@ class Device:
         device = self.resolve()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        elif ranks.world() > 1:  # the cores are shared out, too
+            torch.set_num_threads(max(1, cores() // ranks.local()[1]))
         torch.set_float32_matmul_precision("high" if self.precision == "tf32" else "highest")
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         return device
+
+    def shares(self, batch_size: int) -> int:
+        """How many processes share batches of that size: as many as there are, or else as `processes` says."""
+        if (world := ranks.of_environment()[1]) > 1:
+            return world
+        if self.processes != "auto":
+            return self.processes
+        gpus = torch.cuda.device_count() if self.resolve().type == "cuda" else 1
+        return max(n for n in range(1, max(1, gpus) + 1) if batch_size % n == 0)
 
     def reruns(self) -> Reruns:
         """On the CPU every sum has one order, in every precision, compiled or not. On a GPU some are added up in the order in

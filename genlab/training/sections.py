@@ -43,6 +43,8 @@ class TrainSection:
     """Examples between two checkpoints; null for as often as evaluations."""
     evaluation_budget: NonNegative | None = 0.5
     """Most that pictures and measures may cost, as a share of the training; null for no limit. Older runs lack this key."""
+    accumulate: Count = 1
+    """Parts in which an update goes through its batch, one after the other, for a device of little memory. Older runs lack it."""
     patience: Count | None = None
     """Evaluations without a lower validation loss after which the training stops; null: it never does. Older runs lack it."""
 

@@ -6,15 +6,13 @@ stream.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from genlab.config.schema import differing_keys
-from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.data.examples import Examples
 from genlab.data.places import without_places
@@ -26,15 +24,14 @@ from genlab.inference import portfolio
 from genlab.inference.mixing import mixing
 from genlab.models.abilities import HasMarkovChain
 from genlab.models.base import Metrics, Model
-from genlab.numerics import rng
-from genlab.optimizers.recipe import set_rate
+from genlab.numerics import ranks
 from genlab.tracking.console import prose
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.progress import step
 from genlab.tracking.run_folder import RunFolder
 from genlab.tracking.tracker import Tracker
 from genlab.training import budget, checkpoint
-from genlab.training.cuda_graphs import portable_state, updates_of
+from genlab.training.agreement import Agreement
 from genlab.training.devices import Device
 from genlab.training.divergence import refuse_nonfinite, refuse_nonfinite_parameters
 from genlab.training.looking import Looking
@@ -42,7 +39,11 @@ from genlab.training.lowest_loss import LowestLoss
 from genlab.training.run_warnings import RunWarnings
 from genlab.training.sections import TrainSection
 from genlab.training.signals import StopRequest
+from genlab.training.updates import Updates
 from genlab.training.validation import evaluate_split, monitor_state, state_of_optimizers
+
+SHOWING = {"eval", "sample", "checkpoint"}
+"""What needs the state of all chains."""
 
 
 class Trainer:
@@ -68,19 +69,11 @@ class Trainer:
         self.model, self.dataset, self.device, self.run, self.config = model, dataset, device, run, config
         self.seed: int = config["seed"]
         self.where = device.resolve()
-        self.batches = Batches(
-            dataset.train,
-            dataset.represent,
-            batch_size=train.batch_size,
-            examples=examples,
-            seed=self.seed,
-            device=self.where,
-            cut_last=model.closed_form,
-            labelled_beside=model.labelled_beside,
-        )
+        self.updates = Updates(model, dataset, train, device, examples, self.seed)
+        self.batches = self.updates.batches
         self.looking = Looking(model, dataset, self.seed, train, train.cadence(len(dataset.train), examples))
         self.samples: Tensor | None = None  # that the last set shows
-        self.window: list[Metrics] = []
+        self.agreement = Agreement()
         self.lowest = LowestLoss(train.patience)
         self.seams: list[dict[str, int]] = []  # where an earlier session trained on to another length
         self.seconds = 0.0  # of earlier sessions of this run
@@ -110,28 +103,30 @@ class Trainer:
             step(title, self.batches.examples, "examples", done=self.batches.seen, main=True) as self.progress,
         ):
             self.model.train()
-            updates = updates_of(self.model, self.batches, self.device)
             before = self.batches.seen
-            self._set_rates()
+            self.updates.set_rates()
             with checkpoint.fitting(self.run.last) if self.resumed else nullcontext():  # what was restored shows now
-                metrics = None if self.lowest.exhausted else self.counted_update(updates)
+                metrics = None if self.lowest.exhausted else self.counted_update()
             while metrics is not None:
                 self.window.append(metrics)
-                self._set_rates()
+                self.updates.set_rates()
                 self.between_updates(before, self.batches.seen)
                 before = self.batches.seen
-                metrics = None if self.lowest.exhausted else self.counted_update(updates)
+                metrics = None if self.agreement.exhausted else self.counted_update()
             return self._finish()
 
-    def _set_rates(self) -> None:
-        for optimizer in self.model.optimizers.values():
-            set_rate(optimizer, self.batches.progress)
-
-    def counted_update(self, updates: Iterator[Metrics]) -> Metrics | None:
+    def counted_update(self) -> Metrics | None:
         """One update; the work of the first one decides what pictures and measures may cost."""
         if self.looking.budget is not None:
-            return self.next_update(updates)
-        return self.looking.first_update(lambda: self.next_update(updates), self.batches)
+            return self.updates.next()
+        metrics = self.looking.first_update(self.updates.next, self.batches)
+        ranks.tell(self.looking.state_dict())
+        return metrics
+
+    @property
+    def window(self) -> list[Metrics]:
+        """What the updates since the last record yielded."""
+        return self.updates.window
 
     @property
     def allowed(self) -> budget.Budget:
@@ -163,11 +158,6 @@ class Trainer:
         """That of the last evaluation."""
         return self.lowest.newest
 
-    def next_update(self, updates: Iterator[Metrics]) -> Metrics | None:
-        """One update, in the precision of the device; None at the end of the training loop."""
-        with self.device.autocast():
-            return next(updates, None)
-
     def between_updates(self, before: int, seen: int) -> None:
         """Everything that is due after an update that began at `before` examples and ended at `seen`.
 
@@ -177,6 +167,8 @@ class Trainer:
         due = self.looking.every.due(before, seen)
         if seen >= self.batches.examples:
             due -= {"eval", "sample", "checkpoint"}  # _finish does them all
+        if due & SHOWING:
+            self.updates.collect()
         if due:
             values: dict[str, float] = {}
             if "log" in due:
@@ -186,17 +178,24 @@ class Trainer:
                 values |= self.validate()
             if "sample" in due:
                 self.show_samples(values, "keep" in due)
+                if self.sets == 1:
+                    ranks.tell(self.looking.state_dict())
             self._record(values)
             if "eval" in due or "sample" in due:
                 self._lap = (time.perf_counter(), seen)
-        if self.stop.number is not None or "checkpoint" in due:
+        self.agreement.after_update(self.stop.number, self.lowest.exhausted, bool(due & SHOWING))
+        if (signal := self.agreement.signal) is not None:
+            self.updates.collect()
+        if signal is not None or "checkpoint" in due:
             self.save()
-        if self.stop.number is not None:
+        if signal is not None:
+            self.stop.number = signal
             raise self.stop.interrupted(seen, self.batches.examples, to_type("resume", self.run.path))
 
     def _finish(self) -> dict[str, tuple[float, float]]:
-        self._set_rates()  # a last update for which the examples were too few has not
+        self.updates.set_rates()  # a last update for which the examples were too few has not
         stopped_early = self.stopped_early
+        self.updates.collect()
         self.save()
         values = self.training_scalars() if self.window else {}
         results: dict[str, tuple[float, float]] = {}
@@ -251,8 +250,7 @@ class Trainer:
 
     def training_scalars(self) -> dict[str, float]:
         """Means over the updates since the last record, and the state of the optimizers."""
-        means = {name: torch.stack([m[name].float() for m in self.window]).mean() for name in self.window[0]}
-        values = {f"train/{name}": float(value) for name, value in means.items()}
+        values = {f"train/{name}": mean for name, mean in self.updates.means().items()}
         self._refuse_nonfinite(values)
         values |= state_of_optimizers(self.model)
         self._refuse_nonfinite(monitored := monitor_state(self.model, self.dataset, self.seed, self.where))
@@ -260,7 +258,6 @@ class Trainer:
         now, seen = time.perf_counter(), self.batches.seen
         values["throughput/images_per_second"] = (seen - self._lap[1]) / max(now - self._lap[0], 1e-9)
         self._lap = (now, seen)
-        self.window.clear()
         self.progress.losses = {k.removeprefix("train/"): v for k, v in values.items() if k.startswith("train/")}
         return values
 
@@ -311,11 +308,7 @@ class Trainer:
             self.run.last,
             {
                 **self._identity(),
-                "optimizers": {name: portable_state(optimizer) for name, optimizer in self.model.optimizers.items()},
-                "batches": self.batches.state_dict(),
-                "random": rng.get_state(self.where),
-                "window": [{k: v.cpu() for k, v in m.items()} for m in self.window],
-                "gradient_norms": {name: float(self.model.gradient_norm(name)) for name in self.model.optimizers},
+                **self.updates.state_dict(),
                 "lowest": self.lowest.state_dict(),
                 "stopped_early": self.stopped_early,
                 "seams": self.seams,
@@ -333,16 +326,10 @@ class Trainer:
             if difference := differing_keys(without_places(state["config"]), without_places(self.config)):
                 changes = "; ".join(difference)
                 raise GenlabError(f"run={self.run.path} was trained with another configuration: {changes}")
-            self.model.load_state_dict(state["model"])
-            for name, optimizer in self.model.optimizers.items():
-                optimizer.load_state_dict(state["optimizers"][name])
-            self.batches.load_state_dict(state["batches"])
-            rng.set_state(state["random"], self.where)
-            self.window = [{k: v.to(self.where) for k, v in m.items()} for m in state["window"]]
+            self.updates.load_state_dict(state)
             self.seconds = float(state["seconds"])
             self.lowest.load_state_dict(state["lowest"])
             self.seams = [{name: int(number) for name, number in seam.items()} for seam in state["seams"]]
-            self.model.gradient_norms = {name: torch.tensor(float(n)) for name, n in state["gradient_norms"].items()}
             self.warnings.shown_since = {str(name): int(seen) for name, seen in state["shown_since"].items()}
             self.looking.load_state_dict(state["looking"])
             logs = {name: int(size) for name, size in state["logs"].items()}

@@ -44,6 +44,7 @@ from genlab.models.base import Charts, Metrics, Quantity
 from genlab.models.candidates import Candidate, choose, family, higher
 from genlab.models.ema import EMA
 from genlab.networks.discriminators import architecture, discriminator
+from genlab.numerics import shares
 from genlab.numerics.softplus import softplus
 from genlab.optimizers.recipe import Recipe
 from genlab.plots.learning_curves import Chart
@@ -152,7 +153,8 @@ class SGAN(ImplicitModel):
             supervised, unsupervised = x.new_zeros(()), x.new_zeros(())
             metrics: Metrics = {}
             if len(y):
-                supervised = F.cross_entropy(logits[0], y)
+                known = shares.whole_mean(torch.tensor(float(len(y)), device=x.device))  # labelled examples of a share
+                supervised = F.cross_entropy(logits[0], y, reduction="sum") / known
                 accuracy = (logits[0].detach().argmax(1) == y).float().mean()
                 metrics |= {"supervised": supervised.detach(), "accuracy_labelled": accuracy}
             if self.unlabelled_weight:
@@ -176,7 +178,7 @@ class SGAN(ImplicitModel):
                     with torch.no_grad():
                         real = self.discriminator.features(x).float().mean(0)
                     generated = self.discriminator.features(self.generate(self.noise(len(x)))).float().mean(0)
-                    matching = (real - generated).square().mean()
+                    matching = shares.whole_mean(real - generated).square().mean()
                     self.descend(self.optimizers["generator"], matching)
                 self.update_ema()
                 metrics["feature_matching"] = matching.detach()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genlab.models.base import Metrics
+from genlab.numerics import shares
 
 
 class Phases:
@@ -74,7 +75,7 @@ def write_gradients(
     n, m, u, h = phases.n, phases.m, phases.u, phases.h
     share = workspace("share", n + m)  # times the rows, it averages: the data, or the data minus the model
     share[:n], share[n:] = 1 / n, -1 / m
-    h_mean = share[:n] @ phases.h_data
+    h_mean = shares.whole_mean(share[:n] @ phases.h_data)
     du, dh = share @ u[: n + m], share @ h[: n + m]
     metrics = {
         "hidden_activity": h_mean.mean(),

@@ -58,6 +58,7 @@ class BoltzmannMachine(GenerativeModel):
     of_the_data: ClassVar[Sequence[str]] = ("mu", "base_bias", "base_var")
     paced: ClassVar[Sequence[str]] = ("average",)
     charts: ClassVar[Charts] = CHARTS
+    couples = "its chains and offsets move once an update"
     sees_units: ClassVar[bool]
     """Whether u(v) = v."""
 
@@ -191,7 +192,7 @@ class BoltzmannMachine(GenerativeModel):
 
     def phases(self, n: int) -> Phases:
         """Memory for the units of n examples and of the chains of the negative phase."""
-        m = self.negative.chains or n
+        m = self.negative.own_chains or n
         u, h = self.workspace("u", n + m + 2, len(self.a)), self.workspace("h", n + m + 2, self.hidden)
         return Phases(n, m, u, h)
 

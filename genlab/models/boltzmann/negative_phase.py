@@ -13,13 +13,15 @@ Chains are kept as h, so that a sweep of a persistent chain costs what a sweep o
 """
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from genlab.models.base import Metrics
 from genlab.models.boltzmann.layers import Layers
+from genlab.numerics import shares
 from genlab.numerics.rng import bernoulli
 from genlab.numerics.softplus import softplus
 
@@ -29,6 +31,8 @@ Negative = Literal["cd", "pcd", "tempered"]
 class NegativePhase(nn.Module, ABC):
     chains: int | None = None
     """Number of chains at beta = 1; None for as many as there are examples in a batch."""
+    dealt_rows: ClassVar[Sequence[str]] = ()
+    """Buffers of chains, of which each process that shares the batches moves its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +45,11 @@ class NegativePhase(nn.Module, ABC):
 
         `h_data` (n, hidden) is p(h|data).
         """
+
+    @property
+    def own_chains(self) -> int | None:
+        """How many chains at beta = 1 this process moves; None for as many as it has examples."""
+        return None if self.chains is None else self.chains // shares.count()
 
     @abstractmethod
     def fantasies(self) -> Tensor | None:
@@ -77,6 +86,7 @@ class ContrastiveDivergence(NegativePhase):
 
 class PersistentChains(NegativePhase):
     h: Tensor
+    dealt_rows = ("h",)
 
     def __init__(self, k: int, chains: int, hidden: int) -> None:
         super().__init__()
@@ -84,17 +94,19 @@ class PersistentChains(NegativePhase):
         self.register_buffer("h", bernoulli(torch.full((chains, hidden), 0.5)))
 
     def forward(self, machine: Layers, h_data: Tensor, u: Tensor, h: Tensor) -> Tensor:
-        v = gibbs_sweeps(machine, self.k, self.h, u, h)
-        bernoulli(h, out=self.h)
+        own = shares.mine(self.h)
+        v = gibbs_sweeps(machine, self.k, own, u, h)
+        bernoulli(h, out=own)
         return v
 
     def fantasies(self) -> Tensor:
-        return self.h
+        return shares.mine(self.h)
 
 
 class TemperedChains(NegativePhase):
     h: Tensor
     beta: Tensor
+    dealt_rows = ("h",)
 
     def __init__(self, k: int, chains: int, hidden: int, temperatures: int) -> None:
         super().__init__()
@@ -103,25 +115,25 @@ class TemperedChains(NegativePhase):
         self.register_buffer("beta", torch.linspace(0, 1, temperatures).repeat_interleave(chains).unsqueeze(1))
 
     def forward(self, machine: Layers, h_data: Tensor, u: Tensor, h: Tensor) -> Tensor:
-        rates = []
+        rates, own, beta = [], shares.mine(self.h), shares.mine(self.beta)
         for _ in range(self.k):
-            v = machine.draw_visible(machine.visible_input(self.h), self.beta)
+            v = machine.draw_visible(machine.visible_input(own), beta)
             z = machine.hidden_input(machine.inputs(v))
             order, rate = self.exchange(machine, v, z)
             v, z = v[order], z[order]
-            p = torch.sigmoid(self.beta * z)
-            bernoulli(p, out=self.h)
+            p = torch.sigmoid(beta * z)
+            bernoulli(p, out=own)
             rates.append(rate)
         self.metrics = {"exchanges": torch.stack(rates).mean()}
-        assert self.chains is not None
-        h.copy_(p[-self.chains :])
-        machine.inputs(v[-self.chains :], out=u)
-        return v[-self.chains :]
+        assert self.own_chains is not None
+        h.copy_(p[-self.own_chains :])
+        machine.inputs(v[-self.own_chains :], out=u)
+        return v[-self.own_chains :]
 
     def exchange(self, machine: Layers, v: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """The row that goes to each place after exchanges between every other pair of neighbours, and the exchange rate."""
-        assert self.chains is not None
-        m, t = self.chains, self.temperatures
+        assert self.own_chains is not None
+        m, t = self.own_chains, self.temperatures
         energy, base = machine.visible_energy(v), machine.base_energy(v)
         rows = torch.arange(t * m, device=v.device).view(t, m)
         first = int(torch.randint(2, ()))
@@ -131,7 +143,7 @@ class TemperedChains(NegativePhase):
             return rows.flatten(), torch.zeros((), device=v.device)
 
         def log_p(of: Tensor, at: Tensor) -> Tensor:
-            beta = self.beta[at]
+            beta = shares.mine(self.beta)[at]
             visible = -(1 - beta[:, 0]) * base[of] - beta[:, 0] * energy[of]
             return visible + softplus(beta * z[of]).sum(1)
 
@@ -142,7 +154,7 @@ class TemperedChains(NegativePhase):
         return order, exchanged.float().mean()
 
     def fantasies(self) -> Tensor:
-        return self.h[-(self.chains or 0) :]
+        return shares.mine(self.h)[-(self.own_chains or 0) :]
 
 
 def negative_phase_of(name: Negative, k: int, chains: int, hidden: int, temperatures: int) -> NegativePhase:

@@ -18,6 +18,7 @@ from genlab.models.diffusion.ode import log_standard_normal
 from genlab.models.diffusion.prediction import Estimate
 from genlab.models.diffusion.samplers import posterior
 from genlab.models.diffusion.schedules import added_noise, level
+from genlab.numerics import shares
 
 
 def consistency(process: ForwardProcess, x: Tensor, x_hat_of: Estimate) -> Tensor:
@@ -27,7 +28,7 @@ def consistency(process: ForwardProcess, x: Tensor, x_hat_of: Estimate) -> Tenso
     """
     assert process.steps is not None
     last, dim = process.steps - 1, x[0].numel()
-    u = (torch.randperm(len(x), device=x.device) + torch.rand((), device=x.device)) / len(x)
+    u = shares.even_times(len(x), x.device)
     now = (u * last).floor()  # t - 1 of x_t, from 0 to T - 2
     here, after = process.schedule.gamma(now / last), process.schedule.gamma((now + 1) / last)
     first = now == 0

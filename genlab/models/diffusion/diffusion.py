@@ -66,6 +66,7 @@ from genlab.models.diffusion.samplers import (
 from genlab.models.diffusion.schedules import LearnedSchedule, ScheduleName, level, schedule_of
 from genlab.models.ema import EMA
 from genlab.models.scaling import Scaling
+from genlab.numerics import shares
 from genlab.optimizers.recipe import Recipe
 
 MIN_SNR = 5.0
@@ -157,7 +158,7 @@ class Diffusion(GenerativeModel):
         if self.steps is None:
             for parameter in schedule.interior():
                 assert parameter.grad is not None, "the loss depends on the whole schedule"
-                parameter.grad.mul_(2 * loss.detach())
+                parameter.grad.mul_(2 * shares.whole_mean(loss.detach()))
         self.update(optimizer)
         self.update_ema()
         first, last = (gamma.detach().clone() for gamma in schedule.ends())

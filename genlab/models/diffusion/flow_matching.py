@@ -50,6 +50,7 @@ from genlab.models.diffusion.ode import (
 )
 from genlab.models.ema import EMA, FrozenCopy
 from genlab.models.scaling import Scaling
+from genlab.numerics import shares
 from genlab.optimizers.recipe import Recipe
 from genlab.plots.learning_curves import Chart
 
@@ -106,6 +107,7 @@ class FlowMatching(GenerativeModel):
         if reflow and conditional:
             raise GenlabError(f"model.reflow={reflow}: pairs are drawn without classes; set model.conditional=false")
         self.optimal_transport, self.reflow, self.reflow_steps = coupling == "ot", reflow, reflow_steps
+        self.couples = "model.coupling=ot pairs the noise with the whole batch" if coupling == "ot" else None
         self.teacher = FrozenCopy(self.network) if reflow else None
         self.register_buffer("teacher_set", torch.zeros((), dtype=torch.bool))
         self.optimizers["flow"] = optimizer(self.network.parameters())
@@ -121,16 +123,12 @@ class FlowMatching(GenerativeModel):
             if self.reflow and float(batch.progress) >= 1 - self.reflow:
                 x = self.teacher_sample(z)
             elif self.optimal_transport:
-                z = z[nearest_partners(x, z)]
-            t = self.times(len(x))
+                z = shares.mine(paired(shares.whole_rows(x), shares.whole_rows(z)))
+            t = shares.even_times(len(x), self.device)
             loss = self.error(x, z, t, y, self.network).mean() / self.data.dim
             self.descend(self.optimizers["flow"], loss)
             self.update_ema()
             yield {"loss": loss.detach()}
-
-    def times(self, n: int) -> Tensor:
-        """n times that cover [0, 1] evenly, in random order."""
-        return (torch.randperm(n, device=self.device) + torch.rand((), device=self.device)) / n
 
     def error(self, x: Tensor, z: Tensor, t: Tensor, y: Tensor | None, network: nn.Module) -> Tensor:
         """||v(x_t, t) - (x - z)||^2, (n,)."""
@@ -173,7 +171,9 @@ class FlowMatching(GenerativeModel):
     def evaluate(self, batch: Batch) -> Metrics:
         """The loss of the averaged network, with independent pairs, per component and summed: (n,)."""
         x = self.scaling.inner(batch.x)
-        error = self.error(x, torch.randn_like(x), self.times(len(x)), self.one_hot(batch.y), self.ema_network)
+        error = self.error(
+            x, torch.randn_like(x), shares.even_times(len(x), self.device), self.one_hot(batch.y), self.ema_network
+        )
         return {"loss": error / self.data.dim, "velocity_error": error}
 
     @torch.no_grad()
@@ -253,6 +253,11 @@ class FlowMatching(GenerativeModel):
         times = torch.linspace(1, 0, ODE_STEPS + 1, device=x.device)
         z, integral = integrate_with_divergence(self.velocity(None, 1.0), x, times)
         return log_standard_normal(z) + integral
+
+
+def paired(x: Tensor, z: Tensor) -> Tensor:
+    """z (n, ...) in the order of its partners in x (n, ...)."""
+    return z[nearest_partners(x, z)]
 
 
 def nearest_partners(x: Tensor, z: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from genlab.models.diffusion.schedules import LearnedSchedule, Level, Schedule, TabulatedSchedule, level
+from genlab.numerics import shares
 from genlab.numerics.softplus import softplus
 
 
@@ -34,7 +35,7 @@ class ForwardProcess:
 
     def times(self, n: int) -> Tensor:
         """Times t of n levels that cover all of them evenly, in random order: (n,)."""
-        u = (torch.randperm(n, device=self.device) + torch.rand((), device=self.device)) / n
+        u = shares.even_times(n, self.device)
         return u if self.steps is None else (u * self.steps).floor().clamp_max(self.steps - 1) / (self.steps - 1)
 
     def noised(self, x: Tensor, t: Tensor) -> Noised:
@@ -53,7 +54,7 @@ class ForwardProcess:
         if isinstance(self.schedule, LearnedSchedule):
             t = self.times(n)
             return t, self.step_weights(t)
-        u = (torch.randperm(n, device=self.device) + torch.rand((), device=self.device)) / n
+        u = shares.even_times(n, self.device)
         assert isinstance(self.schedule, TabulatedSchedule)
         t, density = self.schedule.evenly_in_gamma(u, discrete=self.steps is not None)
         return t, self.step_weights(t) / density

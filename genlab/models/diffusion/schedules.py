@@ -128,6 +128,7 @@ class LearnedSchedule(Schedule):
     """
 
     interval: Tensor
+    couples = "the learned schedule follows the mean loss of the whole batch"
 
     def __init__(self) -> None:
         super().__init__()

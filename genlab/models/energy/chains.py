@@ -13,6 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from genlab.numerics import shares
+
 Energy = Callable[[Tensor], Tensor]
 """States (n, ...) -> energies (n,)."""
 
@@ -63,6 +65,7 @@ class Transition(nn.Module, ABC):
     """Whether the step size follows the acceptance rate in training."""
     max_step = math.inf
     """Largest step size that the adaptation reaches."""
+    couples = "chains move once an update"
     temperature = 1.0
     """T of the distribution exp(-E/T) that the chains sample."""
 
@@ -83,7 +86,8 @@ class Transition(nn.Module, ABC):
         acceptance = accepted.float().mean()
         self.report = {"acceptance": acceptance, "slope": state.gradient_norm}
         if self.training and self.adapts:
-            self.step.mul_(torch.exp(ADAPTATION_RATE * (acceptance - TARGET_ACCEPTANCE))).clamp_(max=self.max_step)
+            rate = shares.whole_mean(acceptance)
+            self.step.mul_(torch.exp(ADAPTATION_RATE * (rate - TARGET_ACCEPTANCE))).clamp_(max=self.max_step)
 
         def select(new: Tensor, old: Tensor) -> Tensor:
             return torch.where(accepted.view(-1, *[1] * (new.ndim - 1)), new, old)

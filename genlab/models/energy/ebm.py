@@ -47,6 +47,7 @@ from genlab.models.tempering import annealed_betas
 from genlab.networks.discriminators import Architecture
 from genlab.networks.energy import energy_network
 from genlab.networks.mlp import Activation
+from genlab.numerics import shares
 from genlab.optimizers.recipe import Recipe
 
 SAMPLERS = ("buffer", "noise", "annealed")
@@ -139,14 +140,14 @@ class EBM(GenerativeModel):
             u = self.add_noise(self.scaling.inner(batch.x))
 
             # Negative phase: k transitions, from noise or from where the chains of the replay buffer stopped.
-            start = self.reference.draw(len(u) if self.replay_buffer is None else min(len(u), len(self.replay_buffer)))
+            start = self.reference.draw(len(u) if self.replay_buffer is None else self.replay_buffer.room(len(u)))
             slots = None
             if self.replay_buffer is not None:
                 slots, start = self.replay_buffer.take(start)
             u_model, metrics = self.negative_phase(start)
             if self.replay_buffer is not None and slots is not None:
                 self.replay_buffer.put(slots, u_model)
-                metrics["buffer_age"] = self.replay_buffer.ages.float().mean()
+                metrics["buffer_age"] = shares.mine(self.replay_buffer.ages).float().mean()
 
             # Gradient step: the energy of data falls and that of samples rises. B does not depend on the parameters.
             f, f_model = self.f(torch.cat([u, u_model])).split([len(u), len(u_model)])
@@ -176,7 +177,7 @@ class EBM(GenerativeModel):
             self.update_ema()
             metrics: Metrics = {"loss": loss.detach()}
             if self.transition.adapts:  # the loss needs no chains; a few of them find the step size of later ones
-                self.transition(State(self.energy, self.add_noise(u[:32])))
+                self.transition(State(self.energy, self.add_noise(u[: max(1, 32 // shares.count())])))
                 metrics |= {"step": self.transition.step.clone(), **self.transition.report}
             yield metrics
 
@@ -212,8 +213,9 @@ class EBM(GenerativeModel):
             energy = self.energy(self.scaling.inner(batch.x))
             metrics = {"energy_data": energy}
             if self.replay_buffer is not None:
-                drawn = torch.randint(len(self.replay_buffer), (len(energy),), device=energy.device)
-                metrics["energy_samples"] = self.energy(self.replay_buffer.states[drawn])
+                states = shares.mine(self.replay_buffer.states)
+                drawn = torch.randint(len(states), (len(energy),), device=energy.device)
+                metrics["energy_samples"] = self.energy(states[drawn])
                 metrics["energy_gap"] = energy - metrics["energy_samples"]
         if self.has_matching_loss:
             metrics["loss"] = self.matching_loss(self.scaling.inner(batch.x)).detach()
@@ -308,7 +310,7 @@ class EBM(GenerativeModel):
     @torch.no_grad()
     def fantasies(self) -> Tensor | None:
         """States of the persistent chains, (slots, *shape); None where there are none."""
-        return None if self.replay_buffer is None else self.scaling.restore(self.replay_buffer.states)
+        return None if self.replay_buffer is None else self.scaling.restore(shares.mine(self.replay_buffer.states))
 
     def remarks(self) -> list[str]:
         remarks = []

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genlab.models.flows.flow_layer import FlowLayer
+from genlab.numerics import shares
 
 LEAST_STD = 1e-3  # to which a component that does not vary counts
 FEWEST = 16  # states that have moments to start from
@@ -17,6 +18,7 @@ class ActivationNorm(FlowLayer):
     """Of states (n, channels, ...); at first the identity."""
 
     linear = True
+    couples = "activation normalisation starts from the whole first batch"
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,10 +45,11 @@ class ActivationNorm(FlowLayer):
     def start_from(self, x: Tensor) -> None:
         """From the moments of states x; of a few of them these say little, and the layer stays the identity."""
         by_channel = x.transpose(0, 1).flatten(1)
-        if by_channel.shape[1] < FEWEST:
+        mean, variance, n = shares.moments(by_channel, [1])
+        if n < FEWEST:
             return
-        self.shift.copy_(by_channel.mean(1))
-        self.log_scale.copy_(by_channel.std(1, correction=0).clamp_min(LEAST_STD).log())
+        self.shift.copy_(mean)
+        self.log_scale.copy_(variance.sqrt().clamp_min(LEAST_STD).log())
 
 
 @torch.no_grad()

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlab.numerics import shares
+
 KMEANS_STEPS = 10  # at the start
 SMOOTHING = 1e-5  # choices that are added to those of every vector
 
@@ -49,13 +51,13 @@ class Codebook(nn.Module):
     def update(self, z: Tensor, indices: Tensor, decay: float | None = None) -> Tensor:
         """Take vectors z (..., dim), which chose `indices` (...), into the running means; returns the choices n_k, (K,)."""
         decay = self.decay if decay is None else decay
-        z, indices = z.flatten(0, -2), indices.flatten()
+        flat, indices = z.flatten(0, -2), indices.flatten()
         with torch.autocast(z.device.type, enabled=False):
             # Sums by a matrix product: writes to repeated indices are rounded in no fixed order.
             chosen = F.one_hot(indices, self.size).to(z.dtype)
-            n = chosen.sum(0)
+            n = shares.processes() * shares.whole_mean(chosen.sum(0))
             self.counts.lerp_(n, 1 - decay)
-            self.sums.lerp_(chosen.T @ z, 1 - decay)
+            self.sums.lerp_(shares.processes() * shares.whole_mean(chosen.T @ flat), 1 - decay)
         self._revive(z)
         total = self.counts.sum()
         smooth = (self.counts + SMOOTHING) * (total / (total + self.size * SMOOTHING))
@@ -63,10 +65,12 @@ class Codebook(nn.Module):
         return n
 
     def _revive(self, z: Tensor) -> None:
-        """Each vector that is hardly chosen any more takes the place of a random one of z (n, dim), and the mean count."""
+        """Each vector that is hardly chosen any more takes the place of a random one of z (..., dim), and the mean count."""
         mean_count = self.counts.sum() / self.size
         dead = self.counts < self.revival * mean_count
-        places = z[torch.randint(len(z), (self.size,), device=z.device)]
+        flat = z.flatten(0, -2)
+        some = torch.randint(shares.processes() * len(flat), (self.size,), device=z.device)
+        places = shares.picked(flat, some, z[0, ..., 0].numel())
         self.counts.copy_(torch.where(dead, mean_count, self.counts))
         self.sums.copy_(torch.where(dead[:, None], mean_count * places, self.sums))
 
@@ -74,10 +78,11 @@ class Codebook(nn.Module):
     def seed(self, z: Tensor) -> None:
         """Start from random ones of the vectors z (..., dim), moved by a few steps of k-means."""
         flat = z.flatten(0, -2)
-        order = torch.randperm(len(flat), device=z.device)
-        self.vectors.copy_(flat[order[torch.arange(self.size, device=z.device) % len(flat)]])
+        order = torch.randperm(shares.processes() * len(flat), device=z.device)
+        some = order[torch.arange(self.size, device=z.device) % len(order)]
+        self.vectors.copy_(shares.picked(flat, some, z[0, ..., 0].numel()))
         for _ in range(KMEANS_STEPS):
-            self.update(flat, self.nearest(flat), decay=0.0)
+            self.update(z, self.nearest(z), decay=0.0)
         self.seeded.fill_(True)
 
 

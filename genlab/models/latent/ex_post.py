@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genlab.numerics import shares
+
 Density = Literal["gaussian", "mixture"]
 
 CAPACITY = 10_000  # codes that are kept
@@ -51,8 +53,8 @@ class CodeDensity(nn.Module):
 
     @torch.no_grad()
     def add(self, h: Tensor) -> None:
-        """Write codes (n, latent_dim) over the oldest ones."""
-        h = h.detach()[-CAPACITY:]
+        """Write codes (n, latent_dim), and those of all processes, over the oldest ones."""
+        h = shares.whole_rows(h.detach())[-CAPACITY:]
         place = (self.written + torch.arange(len(h), device=h.device)) % CAPACITY
         self.ring.index_copy_(0, place, h.to(self.ring.dtype))
         self.written += len(h)

@@ -36,6 +36,7 @@ from genlab.models.latent.priors import PriorName, StandardNormal, prior_of
 from genlab.models.scaling import Scaling
 from genlab.networks.autoencoders import Network, encoder_and_decoder, set_output_bias, with_classes
 from genlab.networks.mlp import Activation
+from genlab.numerics import shares
 from genlab.optimizers.recipe import Recipe
 from genlab.plots.learning_curves import Chart
 
@@ -93,6 +94,7 @@ class VAE(GenerativeModel):
         check_objective(k, prior, beta=beta, capacity=capacity, kl_warmup=kl_warmup, free_bits=free_bits)
         self.latent_dim, self.k, self.mc_samples = latent_dim, k, mc_samples
         self.beta, self.capacity, self.kl_warmup, self.free_bits = beta, capacity, kl_warmup, free_bits
+        self.couples = "the KL term is that of the whole batch" if free_bits or capacity is not None else None
         self.num_classes = num_classes_of(data, conditional)
         self.bound = "elbo_given_class" if conditional else "elbo"  # of log p(x|y), or of log p(x)
         self.classifies = conditional
@@ -143,9 +145,9 @@ class VAE(GenerativeModel):
     def weighted_kl(self, kl: Tensor, ramp: float | Tensor) -> Tensor:
         """Term of the loss, a scalar, for KL terms (n, latent_dim); `ramp` is the warm-up, which rises from 0 to 1."""
         if self.free_bits:
-            return ramp * self.beta * kl.mean(0).clamp_min(self.free_bits).sum()
+            return ramp * self.beta * shares.whole_mean(kl.mean(0)).clamp_min(self.free_bits).sum()
         if self.capacity is not None:
-            return self.beta * (kl.sum(-1).mean() - ramp * self.capacity).abs()
+            return self.beta * (shares.whole_mean(kl.sum(-1).mean()) - ramp * self.capacity).abs()
         return ramp * self.beta * kl.sum(-1).mean()
 
     def one_hot(self, y: Tensor | None) -> Tensor | None:

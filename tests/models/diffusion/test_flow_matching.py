@@ -11,7 +11,7 @@ from genlab.data.batches import Batches
 from genlab.errors import GenlabError
 from genlab.models.diffusion.flow_matching import FlowMatching, nearest_partners
 from genlab.models.diffusion.ode import divergence, integrate, integrate_with_divergence
-from genlab.numerics import rng
+from genlab.numerics import rng, shares
 from tests.helpers.gaussians import exact_flow, log_gaussian
 from tests.helpers.support import configure, dataset_of, make_model, small_data
 
@@ -23,7 +23,7 @@ def test_the_least_loss_on_gaussian_data() -> None:
     model = exact_flow(s)
     x = s * torch.randn(200_000, 3, generator=torch.Generator().manual_seed(0))
     with rng.seeded(0, "loss", device=CPU), torch.no_grad():
-        error = model.error(x, torch.randn_like(x), model.times(len(x)), None, model.network)
+        error = model.error(x, torch.randn_like(x), shares.even_times(len(x), x.device), None, model.network)
     stderr = float(error.std()) / len(x) ** 0.5
     assert float(error.mean()) == pytest.approx(math.pi / 2 * 3.5, abs=4 * stderr)
 

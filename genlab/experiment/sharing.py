@@ -1,0 +1,64 @@
+"""What a training that is shared out demands of its batches, its chains and its model. Each mistake is one line."""
+
+from torch import nn
+
+from genlab.config.schema import family_of
+from genlab.errors import GenlabError
+from genlab.models.base import Model
+from genlab.training.sections import TrainSection
+
+
+def check_shares(model: Model, train: TrainSection, processes: int) -> None:
+    """Raises GenlabError where batches cannot be dealt out to so many processes, or to the parts of train.accumulate."""
+    parts, family = processes * train.accumulate, family_of(type(model).__name__)
+    if parts == 1:
+        return
+    given = [f"device.processes={processes}"] * (processes > 1) + [f"train.accumulate={train.accumulate}"] * (
+        train.accumulate > 1
+    )
+    words = " and ".join(given)
+    if model.closed_form:
+        raise GenlabError(f"{words}: model={family} is fitted in closed form, in one pass; leave it out")
+    if train.batch_size % parts:
+        below, above = train.batch_size // parts * parts, -(-train.batch_size // parts) * parts
+        fitting = f"{below} or {above}" if below else f"{above}"
+        raise GenlabError(
+            f"train.batch_size={train.batch_size}: {words} shares each batch in {parts} equal parts; "
+            f"set train.batch_size={fitting}"
+        )
+    if train.batch_size // parts < model.least_batch:
+        raise GenlabError(
+            f"train.batch_size={train.batch_size}: {words} leaves {train.batch_size // parts} examples for a part, and this "
+            f"model takes {model.least_batch}; set a larger batch"
+        )
+    if train.accumulate > 1:
+        _check_parts(model, train, family)
+    if processes > 1:
+        _check_chains(model, processes)
+
+
+def _check_parts(model: Model, train: TrainSection, family: str) -> None:
+    why = model.coupling
+    if why is None and any(isinstance(optimizer, _lbfgs()) for optimizer in model.optimizers.values()):
+        why = "optimizer=lbfgs evaluates its loss several times an update"
+    if why is not None:
+        raise GenlabError(
+            f"train.accumulate={train.accumulate}: an update of model={family} is no sum over parts of its batch, because {why}; "
+            "set train.accumulate=1"
+        )
+
+
+def _lbfgs() -> type:
+    from torch.optim import LBFGS
+
+    return LBFGS
+
+
+def _check_chains(model: nn.Module, processes: int) -> None:
+    for part in model.modules():
+        chains = getattr(part, "chains", None)
+        if isinstance(chains, int) and bool(getattr(part, "dealt_rows", None)) and chains % processes:
+            raise GenlabError(
+                f"model.chains={chains}: device.processes={processes} shares them out equally; set "
+                f"model.chains={-(-chains // processes) * processes}"
+            )

@@ -1,0 +1,153 @@
+"""One of the processes that train a model together: the first leads and does all that a single process does, the others follow.
+
+    python -m genlab.interface.taking_part FOLDER     started by processes.py, with its job in FOLDER
+    torchrun --nproc-per-node 2 -m genlab train ...   started by others, as cli.py finds in the environment
+
+The first process alone reads the command line, composes, writes and prints. It tells the others the resolved configuration.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genlab.config.targets import ALLOW
+from genlab.errors import GenlabError, InterruptedRun, in_one_line
+from genlab.numerics import ranks
+
+
+def main(folder: Path) -> int:
+    """Do the job that lies in `folder`; what came of it is written there."""
+    job = json.loads((folder / "job.json").read_text())
+    rank, _ = ranks.of_environment()
+    (folder / f"pid_{rank}").write_text(str(os.getpid()))
+    _end_with(os.getppid())
+    sys.path[:] = job["path"]
+    _allow(job["allow"])
+    outcome: dict[str, Any] = {"kind": "failed", "message": "it ended without a word"}
+    try:
+        if rank > 0:
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        ranks.join(job["timeout"])
+        outcome = {"kind": "finished", "value": _lead(job) if rank == 0 else follow()}
+    except InterruptedRun as stop:
+        outcome = {"kind": "interrupted", "message": str(stop), "signal": stop.signal_number}
+    except BaseException as error:
+        outcome = {"kind": "failed", "message": _in_words(error), "lost": _is_loss(error)}
+        if not isinstance(error, GenlabError | KeyboardInterrupt) and not outcome["lost"]:
+            import traceback
+
+            if in_one_line(outcome["message"]).startswith(type(error).__name__):  # a fault of our own
+                traceback.print_exc()
+    partial = folder / f"outcome_{rank}.partial"
+    partial.write_text(json.dumps(outcome))
+    partial.replace(folder / f"outcome_{rank}.json")
+    if outcome["kind"] == "failed":
+        os._exit(1)  # the others may wait in the middle of an update: parting from them would wait, too
+    ranks.leave()
+    return 0
+
+
+def _lead(job: dict[str, Any]) -> float:
+    from genlab.tracking.console import console
+
+    console.quiet = job["quiet"]
+    if job["do"] == "resume":
+        from genlab.interface.resuming import resume
+
+        found = resume(job["run"], job["overrides"], job["shell"])
+    else:
+        from genlab.interface.training_run import train_run
+
+        found = train_run(job["config"], Path(job["folder"]), job["hydra_files"], job["command"], job["shell"])
+    ranks.tell(None)
+    return found
+
+
+def follow() -> float:
+    """Take part in one training after another, until there is none."""
+    while (job := ranks.listen()) is not None:
+        from genlab.experiment.experiment import Experiment
+
+        sys.path += [folder for folder in job["path"] if folder not in sys.path]
+        _allow(job["allow"])
+        experiment = Experiment(job["config"])
+        experiment.build()
+        experiment.follower(Path(job["last"]) if job["last"] else None).fit()
+    return 0.0
+
+
+def lead_or_follow(command: Callable[[], int]) -> int:
+    """`command` in the first of the processes that somebody else has started; the others follow. Returns the exit code."""
+    try:
+        ranks.join()
+    except GenlabError as error:
+        if not ranks.follows():
+            raise
+        print(f"genlab: error: {error}", file=sys.stderr)
+        return 2
+    if ranks.follows():
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        try:
+            follow()
+        except BaseException as error:
+            if not _is_loss(error):
+                print(in_one_line(f"genlab: error: process {ranks.rank()}: {_in_words(error)}"), file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(1)
+        ranks.leave()
+        return 0
+    code = command()
+    if code == 0 or code > 128:  # all have agreed to stop
+        ranks.tell(None)
+        ranks.leave()
+        return code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _allow(targets: str | None) -> None:
+    if targets is not None:
+        os.environ[ALLOW] = targets
+
+
+def _in_words(error: BaseException) -> str:
+    from genlab.composition.explain import explain
+
+    return explain(error, "train", []) or f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+
+
+def _is_loss(error: BaseException | None) -> bool:
+    """Whether it is that of a message to a process that is gone, or does not answer."""
+    import torch.distributed as dist
+
+    words = ("Connection closed by peer", "Connection reset", "Timed out", "timed out", "gloo", "NCCL", "Broken pipe")
+    while error is not None:
+        if isinstance(error, dist.DistError) or any(word in str(error) for word in words):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _end_with(parent: int) -> None:
+    """This process ends soon after the one that started it: nobody else would end it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), 15)
+        time.sleep(30)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main(Path(sys.argv[1])))

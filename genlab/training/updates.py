@@ -1,0 +1,93 @@
+"""The updates of one training, one after another, and all that they depend on.
+
+Every process that takes part in a training makes the same updates. Each has the whole of the parameters, and its share of the
+examples, of the random numbers, and of the persistent chains.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from genlab.data.batches import Batches
+from genlab.data.dataset import Dataset
+from genlab.models.base import Metrics, Model
+from genlab.numerics import ranks, rng, shares
+from genlab.numerics.rng import derive
+from genlab.optimizers.recipe import set_rate
+from genlab.training.cuda_graphs import portable_state, updates_of
+from genlab.training.devices import Device
+from genlab.training.sections import TrainSection
+
+
+class Updates:
+    """Those of `model` on `dataset`, both on the device already, for `examples` examples."""
+
+    def __init__(
+        self, model: Model, dataset: Dataset, train: TrainSection, device: Device, examples: int, seed: int
+    ) -> None:
+        self.model, self.device, self.seed, self.turns = model, device, seed, train.accumulate
+        self.where = device.resolve()
+        self.batches = Batches(
+            dataset.train,
+            dataset.represent,
+            batch_size=train.batch_size,
+            examples=examples,
+            seed=seed,
+            device=self.where,
+            cut_last=model.closed_form,
+            labelled_beside=model.labelled_beside,
+        )
+        self.window: list[Metrics] = []
+        """What the updates since the last record yielded."""
+        self._loop: Iterator[Metrics] | None = None
+
+    def next(self) -> Metrics | None:
+        """One update, in the precision of the device; None at the end of the training loop."""
+        with shares.dealt(self.turns), self.device.autocast():
+            if self._loop is None:
+                self._loop = updates_of(self.model, self.batches, self.device)
+            if shares.processes() > 1:  # its own stream of random numbers, which no other number of processes changes
+                torch.manual_seed(derive(self.seed, "update", ranks.rank(), self.batches.seen))
+            found = [metrics for _ in range(self.turns) if (metrics := next(self._loop, None)) is not None]
+        if len(found) < 2:
+            return found[0] if found else None
+        return {name: torch.stack([metrics[name] for metrics in found]).mean() for name in found[0]}
+
+    def set_rates(self) -> None:
+        """The learning rates at the present share of the training."""
+        for optimizer in self.model.optimizers.values():
+            set_rate(optimizer, self.batches.progress)
+
+    def means(self) -> dict[str, float]:
+        """Name -> mean over the updates since the last record, and over all processes; the next record begins."""
+        values = torch.stack([torch.stack([m[name].float() for m in self.window]).mean() for name in self.window[0]])
+        values = ranks.add_up(values) / ranks.world()
+        names = list(self.window[0])
+        self.window.clear()
+        return {name: float(value) for name, value in zip(names, values.unbind(), strict=True)}
+
+    def collect(self) -> None:
+        """This process has the newest state of all chains, also of those that other processes move."""
+        with shares.dealt():
+            shares.collect(self.model)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds beside the model."""
+        return {
+            "optimizers": {name: portable_state(optimizer) for name, optimizer in self.model.optimizers.items()},
+            "batches": self.batches.state_dict(),
+            "random": rng.get_state(self.where),
+            "window": [{k: v.cpu() for k, v in m.items()} for m in self.window],
+            "gradient_norms": {name: float(self.model.gradient_norm(name)) for name in self.model.optimizers},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a checkpoint, the model included."""
+        self.model.load_state_dict(state["model"])
+        for name, optimizer in self.model.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.batches.load_state_dict(state["batches"])
+        rng.set_state(state["random"], self.where)
+        self.window = [{k: v.to(self.where) for k, v in m.items()} for m in state["window"]]
+        self.model.gradient_norms = {name: torch.tensor(float(n)) for name, n in state["gradient_norms"].items()}
