@@ -120,6 +120,25 @@ def _run(command: str, rest: list[str]) -> int:
 
 
 def _call(command: str, rest: list[str]) -> int:
+    """The command. Of processes that torchrun or srun started the first runs it, and the others take part in its trainings."""
+    if not {"WORLD_SIZE", "SLURM_STEP_NUM_TASKS"} & set(os.environ):
+        return _call_alone(command, rest)
+    from genlab.numerics import ranks
+
+    if ranks.of_environment()[1] == 1 or ranks.joined():
+        return _call_alone(command, rest)
+    if command not in ("train", "resume"):
+        return 0 if ranks.follows() else _call_alone(command, rest)
+    from genlab.interface.taking_part import lead_or_follow
+
+    try:
+        return lead_or_follow(lambda: _call_alone(command, rest))
+    except GenlabError as error:
+        complain(str(error))
+        return 2
+
+
+def _call_alone(command: str, rest: list[str]) -> int:
     module = importlib.import_module(f"genlab.commands.{command}")
     before = sys.argv
     try:

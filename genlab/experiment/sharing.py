@@ -20,11 +20,12 @@ def check_shares(model: Model, train: TrainSection, processes: int) -> None:
     if model.closed_form:
         raise GenlabError(f"{words}: model={family} is fitted in closed form, in one pass; leave it out")
     if train.batch_size % parts:
-        below, above = train.batch_size // parts * parts, -(-train.batch_size // parts) * parts
-        fitting = f"{below} or {above}" if below else f"{above}"
+        above = -(-train.batch_size // parts) * parts
+        fewer = next(n for n in range(processes, 0, -1) if train.batch_size % (n * train.accumulate) == 0 or n == 1)
+        other = f"device.processes={fewer} or " if fewer < processes else ""
         raise GenlabError(
             f"train.batch_size={train.batch_size}: {words} shares each batch in {parts} equal parts; "
-            f"set train.batch_size={fitting}"
+            f"set {other}train.batch_size={above}"
         )
     if train.batch_size // parts < model.least_batch:
         raise GenlabError(

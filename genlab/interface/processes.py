@@ -23,7 +23,7 @@ from genlab.tracking.console import console
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.run_folder import RunFolder
 
-SHUTDOWN = 20
+SHUTDOWN = 10
 """Seconds that the others have to end in, where one process has died."""
 
 
@@ -101,7 +101,7 @@ def _outcome(folder: Path, count: int, run: RunFolder, agent: "Future[None]") ->
         ),
         None,
     )
-    line = f"{reason or _died(agent, count)}; {_left(run)}"
+    line = f"{reason or _died(agent, count, folder)}; {_left(run)}"
     if (run.path / "run.json").exists():
         run.note(state="failed", error=line)
     raise GenlabError(line)
@@ -112,14 +112,18 @@ def _written(folder: Path, rank: int) -> dict[str, Any] | None:
     return json.loads(file.read_text()) if file.exists() else None
 
 
-def _died(agent: "Future[None]", count: int) -> str:
+def _died(agent: "Future[None]", count: int, folder: Path) -> str:
     """Which process ended without a word, as the agent tells."""
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     error = agent.exception()
     if not isinstance(error, ChildFailedError):
         return f"the {count} processes ended without a word ({error or 'no reason is known'})"
-    rank, failure = error.get_first_failure()
+    silent = {rank: failure for rank, failure in error.failures.items() if _written(folder, rank) is None}
+    rank, failure = min((silent or error.failures).items(), key=lambda item: item[1].timestamp)
+    lost = [found["message"] for other in range(count) if (found := _written(folder, other)) is not None]
+    if any("imed out" in message for message in lost):
+        return f"process {rank} of {count} has not answered for longer than device.timeout allows"
     how = f"was ended by {failure.signal_name()}" if failure.exitcode < 0 else f"ended with code {failure.exitcode}"
     return f"process {rank} of {count} {how}, so that the training cannot go on"
 

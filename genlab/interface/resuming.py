@@ -23,7 +23,9 @@ from genlab.training import checkpoint
 def resume(name: str, overrides: list[str], shell: bool = True) -> float:
     """Train a run to its end, or on, where `overrides` make it longer; in a `shell` the report ends with commands to type.
 
-    Returns the best validation loss; NaN where nothing was left to do. Raises GenlabError where it cannot be resumed, or where `overrides` would change it."""
+    Returns the best validation loss; NaN where nothing was left to do. Raises GenlabError where it cannot be resumed, or where
+    `overrides` would change it.
+    """
     given = dict(pair for word in overrides if (pair := _of_section(word, "dataset", PLACES)) is not None)
     trained = dict(pair for word in overrides if (pair := _of_section(word, "train", CHANGEABLE)) is not None)
     session = dict(pair for word in overrides if (pair := _of_section(word, "device", SESSION)) is not None)
