@@ -10,7 +10,7 @@ from genlab.errors import GenlabError
 PLACES = ("path", "root", "labels")
 """Keys of the dataset section that name a file or a folder."""
 
-SESSION = ("processes", "timeout")
+SESSION = ("processes", "shard", "timeout")
 """Keys of the device section that hold for one session of a training."""
 
 

@@ -166,7 +166,7 @@ class Experiment:
         """
         self.device.prepare()
         _ = self.dataset, self.examples, self.model
-        check_shares(self.model, self.train, self.processes)
+        check_shares(self.model, self.train, self.processes, self.device.shard)
         self.config["device"] = {**self.config["device"], "processes": self.processes}
         check_patience(self.train.patience, self.model, self.dataset, self.seed)
 

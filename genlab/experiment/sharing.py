@@ -6,10 +6,15 @@ from genlab.config.schema import family_of
 from genlab.errors import GenlabError
 from genlab.models.base import Model
 from genlab.training.sections import TrainSection
+from genlab.training.sharding import network_of
 
 
-def check_shares(model: Model, train: TrainSection, processes: int) -> None:
+def check_shares(model: Model, train: TrainSection, processes: int, shard: bool = False) -> None:
     """Raises GenlabError where batches cannot be dealt out to so many processes, or to the parts of train.accumulate."""
+    if shard:
+        network_of(model)
+        if processes == 1:
+            raise GenlabError("device.shard=true: one process keeps all; set device.processes=2 or more")
     parts, family = processes * train.accumulate, family_of(type(model).__name__)
     if parts == 1:
         return

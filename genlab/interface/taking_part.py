@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from genlab.config.targets import ALLOW
 from genlab.errors import GenlabError, InterruptedRun, in_one_line
@@ -47,10 +47,9 @@ def main(folder: Path) -> int:
     partial = folder / f"outcome_{rank}.partial"
     partial.write_text(json.dumps(outcome))
     partial.replace(folder / f"outcome_{rank}.json")
-    if outcome["kind"] == "failed":
-        os._exit(1)  # the others may wait in the middle of an update: parting from them would wait, too
-    ranks.leave()
-    return 0
+    if outcome["kind"] != "failed":  # else the others may wait in the middle of an update: parting would wait, too
+        ranks.leave()
+    return int(outcome["kind"] == "failed")
 
 
 def _lead(job: dict[str, Any]) -> float:
@@ -83,7 +82,10 @@ def follow() -> float:
 
 
 def lead_or_follow(command: Callable[[], int]) -> int:
-    """`command` in the first of the processes that somebody else has started; the others follow. Returns the exit code."""
+    """`command` in the first of the processes that somebody else has started; the others follow. Then the process ends.
+
+    Returns the exit code where they do not meet.
+    """
     try:
         ranks.join()
     except GenlabError as error:
@@ -98,17 +100,21 @@ def lead_or_follow(command: Callable[[], int]) -> int:
         except BaseException as error:
             if not _is_loss(error):
                 print(in_one_line(f"genlab: error: process {ranks.rank()}: {_in_words(error)}"), file=sys.stderr)
-            sys.stderr.flush()
-            os._exit(1)
+            _end(1)
         ranks.leave()
-        return 0
+        _end(0)
     code = command()
     if code == 0 or code > 128:  # all have agreed to stop
         ranks.tell(None)
         ranks.leave()
-        return code
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """End this process without a word of the threads that messages have left."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
     os._exit(code)
 
 
@@ -149,5 +155,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(BrokenPipeError):
-        sys.exit(main(Path(sys.argv[1])))
+    _end(main(Path(sys.argv[1])))

@@ -57,8 +57,8 @@ class EMA(FrozenCopy):
         for (name, average), (_, value) in zip(_state_of(self.network), _state_of(network), strict=True):
             # Singular vectors of spectral norms have length 1, and their average would not.
             if average.is_floating_point() and not name.endswith(("._u", "._v")):
-                averages.append(average)
-                values.append(value)
+                averages.append(_own(average))
+                values.append(_own(value))
             else:
                 average.copy_(value)
         if weight.is_cpu:
@@ -69,6 +69,12 @@ class EMA(FrozenCopy):
         steps = torch._foreach_sub(values, averages)
         torch._foreach_mul_(steps, weight)
         torch._foreach_add_(averages, steps)
+
+
+def _own(value: Tensor) -> Tensor:
+    """The part of a sharded parameter (training/sharding.py) that this process keeps; any other as it is."""
+    part: Tensor = value.to_local() if hasattr(value, "to_local") else value
+    return part
 
 
 def _state_of(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -155,7 +155,9 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Every gradient becomes the mean over all processes. One of few numbers that no process has stays None."""
     if _dealt.processes == 1:
         return
-    trained = [p for p in parameters if p.requires_grad]
+    trained = [
+        p for p in parameters if p.requires_grad and not hasattr(p, "placements")
+    ]  # sharded ones are averaged already
     small: dict[tuple[torch.device, torch.dtype], list[nn.Parameter]] = {}
     for p in trained:
         if p.numel() >= LARGE:

@@ -46,6 +46,8 @@ class Device:
     """Processes that share each batch of the training; auto for one a GPU of this machine."""
     replay: bool = True
     """On CUDA, capture one update as a graph and replay it, where the family allows it (cuda_graphs.py). Older runs lack it."""
+    shard: bool = False
+    """Each process keeps a part of the parameters and of the optimizer's state (sharding.py). Older runs lack it."""
     timeout: Positive = ranks.PATIENCE
     """Seconds after which a process that does not answer ends the training. Older runs lack it."""
 

@@ -16,8 +16,7 @@ from genlab.training.devices import Device
 from genlab.training.looking import Looking
 from genlab.training.sections import TrainSection
 from genlab.training.signals import StopRequest
-from genlab.training.trainer import SHOWING
-from genlab.training.updates import Updates
+from genlab.training.updates import SHOWING, Updates
 
 
 class Follower:
@@ -61,12 +60,12 @@ class Follower:
                 self._between_updates(before, batches.seen)
                 agreement.after_update(stop.number, False, self._shows)
                 if agreement.signal is not None:
-                    self.updates.collect()
+                    self.updates.collect(True)
                     return
                 before = batches.seen
                 metrics = None if agreement.exhausted else self.updates.next()
         self.updates.set_rates()
-        self.updates.collect()
+        self.updates.collect(True)
         if self.updates.window:
             self.updates.means()
 
@@ -74,9 +73,9 @@ class Follower:
         due = self.looking.every.due(before, seen)
         if seen >= self.updates.batches.examples:
             due -= SHOWING
-        self._shows = bool(due & SHOWING)
+        self._shows = self.updates.shows(due)
         if self._shows:
-            self.updates.collect()
+            self.updates.collect("checkpoint" in due)
         if "log" in due:
             self.updates.means()
         if "sample" in due and not self.looking.sets:

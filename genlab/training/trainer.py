@@ -39,11 +39,8 @@ from genlab.training.lowest_loss import LowestLoss
 from genlab.training.run_warnings import RunWarnings
 from genlab.training.sections import TrainSection
 from genlab.training.signals import StopRequest
-from genlab.training.updates import Updates
+from genlab.training.updates import SHOWING, Updates
 from genlab.training.validation import evaluate_split, monitor_state, state_of_optimizers
-
-SHOWING = {"eval", "sample", "checkpoint"}
-"""What needs the state of all chains."""
 
 
 class Trainer:
@@ -166,9 +163,9 @@ class Trainer:
         self.progress.at(seen)
         due = self.looking.every.due(before, seen)
         if seen >= self.batches.examples:
-            due -= {"eval", "sample", "checkpoint"}  # _finish does them all
-        if due & SHOWING:
-            self.updates.collect()
+            due -= SHOWING  # _finish does them all
+        if shows := self.updates.shows(due):
+            self.updates.collect("checkpoint" in due)
         if due:
             values: dict[str, float] = {}
             if "log" in due:
@@ -183,9 +180,9 @@ class Trainer:
             self._record(values)
             if "eval" in due or "sample" in due:
                 self._lap = (time.perf_counter(), seen)
-        self.agreement.after_update(self.stop.number, self.lowest.exhausted, bool(due & SHOWING))
+        self.agreement.after_update(self.stop.number, self.lowest.exhausted, shows)
         if (signal := self.agreement.signal) is not None:
-            self.updates.collect()
+            self.updates.collect(True)
         if signal is not None or "checkpoint" in due:
             self.save()
         if signal is not None:
@@ -195,7 +192,7 @@ class Trainer:
     def _finish(self) -> dict[str, tuple[float, float]]:
         self.updates.set_rates()  # a last update for which the examples were too few has not
         stopped_early = self.stopped_early
-        self.updates.collect()
+        self.updates.collect(True)
         self.save()
         values = self.training_scalars() if self.window else {}
         results: dict[str, tuple[float, float]] = {}
@@ -252,7 +249,7 @@ class Trainer:
         """Means over the updates since the last record, and the state of the optimizers."""
         values = {f"train/{name}": mean for name, mean in self.updates.means().items()}
         self._refuse_nonfinite(values)
-        values |= state_of_optimizers(self.model)
+        values |= state_of_optimizers(self.updates.trained)
         self._refuse_nonfinite(monitored := monitor_state(self.model, self.dataset, self.seed, self.where))
         values |= monitored
         now, seen = time.perf_counter(), self.batches.seen

@@ -6,9 +6,11 @@ Each process writes the state of every model to FOLDER; what is refused is writt
 import copy
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -50,7 +52,10 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "iwae": ("grey", ("model=vae", "model.k=3", "model.hidden=[30]")),
     "ae-contractive": ("grey", ("model=ae", "model.contraction=0.1", "model.noise=0.1", "model.hidden=[30]")),
     "ae-lbfgs": ("grey", ("model=ae", "optimizer=lbfgs", "optimizer.max_iter=5", "model.hidden=[30]")),
-    "classifier-dropout": ("grey", ("model=classifier", "model.dropout=0.2", "model.hidden=[30]")),
+    "classifier-dropout": (
+        "grey",
+        ("model=classifier", "model.network=ffnn", "model.dropout=0.2", "model.hidden=[30]"),
+    ),
     "classifier-cnn": ("grey", ("model=classifier", "model.network=cnn", "model.shift=1")),
     "gan-conditional": ("grey", ("model=gan", "model.conditional=true", "model.r1=1.0", "model.instance_noise=0.1")),
     "gan-conv": ("grey", ("model=gan", "model.network=conv", "model.spectral_norm=true", "model.critic_steps=2")),
@@ -78,8 +83,8 @@ VARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
 class Doubles:
     """Batches with examples in float64."""
 
-    def __init__(self, batches: Batches, draws: WholeDraws) -> None:
-        self.batches, self.draws = batches, draws
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.batches:
@@ -87,14 +92,19 @@ class Doubles:
             yield Batch(batch.x.double(), batch.y, batch.progress, labelled)
 
 
-def state_after(kind: str, words: tuple[str, ...], rank: int | None) -> dict[str, Any] | str:
-    """The state of a model after UPDATES updates, or why it is refused."""
+def state_after(kind: str, words: tuple[str, ...], rank: int | None, turns: int = 1) -> dict[str, Any] | str:
+    """The state of a model after UPDATES updates, or why it is refused.
+
+    `rank` is that of one of two processes; None for one process, which goes through each batch in so many turns.
+    """
     updates = 1 if "optimizer=lbfgs" in words else UPDATES  # its line searches make much of the last digits
-    config = configure(*words, f"train.batch_size={WHOLE}", "device=cpu", "device.threads=1", "train.examples=100000")
+    config = configure(
+        *words, f"train.batch_size={WHOLE}", "device=cpu", "train.examples=100000", f"train.accumulate={turns}"
+    )
     dataset = small_data("grey" if kind == "few-labels" else kind)
     try:
         experiment = experiment_of(config, dataset)
-        check_shares(experiment.model, experiment.train, 2)
+        check_shares(experiment.model, experiment.train, 2 // turns)
     except GenlabError as error:
         return str(error)
     model = experiment.model.double()
@@ -109,12 +119,14 @@ def state_after(kind: str, words: tuple[str, ...], rank: int | None) -> dict[str
         device=torch.device("cpu"),
         labelled_beside=model.labelled_beside,
     )
-    with shares.dealt():
-        loop = iter(model.train_loop(Doubles(batches, draws)))
+    with shares.dealt(turns):
+        loop = iter(model.train_loop(Doubles(batches)))
         with draws:
             for _ in range(updates):
-                draws.next_update()
-                next(loop)
+                draws.update += 1
+                for turn in range(turns):
+                    draws.count, draws.rank = 0, turn if turns > 1 else rank
+                    next(loop)
         shares.collect(model)
     return copy.deepcopy(model.state_dict())
 
@@ -134,17 +146,27 @@ def slow_draws(p: Tensor, **options: Any) -> Tensor:
     return bernoulli(p.double(), **options).to(p.dtype)
 
 
+@contextmanager
+def doubles() -> Iterator[None]:
+    """Within the block all is computed in float64."""
+    threads = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(representation, "bernoulli", slow_draws)
+        patch.setattr(Tensor, "float", Tensor.double)  # what networks do for the sake of bf16
+        torch.set_default_dtype(torch.float64)
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+            torch.set_num_threads(threads)
+
+
 def main(folder: Path, names: list[str]) -> None:
-    torch.set_default_dtype(torch.float64)
-    representation.bernoulli = slow_draws  # type: ignore[attr-defined]
-    Tensor.float = Tensor.double  # type: ignore[method-assign]  # what networks do for the sake of bf16
-    torch.set_num_threads(1)
     ranks.join(60.0)
     rank, world = ranks.of_environment()
-    found = {}
-    for name in names or VARIANTS:
-        print(name, rank, flush=True)
-        found[name] = state_after(*VARIANTS[name], rank if world > 1 else None)
+    with doubles():
+        found = {name: state_after(*VARIANTS[name], rank if world > 1 else None) for name in names}
     torch.save(found, folder / f"{world}_{rank}.pt")
     ranks.leave()
 

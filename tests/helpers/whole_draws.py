@@ -19,14 +19,11 @@ WHOLE = SHARE * PROCESSES
 
 
 class WholeDraws(TorchDispatchMode):
-    """Of process `rank`; without it, of one process that has the whole batch."""
+    """Of share `rank` of a batch; without it, of the whole batch."""
 
     def __init__(self, rank: int | None) -> None:
         super().__init__()
-        self.rank, self.count, self.update = rank, 0, 0
-
-    def next_update(self) -> None:
-        self.update, self.count = self.update + 1, 0
+        self.rank, self.count, self.update = rank, 0, 0  # of the draws of this update, and of the updates
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
