@@ -25,7 +25,7 @@ from genlab.data.download import foreign_root
 from genlab.data.spec import DataSpec
 from genlab.data.splits import prepare
 from genlab.errors import GenlabError, did_you_mean
-from genlab.experiment.sharing import check_shares
+from genlab.experiment.sharing import check_batches, check_shares
 from genlab.models.base import Model
 from genlab.networks.whole_batch_norm import take_whole_batches
 from genlab.numerics import ranks
@@ -78,6 +78,7 @@ class Experiment:
         algorithm, algorithm_keys, shared = _with_target(config, "optimizer", Recipe)
         self.recipe = Recipe(create=algorithm(**algorithm_keys), **shared)
         self.train = TrainSection(**train)
+        check_batches(self._family, self.train, self.processes)
         self.config: dict[str, Any] = {
             **config,
             **top,

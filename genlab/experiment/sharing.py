@@ -9,21 +9,19 @@ from genlab.training.sections import TrainSection
 from genlab.training.sharding import network_of
 
 
-def check_shares(model: Model, train: TrainSection, processes: int, shard: bool = False) -> None:
-    """Raises GenlabError where batches cannot be dealt out to so many processes, or to the parts of train.accumulate."""
-    if shard:
-        network_of(model)
-        if processes == 1:
-            raise GenlabError("device.shard=true: one process keeps all; set device.processes=2 or more")
-    parts, family = processes * train.accumulate, family_of(type(model).__name__)
+def check_batches(family: type, train: TrainSection, processes: int) -> None:
+    """Raises GenlabError where batches cannot be dealt out to so many processes, and to the parts of train.accumulate."""
+    parts = processes * train.accumulate
     if parts == 1:
         return
-    given = [f"device.processes={processes}"] * (processes > 1) + [f"train.accumulate={train.accumulate}"] * (
-        train.accumulate > 1
+    words = " and ".join(
+        [f"device.processes={processes}"] * (processes > 1)
+        + [f"train.accumulate={train.accumulate}"] * (train.accumulate > 1)
     )
-    words = " and ".join(given)
-    if model.closed_form:
-        raise GenlabError(f"{words}: model={family} is fitted in closed form, in one pass; leave it out")
+    if getattr(family, "closed_form", False):
+        raise GenlabError(
+            f"{words}: model={family_of(family.__name__)} is fitted in closed form, in one pass; leave it out"
+        )
     if train.batch_size % parts:
         above = -(-train.batch_size // parts) * parts
         fewer = next(n for n in range(processes, 0, -1) if train.batch_size % (n * train.accumulate) == 0 or n == 1)
@@ -32,9 +30,18 @@ def check_shares(model: Model, train: TrainSection, processes: int, shard: bool 
             f"train.batch_size={train.batch_size}: {words} shares each batch in {parts} equal parts; "
             f"set {other}train.batch_size={above}"
         )
+
+
+def check_shares(model: Model, train: TrainSection, processes: int, shard: bool = False) -> None:
+    """Raises GenlabError where the updates of `model` cannot be shared out in that way."""
+    parts, family = processes * train.accumulate, family_of(type(model).__name__)
+    if shard:
+        network_of(model)
+        if processes == 1:
+            raise GenlabError("device.shard=true: one process keeps all; set device.processes=2 or more")
     if train.batch_size // parts < model.least_batch:
         raise GenlabError(
-            f"train.batch_size={train.batch_size}: {words} leaves {train.batch_size // parts} examples for a part, and this "
+            f"train.batch_size={train.batch_size}: a part of {parts} has {train.batch_size // parts} examples, and this "
             f"model takes {model.least_batch}; set a larger batch"
         )
     if train.accumulate > 1:

@@ -73,7 +73,7 @@ def test_a_rate_that_a_model_prefers_stays_with_its_optimizer() -> None:
         ("train.batch_size=0", r"train\.batch_size=0: should be greater than 0"),
         ("device.precision=fp16", r"device\.precision=fp16: did you mean 'tf32'|device\.precision=fp16: .*bf16"),
         ("device.precision=tf32", r"device\.precision=tf32 exists on cuda only"),
-        ("device.processes=2", r"device\.processes=2: .*one process"),
+        ("device.processes=0", r"device\.processes=0"),
         ("dataset.binarize=static", r"dataset\.binarize=static: choose one of: dynamic, none, threshold"),
         ("dataset.validation=-1", r"dataset\.validation=-1: should be greater than or equal to 0"),
         ("seed=-1", r"seed=-1: should be greater than or equal to 0"),

@@ -17,7 +17,7 @@ from torch import Tensor
 from genlab.data import representation
 from genlab.data.batches import Batch, Batches
 from genlab.errors import GenlabError
-from genlab.experiment.sharing import check_shares
+from genlab.experiment.sharing import check_batches, check_shares
 from genlab.networks.whole_batch_norm import take_whole_batches
 from genlab.numerics import ranks, shares
 from genlab.numerics.rng import bernoulli
@@ -104,6 +104,7 @@ def state_after(kind: str, words: tuple[str, ...], rank: int | None, turns: int 
     dataset = small_data("grey" if kind == "few-labels" else kind)
     try:
         experiment = experiment_of(config, dataset)
+        check_batches(type(experiment.model), experiment.train, 2 // turns)
         check_shares(experiment.model, experiment.train, 2 // turns)
     except GenlabError as error:
         return str(error)
