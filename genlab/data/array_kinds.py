@@ -17,6 +17,8 @@ from pydantic import Field
 from torch import Tensor
 
 from genlab.data.array_files import Array
+from genlab.data.examples import Store
+from genlab.data.mapped_rows import MappedRows
 from genlab.data.measure_spec import refuse_impossible
 from genlab.data.shapes import describe
 from genlab.errors import GenlabError
@@ -80,8 +82,25 @@ def stored(x: Array, where: str, span: Range | None, *, exact: bool) -> tuple[Te
     return values, None
 
 
-def _refuse_not_finite(values: Tensor, x: Array, where: str) -> None:
-    """Raises GenlabError where `values`, those of x (N, ...) as they are stored, are not all finite."""
+def kept_on_disk(x: Array, where: str) -> tuple[Store, int | None]:
+    """Arranged examples of a mapped file as a store, and the number of their grey levels. All are looked at once.
+
+    Raises GenlabError for values that are not finite.
+    """
+    if x.ndim == 4 and x.dtype == np.uint8:
+        return MappedRows(x), 256
+    size = max(1, 2**24 // x[0].size)
+    for first in range(0, len(x), size):
+        part = x[first : first + size]
+        _refuse_not_finite(torch.from_numpy(np.array(part, np.float32, order="C")), part, where, first)
+    return MappedRows(x), None
+
+
+def _refuse_not_finite(values: Tensor, x: Array, where: str, first: int = 0) -> None:
+    """Raises GenlabError where `values`, those of x (N, ...) as they are stored, are not all finite.
+
+    x begins with the example `first` of all.
+    """
     size = max(1, 2**22 // values[0].numel())
     wrong = torch.cat([~part.flatten(1).isfinite().all(1) for part in values.split(size)])
     if not bool(wrong.any()):
@@ -98,7 +117,7 @@ def _refuse_not_finite(values: Tensor, x: Array, where: str) -> None:
     )
     raise GenlabError(
         f"{where}: {describe(x)} holds values that are not finite{precision}, in {int(wrong.sum()):,} of {len(x):,} examples "
-        f"(the first is x{place}, {value:.3g}); {remedy}"
+        f"(the first is x{[first + k, *place[1:]]}, {value:.3g}); {remedy}"
     )
 
 

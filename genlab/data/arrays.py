@@ -7,10 +7,11 @@ import numpy as np
 from torch import Tensor
 
 from genlab.data.array_files import Array
-from genlab.data.array_kinds import Range, seen_as, stored
+from genlab.data.array_kinds import Range, kept_on_disk, seen_as, stored
 from genlab.data.class_labels import classes_of, unless_numbers
 from genlab.data.dataset import RawData
-from genlab.data.examples import Examples
+from genlab.data.examples import Examples, Store
+from genlab.data.mapped_rows import is_mapped
 from genlab.data.shapes import KindKey, arranged, describe
 from genlab.data.units import Units
 from genlab.errors import GenlabError
@@ -32,12 +33,15 @@ def arrays_as_raw(
     span: Sequence[float] | None = None,
     standardise: Standardise = False,
     truth: object | None = None,
+    memory_limit_gb: float = float("inf"),
 ) -> RawData:
     """Examples x with labels y, and perhaps a test split, as the data set `name`; NumPy arrays, tensors, lists.
 
     `kind` says whether they are vectors, curves or images (shapes.py); labels are of any kind (class_labels.py).
     `component_names` are those of the columns of vectors. `span` is the range [low, high] that pictures see as [0, 1]; None for
     counts from the smallest to the largest, and other values as they are. `standardise` is what standardise.py makes of it.
+
+    A mapped file of more than `memory_limit_gb` stays on disk, and batches are read from it; its values stay as they are.
 
     Raises GenlabError, which begins with `where` (`where_labels` for labels), for what cannot be read.
     """
@@ -47,11 +51,16 @@ def arrays_as_raw(
     parts = [first, *(arranged(part, read_as, where, turned)[0] for part in given[1:])]
     if len(parts) == 2 and parts[0].shape[1:] != parts[1].shape[1:]:
         raise _unlike(where, given)
-    found, units = _range(parts, span, where)
-    exact = standardise is not False
-    kept = [stored(part, where, found, exact=exact) for part in parts]
-    if len({(values.dtype, levels) for values, levels in kept}) > 1:
-        raise _unlike(where, given)
+    kept: list[tuple[Store, int | None]]
+    if sum(part.nbytes for part in parts) > memory_limit_gb * 1e9 and all(map(is_mapped, parts)):
+        found, units, standardise = None, None, _as_they_are(parts, span, standardise, where)
+        kept = [kept_on_disk(part, where) for part in parts]
+    else:
+        found, units = _range(parts, span, where)
+        in_memory = [stored(part, where, found, exact=standardise is not False) for part in parts]
+        if len({(values.dtype, levels) for values, levels in in_memory}) > 1:
+            raise _unlike(where, given)
+        kept = list(in_memory)
     if component_names is not None and tuple(parts[0].shape[1:]) != (len(component_names),):
         raise GenlabError(f"{where}: {len(component_names)} names for {describe(given[0])}; name each column once")
 
@@ -92,6 +101,21 @@ def _array(values: Any, where: str) -> Array:
         return np.asarray(values)
     except (ValueError, TypeError) as error:
         raise GenlabError(f"{where}: is no array of numbers ({' '.join(str(error).split())}); give one") from error
+
+
+def _as_they_are(
+    parts: Sequence[Array], span: Sequence[float] | None, standardise: Standardise, where: str
+) -> Standardise:
+    """dataset.standardise of a file that stays on disk. Raises GenlabError where its values would have to be changed."""
+    key = f"dataset.range={list(span)}" if span else "dataset.standardise=true" if standardise is True else None
+    kinds = {part.dtype for part in parts}
+    if key is not None or len(kinds) > 1 or next(iter(kinds)) not in (np.uint8, np.float32, np.float64):
+        what = key or f"{where}: {describe(parts[0])} is stored as other numbers than these"
+        raise GenlabError(
+            f"{what}: the file stays on disk, and its values as they are; save it as uint8 (grey levels) or float32, in the "
+            "scale that the model shall see, or raise dataset.memory_limit_gb"
+        )
+    return False
 
 
 def _unlike(where: str, given: Sequence[Array]) -> GenlabError:

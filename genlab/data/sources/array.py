@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genlab.config.types import Positive
+from genlab.config.types import NonNegative, Positive
 from genlab.data.array_files import FORMATS, Array, Arrays, is_array_file, read_arrays
 from genlab.data.array_kinds import Span, rising, whole
 from genlab.data.arrays import Standardise, arrays_as_raw
@@ -58,12 +58,14 @@ def array(
     range: Span | None = None,
     standardise: Standardise = False,
     missing: Literal["drop"] | None = None,
+    memory_limit_gb: NonNegative = float("inf"),
 ) -> RawData:
     """The examples in the file `path`, in its array `key` where it holds several, with `labels`, a file or an array of it.
 
     The values `range` of pictures become 0 to 1, and columns of vectors are standardised where `standardise` says so.
     With `missing=drop` examples that hold a value that is not finite are left out; else they are named as a mistake.
-    `observables` are measured of samples of lattice configurations; `temperature` is that of the configurations.
+    A .npy file of more than `memory_limit_gb` stays on disk (older runs lack the key). `observables` are measured of samples of
+    lattice configurations; `temperature` is that of the configurations.
     """
     if not path:
         raise GenlabError(f"dataset.path=null: set dataset.path to {FORMATS}")
@@ -101,6 +103,7 @@ def array(
         where_labels=of_labels,
         span=rising(range),
         standardise=standardise,
+        memory_limit_gb=memory_limit_gb,
     )
     raw = replace(raw, remarks=(*dropped, *raw.remarks))
     return raw if observables is None else replace(raw, truth=_lattice(observables, temperature, raw, where))
