@@ -19,9 +19,8 @@ from genlab.errors import GenlabError, did_you_mean
 from tests import benchmarks
 from tests.benchmarks.contest import Contest, Options, Seconds, table
 
-FAMILIES = sorted(
-    m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name not in ("__main__", "contest", "equal_time")
-)
+NO_FAMILIES = ("__main__", "contest", "equal_time", "several_processes")
+FAMILIES = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name not in NO_FAMILIES)
 WARM_UP = 1280  # images, or what else a contest counts
 
 console = Console(highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ import torch
 
 from genlab.training import checkpoint
 from tests.helpers.processes import CLOCK, assert_refused, call, end, info, records, same, start, succeed, wait_for
+from tests.helpers.support import BRISK, MODELS
 
 SMALL = ["train", "model.hidden=[32]", "train.batch_size=96", "train.log_every=960", "train.checkpoint_every=1920"]
 RUN = [*SMALL, "train.examples=11520"]
@@ -107,6 +108,20 @@ def test_a_killed_process_ends_the_run_in_one_line(tmp_path: Path) -> None:
         assert "all is saved" in outcome.err
         assert gone(run)
         assert info(run)["state"] == "interrupted"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "pca"])
+def test_every_family_learns_the_same_from_shared_batches(model: str, tmp_path: Path) -> None:
+    """Trainings differ by their random numbers, more than one test split tells: four errors of both."""
+    words = ["train", f"model={model}", *BRISK.get(model, ()), "train.examples=25600", "train.evaluation_budget=0.1"]
+    for count in (1, 2):
+        succeed([*words, f"device.processes={count}", f"hydra.run.dir={count}"], tmp_path)
+    alone, shared = (info(tmp_path / count)["results"] for count in ("1", "2"))
+    assert alone.keys() == shared.keys()
+    name = next((name for name in ("test/loss", "test/d_fake", "test/energy_gap") if name in alone), next(iter(alone)))
+    error = (alone[name]["stderr"] ** 2 + shared[name]["stderr"] ** 2) ** 0.5
+    assert abs(alone[name]["value"] - shared[name]["value"]) < 4 * error
 
 
 @pytest.mark.slow
