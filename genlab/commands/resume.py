@@ -15,6 +15,7 @@ usage: genlab resume RUN [key=value ...]
   genlab resume RUN train.epochs=40         trains a run on, finished or not, to a greater length
   genlab resume RUN train.patience=null     the keys that may change: the length (train.epochs, train.examples), the cadences
                                             (train.log_every, eval_every, sample_every, checkpoint_every), train.patience
+  genlab resume RUN device.processes=2      in another number of processes that share each batch
   genlab resume RUN dataset.root=~/data     where its data lie now (dataset.path, dataset.root, dataset.labels)
   genlab resume RUN --config-dir conf       a run of a model of your own, with its files beside conf/ (or allow=mine.Mine)
 

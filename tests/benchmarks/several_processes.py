@@ -1,7 +1,7 @@
 """python -m tests.benchmarks.several_processes [vae gan ...] --seconds 30: how far sharing batches carries, on this machine.
 
-For each family on MNIST: images a second of one process with one thread, of one with two threads, and of two processes with one
-thread each, all as `genlab train` runs them, in turns; the bytes of its gradients; and what a sum over two processes costs. Run it
+For each family on MNIST: images a second of one process with one thread, of one with two, and of two processes with one thread
+each, all as `genlab train` runs them, in turns; the bytes of its gradients; and what a sum over two processes costs. Run it
 on an idle machine.
 """
 

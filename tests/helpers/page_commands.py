@@ -18,6 +18,7 @@ from genlab.composition.arguments import arrange
 from genlab.composition.catalogue import GROUPS
 from genlab.config.schema import check
 from genlab.config.targets import locate
+from genlab.data.places import SESSION
 from genlab.errors import GenlabError
 from genlab.experiment.experiment import Experiment
 from genlab.experiment.lengthening import CHANGEABLE
@@ -108,9 +109,10 @@ def check_genlab(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> No
         elif verb == "set":
             changed(RunNames(), [word for word in named if "=" in word])
     elif command == "resume":
-        altered = [word.partition("=")[0].removeprefix("train.") for word in rest if "=" in word]
+        altered = [word.partition("=")[0] for word in rest if "=" in word]
         assert len(rest) == len(altered) + 1
-        assert set(altered) <= set(CHANGEABLE)
+        sections = {"train": CHANGEABLE, "device": SESSION}
+        assert set(altered) <= {f"{section}.{key}" for section, keys in sections.items() for key in keys}
     else:
         assert command in COMMANDS
         assert len(rest) <= 2
