@@ -20,7 +20,6 @@ from genlab.training.trainer import Trainer
 
 PARTS = {
     "fit": "trainer",
-    "next_update": "updates",
     "training_scalars": "means",
     "show_samples": "pictures",
     "save": "checkpoint",
@@ -87,6 +86,7 @@ def trainer_overhead(experiment: Experiment, examples: int) -> dict[str, float]:
         trainer = Trainer(experiment.model, experiment.dataset, short, experiment.device, run, config, examples)
         for method, name in PARTS.items():
             stopwatch.watch(trainer, method, name)
+        stopwatch.watch(trainer.updates, "next", "updates")
         stopwatch.watch(trainer.tracker, "record", "record")
         try:
             with quiet_console():

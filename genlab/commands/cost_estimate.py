@@ -120,6 +120,8 @@ def _show(experiment: Any, cost: "TrainingCost", start: float) -> None:
         "measured",
         f"{timed}, in {duration(time.perf_counter() - BEGAN - start)}; it holds while the machine is as busy as now",
     )
+    if experiment.processes > 1:
+        fact("processes", f"all figures are of one process; that {experiment.processes} share the batches is left out")
 
 
 def _span(span: "Span") -> str:

@@ -93,7 +93,7 @@ def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
         trainer = experiment.trainer(run)
         stopwatch = Stopwatch(CPU)
         stopwatch.watch(trainer, "evaluate", "evaluation")
-        stopwatch.watch(trainer, "next_update", "updates")
+        stopwatch.watch(trainer.updates, "next", "updates")
         stopwatch.watch(trainer, "show_samples", "pictures")
         start = time.perf_counter()
         with quiet_console():
