@@ -54,7 +54,7 @@ def _mistyped(word: str, arguments: list[str], command: str, actions: Mapping[st
     if right is not None:
         return f"{what}; write: {to_type(command, *right)}"
     if word.startswith("-"):
-        return f"{what}; {did_you_mean(name, [*actions, *(['--estimate'] if command == 'train' else [])])}"
+        return f"{what}; {did_you_mean(name, [*actions, *(['--estimate', '--anew'] if command == 'train' else [])])}"
     if equals:
         return f"'{word}' has no key before the '='; write for example seed=1"
     if alone := of_one_word(word, command):

@@ -18,10 +18,12 @@ from genlab.tracking.which_run import find_run
 from genlab.training import checkpoint
 
 
-def resume(name: str, overrides: list[str], shell: bool = True) -> None:
-    """Train a run to its end, or on, where `overrides` make it longer; in a `shell` the report ends with commands to type.
+def resume(name: str, overrides: list[str], shell: bool = True) -> float:
+    """Train a run to its end, or on, where `overrides` make it longer; returns the best validation loss.
 
-    Raises GenlabError where it cannot be resumed, or where `overrides` would change it."""
+    In a `shell` the report ends with commands to type. Raises GenlabError where the run cannot be resumed, or where `overrides`
+    would change it.
+    """
     given = dict(pair for word in overrides if (pair := _of_section(word, "dataset", PLACES)) is not None)
     trained = dict(pair for word in overrides if (pair := _of_section(word, "train", CHANGEABLE)) is not None)
     run = find_run(name, wanted="any" if trained else "resumable")
@@ -51,7 +53,7 @@ def resume(name: str, overrides: list[str], shell: bool = True) -> None:
                 f"or train it on with: {to_type('resume', run.path, *own)} train.epochs=N",
                 markup=False,
             )
-            return
+            return float("nan")
     experiment = Experiment(config, foreign_root=foreign_root_of(config.get("dataset"), given))
     experiment.build()
     if run.last.exists():
@@ -63,7 +65,7 @@ def resume(name: str, overrides: list[str], shell: bool = True) -> None:
         copy_start(experiment)
     if given or (trained and not run.last.exists()):
         run.write_config(experiment.config)
-    train_to_the_end(experiment, run, shell)
+    return train_to_the_end(experiment, run, shell)
 
 
 def _of_section(override: str, section: str, keys: tuple[str, ...]) -> tuple[str, str] | None:
