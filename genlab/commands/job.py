@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from genlab.commands.sweep_job import OtherJobError, TrainedElsewhereError
-from genlab.commands.sweep_overview import look_again
+from genlab.commands.sweep_overview import job_begins, look_again
 from genlab.composition.compose import with_typed_length
 from genlab.composition.explain import explain
 from genlab.composition.own_code import allow_composed
@@ -40,6 +40,7 @@ def run_job(task: Task, config: DictConfig) -> float | None:
     typed = as_typed(hydra.overrides.task)
     sweep = folder.parent if not sweeping else shorten(Path(hydra.runtime.cwd) / hydra.sweep.dir)
     occupied = (folder / "run.json").exists()
+    job_begins()
     try:
         composed = with_typed_length(plain(config), typed)
         allow_composed(composed)
@@ -62,7 +63,7 @@ def run_job(task: Task, config: DictConfig) -> float | None:
             reason = line or f"{type(error).__name__}: {error}"
             show_own_frames(error)
             RunFolder(folder).end("failed", error=reason, overrides=typed)
-            complain(f"job {hydra.job.num} failed: {reason}")
+            complain(f"job {SweepFolder(sweep).number(folder)} failed: {reason}")
             return float("nan")
         discard_if_empty(folder)
         if line is None:

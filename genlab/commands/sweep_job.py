@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from genlab.interface.training_run import train_run
 from genlab.tracking import trash
 from genlab.tracking.console import prose
 from genlab.tracking.next_steps import to_type
-from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.run_folder import OWN, RunFolder
 from genlab.tracking.sweep_folder import SweepFolder
 
 
@@ -35,7 +36,7 @@ def train_job(
 ) -> float:
     """Bring a job to its end, whatever an earlier start has left in its folder; returns the best validation loss.
 
-    What a failed attempt has left goes to the trash of `outputs`. Raises TrainedElsewhereError where another process is at it,
+    The trash is that of `outputs`. Raises TrainedElsewhereError where another process is at it,
     and GenlabError for a mistake.
     """
     run, identity = RunFolder(folder), _identity(config, folder, sweep)
@@ -100,9 +101,11 @@ def _moved(config: Mapping[str, Any], run: RunFolder) -> list[str]:
 
 
 def _put_away(run: RunFolder, outputs: Path) -> None:
-    """Make room for a new attempt: what a failed training has left goes to the trash, what never began is nothing."""
-    if not (run.path / "config.yaml").exists():
-        (run.path / "run.json").unlink()
+    """Make room for a new attempt. A failed training that has saved something goes to the trash; of others nothing is left."""
+    if not run.last.exists() and {path.name for path in run.path.iterdir()} <= {*OWN, "run.json"}:
+        with run.training():
+            for path in (path for path in run.path.iterdir() if path.name != ".lock"):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         return
     inside = Path.cwd() == run.path.absolute()  # hydra.job.chdir=true
     if inside:

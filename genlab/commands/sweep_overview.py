@@ -33,6 +33,8 @@ class Overview(Step):
         self.jobs: list[Entry] = []
         self.best: tuple[str, str, float] | None = None
         """The measure, what is particular to the best job, and its value."""
+        self.under_way = False
+        """Whether a job runs in this process."""
         self._counted, self._began_at = 0, time.monotonic()
         self._left_then: tuple[float, float] | None = None
         self._before: dict[str, Any] = {}
@@ -56,6 +58,7 @@ class Overview(Step):
     def look(self) -> None:
         """Read what has become of the jobs, and show it where another one has ended."""
         with self._lock:
+            self.under_way = False
             self._take(self.sweep.read())
             ended = self._ended()
             if ended == self._counted:
@@ -132,6 +135,8 @@ class Overview(Step):
     def _counts(self) -> list[str]:
         states = [str(job.get("state")) for job in self.jobs]
         done = states.count("finished")
+        if self.under_way and "running" not in states:
+            states.append("running")
         said = [f"{done} of {int(self.total)} jobs done" if self.total is not None else f"{done} jobs done"]
         return said + [f"{n} {state}" for state in ("running", "failed", "interrupted") if (n := states.count(state))]
 
@@ -139,6 +144,12 @@ class Overview(Step):
 def _moment(job: Entry) -> tuple[object, object]:
     """What changes whenever a job ends, though it may end as it did before."""
     return job.get("state"), job.get("ended")
+
+
+def job_begins() -> None:
+    """Show that a job runs in this process, where this process shows the sweep."""
+    if Overview.current is not None:
+        Overview.current.under_way = True
 
 
 def look_again() -> None:

@@ -79,10 +79,9 @@ def _of_each_choice(overrides: list[str]) -> list[str]:
     found = []
     for word in overrides:
         key, _, value = word.partition("=")
-        varies = (
-            (key.partition(".")[0] in groups or "experiment" in groups) and "." in key and value and not swept[word]
-        )
-        found.append(f"{key}=choice({value})" if varies else word)
+        section = key.lstrip("+").partition(".")[0]
+        varies = (section in groups or ("experiment" in groups and section != "hydra")) and "." in key
+        found.append(f"{key}=choice({value})" if varies and value and not swept[word] else word)
     return found
 
 

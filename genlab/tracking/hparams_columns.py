@@ -41,10 +41,13 @@ def columns_summary(swept: dict[str, Any], metrics: Sequence[str]) -> Any:
     from tensorboard.plugins.hparams import api_pb2, metadata
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    infos = [
-        api_pb2.HParamInfo(name=key, type=getattr(api_pb2, _kind(values if isinstance(values, list) else [])))
-        for key, values in swept.items()
-    ]
+    infos = []
+    for key, values in swept.items():
+        known = values if isinstance(values, list) else []
+        info = api_pb2.HParamInfo(name=key, type=getattr(api_pb2, _kind(known)), differs=True)
+        if info.type == api_pb2.DATA_TYPE_STRING:  # a choice, not a range
+            info.domain_discrete.extend([str(value) for value in known])
+        infos.append(info)
     shown = [
         api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name), display_name=name.removeprefix("test/"))
         for name in metrics

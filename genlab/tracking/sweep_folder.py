@@ -11,6 +11,7 @@ whoever starts the sweep and by each job, in whichever process, one after the ot
 import contextlib
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -74,15 +75,20 @@ class SweepFolder:
 
     def refresh_job(self, folder: Path) -> None:
         """The same for one job, by its folder: cheap, however many there are."""
-        try:
-            name = str(folder.absolute().relative_to(self.path.absolute()))
-        except ValueError:
+        name = os.path.relpath(folder, self.path)
+        if name.startswith(".."):
             return
         with self._changing() as content:
             known = {entry["folder"]: entry for entry in content["jobs"]}
             entry = known.setdefault(name, {"number": number_of(name), "folder": name, "overrides": []})
             known[name] = self._looked_up(entry)
             content["jobs"] = list(known.values())
+
+    def number(self, folder: Path) -> int:
+        """The number of the job in `folder`."""
+        name = os.path.relpath(folder, self.path)
+        entry = next((job for job in self.read().get("jobs", []) if job["folder"] == name), None)
+        return number_of(name) if entry is None else int(entry["number"])
 
     def job_folders(self) -> list[Path]:
         """Folders of the jobs that have begun, in the order of their numbers."""
