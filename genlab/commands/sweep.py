@@ -37,19 +37,24 @@ class Summary(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
         follow(None)
-        command = str(config.hydra.job.name)
         try:
             words = settle_experiment(config)
             total = number_of_jobs(words, config)
-            plan = None
-            if command == "train":
+            training = config.hydra.job.name == "train"
+            if training:
                 refuse_mistakes(words)
-                plan = None if Summary.quiet else _planned(config)
             if not Summary.quiet:
-                _begin(config, words, total, plan)
+                _begin(config, words, total, _plan(config) if training else None)
         except SystemExit:
             discard_unbegun()
             raise
+        except Exception as error:
+            line = explain(error, str(config.hydra.job.name))
+            if line is None:
+                raise
+            complain(line)
+            discard_unbegun()
+            raise SystemExit(2) from None
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         leave()
@@ -73,17 +78,9 @@ def _begin(config: DictConfig, words: list[str], total: int | None, plan: Plan |
         Overview(sweep, total, config.hydra.launcher._target_ == LAUNCHER).start()
 
 
-def _planned(config: DictConfig) -> Plan | None:
-    """The plan of a sweep of trainings. A mistake in one of its jobs ends it with a line."""
+def _plan(config: DictConfig) -> Plan | None:
     explicit = any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in sys.argv)
-    try:
-        return plan_sweep(config, Summary.anew, explicit)
-    except Exception as error:
-        line = explain(error, "train")
-        if line is None:
-            raise
-        complain(line)
-        raise SystemExit(2) from None
+    return plan_sweep(config, Summary.anew, explicit)
 
 
 def _going_on(plan: Plan) -> str:
@@ -95,7 +92,7 @@ def _going_on(plan: Plan) -> str:
         return f"all {done} jobs of this sweep are done, in {plan.folder}; {new}"
     said = [f"{done} of {len(states)} jobs are done"]
     said += [f"{running} {_is(running)} being trained by another process"] if running else []
-    for state, what in (("interrupted", "resumed"), ("failed", "run anew after a failure")):
+    for state, what in (("interrupted", "resumed"), ("failed", "run again after a failure")):
         said += [f"{n} {_is(n)} {what}"] if (n := states.count(state)) else []
     waiting = len(plan.to_do) - states.count("interrupted") - states.count("failed")
     said += [f"{waiting} {_is(waiting)} still to run"] if waiting else []

@@ -43,7 +43,7 @@ def train_job(
     info = run.info()
     if info.get("identity") not in (None, identity):
         raise OtherJobError(
-            f"hydra.sweep.dir={sweep.path}: {folder.name} holds another job already; name another folder"
+            f"hydra.sweep.dir={sweep.path}: {folder.name} holds a run already, of another job; name another folder"
         )
     state = run.state if info else "new"
     if state == "finished":

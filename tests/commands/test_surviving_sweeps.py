@@ -201,7 +201,7 @@ def test_a_job_that_failed_is_run_again_and_its_reason_is_listed(here: Path, gen
     assert all("points.npy" in job["error"] for job in listed(sweep))
     np.save(here / "points.npy", np.random.default_rng(0).normal(size=(60, 2)))
     second = genlab(*words)
-    assert "0 of 2 jobs are done, 2 are run anew after a failure" in second.out
+    assert "0 of 2 jobs are done, 2 are run again after a failure" in second.out
     assert states(sweep) == ["finished", "finished"]
     assert [job["error"] for job in listed(sweep)] == [None, None]
     assert sweeps(here) == [sweep]
@@ -214,7 +214,7 @@ def test_what_a_failed_training_had_saved_goes_to_the_trash(here: Path, genlab: 
     RunFolder(second).note(state="failed", error="a full disk", resumable=True)
     kept = records(first)
     outcome = genlab(*SEEDS)
-    assert "2 are run anew after a failure" in outcome.out
+    assert "2 are run again after a failure" in outcome.out
     (removed,) = (here / "outputs" / ".trash").iterdir()
     assert records(removed / "content") == kept
     assert [info(run)["state"] for run in (first, second)] == ["finished", "finished"]
@@ -298,7 +298,7 @@ def test_resume_takes_a_sweep(here: Path, genlab: Callable[..., Outcome], capsys
     (sweep,) = sweeps(here)
     first, second = trained(here)
     shutil.rmtree(second)
-    (sweep / "sweep.json").unlink()  # of before there was one: multirun.yaml is enough
+    (sweep / "sweep.json").unlink()  # as of a sweep of before there was one
     RunFolder(first).note(identity=None)
     assert "1 of 2 jobs are done, 1 is still to run" in genlab("resume", str(sweep)).out
     assert trained(here) == [first, second]
