@@ -38,7 +38,7 @@ usage: genlab COMMAND [key=value ...]
   genlab train                                 a VAE on the 8x8 digits, which need no download
   genlab train model=vae dataset=mnist         any model on any data set it can model
   genlab train -m model=ae,vae seed=0,1,2      every combination, with a table at the end
-  genlab train -m ... again                    goes on with that sweep; --anew starts another one
+  genlab train -m ... --anew                   a new sweep; without it, the same words go on with the last one
   genlab train model=vae --estimate            time, memory and disk before it starts
   genlab resume latest                         RUN is a run folder, a name, or 'latest'
   genlab resume RUN train.epochs=40            trains it on

@@ -20,7 +20,7 @@ from genlab.tracking.sweep_folder import SweepFolder
 
 LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 ANEW = "--anew"
-OWN = {"multirun.yaml", "sweep.json"}
+OWN = {"multirun.yaml", "sweep.json", "sweep.json.partial"}
 """What a sweep has before its first job."""
 
 
@@ -75,7 +75,7 @@ def _begin(config: DictConfig, words: list[str], total: int | None, plan: Plan |
         if plan.again:
             prose(_going_on(plan))
     if plan is None or plan.to_do:
-        Overview(sweep, total, config.hydra.launcher._target_ == LAUNCHER).start()
+        Overview(SweepFolder(folder.absolute()), total, config.hydra.launcher._target_ == LAUNCHER).start()
 
 
 def _plan(config: DictConfig) -> Plan | None:

@@ -17,6 +17,7 @@ from genlab.config.schema import plain
 from genlab.errors import GenlabError
 from genlab.tracking.flat_config import parameters
 from genlab.tracking.own_folder import discard_if_empty
+from genlab.tracking.progress import tracked
 from genlab.tracking.sweep_folder import WAITING, Entry, SweepFolder
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -69,7 +70,8 @@ def plan_sweep(config: DictConfig, anew: bool, explicit: bool) -> Plan | None:
     if config.hydra.sweeper._target_ != BASIC:
         return None
     folder = Path(config.hydra.sweep.dir)
-    jobs = [_compose(config, number, words) for number, words in enumerate(_overrides_of_jobs(config))]
+    told = tracked(_overrides_of_jobs(config), "composing the sweep", unit="jobs")
+    jobs = [_compose(config, number, words) for number, words in enumerate(told)]
     _count_repeated(jobs)
     if explicit and anew and SweepFolder(folder).job_folders():
         raise GenlabError(f"hydra.sweep.dir={folder} holds jobs already; name another folder, or leave --anew out")

@@ -27,8 +27,9 @@ NAME = "sweep.json"
 WAITING = "waiting"
 STATES = ("finished", "running", "failed", "interrupted", WAITING)
 LOSS, TEST_LOSS = "validation loss", "test loss"
-COMPARED = ("model", "dataset", "experiment")
-"""Where jobs differ in one of these, their losses are different quantities."""
+APART = {"model", "dataset", "experiment"}
+APART |= {"model.loss", "model.likelihood", "model.output", "model.objective", "model.beta"}
+"""Where jobs differ in one of these, or in a key of the data, their losses are different quantities."""
 
 Entry = dict[str, Any]
 _UNDONE: Entry = {"results": {}, "validation_loss": None, "seconds": None}
@@ -156,9 +157,9 @@ def varied_keys(jobs: Sequence[Mapping[str, Any]]) -> list[str]:
 def best_of(jobs: Sequence[Entry]) -> tuple[str, int] | None:
     """What finished jobs are compared by, and the number of the best; None where nothing compares them.
 
-    Losses of different models, or on different data, are different quantities.
+    Losses of different models, of other terms or on other data are different quantities.
     """
-    if set(varied_keys(jobs)) & set(COMPARED):
+    if any(key in APART or key.startswith("dataset.") for key in varied_keys(jobs)):
         return None
     found = [(value, job["number"]) for job in jobs if (value := value_of(job, LOSS)) is not None]
     if found:

@@ -420,9 +420,10 @@ def test_the_overview_counts_names_the_best_and_says_how_long(
     assert (content["measure"], content["best"]) == ("validation loss", 1)
 
 
-def test_losses_of_different_models_are_not_compared(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["model", "experiment", "model.beta", "dataset.binarize"])
+def test_different_losses_are_not_compared(key: str, tmp_path: Path) -> None:
     sweep = SweepFolder(tmp_path)
-    jobs = [{**entry(k, "waiting"), "overrides": [f"model={name}"]} for k, name in enumerate(("ae", "vae"))]
+    jobs = [{**entry(k, "waiting"), "overrides": [f"{key}={value}"]} for k, value in enumerate("ab")]
     sweep.begin("train", [], jobs)
     for k in range(2):
         write_run(tmp_path, k, state="finished", validation_loss=1.0 + k)

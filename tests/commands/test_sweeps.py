@@ -8,6 +8,7 @@ import yaml
 
 from genlab.metrics.rounding import plain, rounded
 from genlab.tracking.hparams_columns import NAME
+from genlab.tracking.next_steps import to_type
 from tests.helpers.processes import (
     assert_refused,
     call,
@@ -123,3 +124,7 @@ def test_a_sweep_that_is_asked_to_stop_ends_as_a_whole(here: Path) -> None:
     (run,) = trained(here)
     assert info(run)["state"] == "interrupted"
     assert f"genlab resume {run.relative_to(here)}" in outcome.err
+    assert (
+        f"the sweep goes on by the same command, or by: {to_type('resume', run.parent.relative_to(here))}"
+        in outcome.err
+    )
