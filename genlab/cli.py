@@ -38,6 +38,7 @@ usage: genlab COMMAND [key=value ...]
   genlab train                                 a VAE on the 8x8 digits, which need no download
   genlab train model=vae dataset=mnist         any model on any data set it can model
   genlab train -m model=ae,vae seed=0,1,2      every combination, with a table at the end
+  genlab train -m ... --anew                   a new sweep; without it, the same words go on with the last one
   genlab train model=vae --estimate            time, memory and disk before it starts
   genlab resume latest                         RUN is a run folder, a name, or 'latest'
   genlab resume RUN train.epochs=40            trains it on
@@ -153,6 +154,8 @@ def _call_alone(command: str, rest: list[str]) -> int:
         )
         if command == "train" and any(word.partition("=")[0] == "--estimate" for word in rest):
             return int(importlib.import_module("genlab.commands.cost_estimate").main(rest))
+        if command == "train":
+            rest = importlib.import_module("genlab.commands.sweep").take_anew(rest)
         sys.argv = [f"genlab {command}", *arrange(rest, command)]
         module.main()
         return 0
@@ -179,6 +182,8 @@ def _call_alone(command: str, rest: list[str]) -> int:
         complain(line)
         return 2
     finally:
+        if command in HYDRA_COMMANDS:
+            importlib.import_module("genlab.commands.sweep").leave()
         sys.argv = before
 
 

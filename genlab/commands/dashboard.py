@@ -1,5 +1,6 @@
 """genlab dashboard [FOLDER|RUN]: TensorBoard with the flags that suit these runs."""
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -25,12 +26,26 @@ def main(arguments: list[str]) -> int:
         raise GenlabError(
             f"dashboard {folder}: there is no such folder; train something first, or name the folder of a run"
         )
+    _arrange_columns(folder)
     # -P: a folder `tensorboard` in the working folder, such as a run has, is not the program.
     command = [sys.executable, "-P", "-m", "tensorboard.main", _where(folder)]
     # By default TensorBoard keeps ten images a tag, and a run shows more.
     command += ["--samples_per_plugin", "images=200,scalars=2000", "--reload_interval", "5"]
     sys.stdout.flush()
     os.execv(sys.executable, [*command, *flags])
+
+
+def _arrange_columns(folder: Path) -> None:
+    """TensorBoard's table of a sweep has columns of its own; a folder of several has those in which any two runs differ."""
+    from genlab.tracking.hparams_columns import lay_aside, write_columns
+    from genlab.tracking.sweep_folder import SweepFolder
+
+    sweep = SweepFolder(folder)
+    with contextlib.suppress(OSError):  # a folder that can only be read
+        if sweep.file.exists():
+            write_columns(sweep)
+        else:
+            lay_aside(folder)
 
 
 def _where(folder: Path) -> str:

@@ -1,32 +1,27 @@
-"""The end of a sweep: one table over all its jobs, and failures with their reasons."""
+"""Both ends of a sweep, as Hydra calls them: it goes on where an earlier start ended, is shown while it runs, and summed up."""
 
-import math
-from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hydra.core.override_parser.types import ChoiceSweep, Override, RangeSweep
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, flag_override
-from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table
+from omegaconf import DictConfig
 
-from genlab.composition.catalogue import GROUPS
-from genlab.composition.compose import with_typed_length
-from genlab.composition.own_code import allow_composed
-from genlab.composition.words import as_typed
-from genlab.errors import complain
-from genlab.metrics.rounding import plain as plain_number
-from genlab.metrics.rounding import rounded
-from genlab.tracking.next_steps import below_each_other, to_type
+from genlab.commands.remaining_jobs import follow
+from genlab.commands.sweep_checks import number_of_jobs, refuse_mistakes, settle_experiment
+from genlab.commands.sweep_overview import Overview
+from genlab.commands.sweep_plan import Plan, plan_sweep
+from genlab.commands.sweep_table import summarise
+from genlab.composition.explain import explain
+from genlab.errors import GenlabError, complain
+from genlab.tracking.console import prose
 from genlab.tracking.own_folder import discard_if_empty
-from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.sweep_folder import SweepFolder
 
-MOST_COLUMNS = 4
-MOST_JOBS = 10_000
-WIDEST = 10_000  # characters of a table of any width
+LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+ANEW = "--anew"
+OWN = {"multirun.yaml", "sweep.json", "sweep.json.partial"}
+"""What a sweep has before its first job."""
 
 
 class Summary(Callback):
@@ -35,213 +30,99 @@ class Summary(Callback):
     under_way: ClassVar[Path | None] = None
     """Folder of the sweep that this process has started, until it ends."""
     quiet: ClassVar[bool] = False
-    """Whether the end of a sweep is shown by someone else."""
+    """Whether nothing is trained, and the end of a sweep is shown by someone else."""
+    anew: ClassVar[bool] = False
+    """Whether a new sweep is started, whatever earlier ones have done."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
-        words = settle_experiment(config)
-        _refuse_too_many(words, config.hydra.sweeper._target_)
-        if config.hydra.job.name == "train":
-            _refuse_mistakes(words)
+        follow(None)
+        try:
+            words = settle_experiment(config)
+            total = number_of_jobs(words, config)
+            training = config.hydra.job.name == "train"
+            if training:
+                refuse_mistakes(words)
+            if not Summary.quiet:
+                _begin(config, words, total, _plan(config) if training else None)
+        except SystemExit:
+            discard_unbegun()
+            raise
+        except Exception as error:
+            line = explain(error, str(config.hydra.job.name))
+            if line is None:
+                raise
+            complain(line)
+            discard_unbegun()
+            raise SystemExit(2) from None
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        leave()
         folder, Summary.under_way = Summary.under_way, None
         if folder is not None and not Summary.quiet and summarise(folder, config.hydra.job.name):
             raise SystemExit(1)
 
 
-def settle_experiment(config: DictConfig) -> list[str]:
-    """The overrides of the jobs: what an experiment sweeps over (hydra.sweeper.params), and the command line, which wins.
-
-    An experiment may sweep over other experiments. Then its own name is no override of its jobs, and they are told that they
-    are jobs of a sweep.
-    """
-    task = as_typed(config.hydra.overrides.task)
-    params = dict(config.hydra.sweeper.get("params") or {})
-    if "experiment" in params:
-        task = [word for word in task if word.partition("=")[0] != "experiment"]
-        with flag_override(config, ["struct", "readonly"], False):
-            config.hydra.overrides.task = task
-            config.hydra.overrides.hydra = [*as_typed(config.hydra.overrides.hydra), "hydra.mode=MULTIRUN"]
-    typed = {word.lstrip("+").partition("=")[0] for word in task}
-    return [f"{key}={value}" for key, value in params.items() if key not in typed] + task
+def _begin(config: DictConfig, words: list[str], total: int | None, plan: Plan | None) -> None:
+    """Write down the sweep, say what an earlier start has left to do, and show it from now on."""
+    folder = Summary.under_way = Path(config.hydra.sweep.dir)
+    sweep, command = SweepFolder(folder), str(config.hydra.job.name)
+    if plan is None:
+        sweep.begin(command, words, [])
+    else:
+        sweep.begin(command, words, [job.entry() for job in plan.jobs], swept=plan.swept)
+        follow(plan)
+        if plan.again:
+            prose(_going_on(plan))
+    if plan is None or plan.to_do:
+        Overview(SweepFolder(folder.absolute()), total, config.hydra.launcher._target_ == LAUNCHER).start()
 
 
-def _refuse_too_many(overrides: list[str], sweeper: str) -> None:
-    """End a sweep of more than MOST_JOBS jobs, which Hydra would write down one by one before it starts the first.
-
-    Other sweepers than Hydra's own draw from the values, as many as they are told to.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    if sweeper != "hydra._internal.core_plugins.basic_sweeper.BasicSweeper":
-        return
-    jobs, largest, most = 1, "", 0
-    for override in OverridesParser.create().parse_overrides(overrides):
-        values = number_of_values(override)
-        jobs *= values
-        if values > most:
-            largest, most = str(override.input_line), values
-    if jobs > MOST_JOBS:
-        complain(f"{largest}: a sweep of {jobs:,} jobs; genlab starts {MOST_JOBS:,} at most: name fewer values")
-        discard_unbegun()
-        raise SystemExit(2)
+def _plan(config: DictConfig) -> Plan | None:
+    explicit = any(word.lstrip("+").startswith("hydra.sweep.dir=") for word in sys.argv)
+    return plan_sweep(config, Summary.anew, explicit)
 
 
-def number_of_values(override: Override) -> int:
-    """How many values an override sweeps over; 1 where it does not, or where only Hydra can tell."""
-    value = override.value()
-    if isinstance(value, ChoiceSweep):
-        return len(value.list)
-    if not isinstance(value, RangeSweep) or value.start is None or value.stop is None:
-        return 1
-    values = (value.stop - value.start) / value.step if value.step else math.inf
-    return math.ceil(max(0.0, min(values, 1e18)))  # also of an endless one
+def _going_on(plan: Plan) -> str:
+    """The line with which a sweep goes on: what is left out, resumed and run, and how a new one is started."""
+    states = [job.state for job in plan.jobs]
+    done, running = states.count("finished"), states.count("running")
+    new = f"a new one is started by {ANEW}"
+    if done == len(states):
+        return f"all {done} jobs of this sweep are done, in {plan.folder}; {new}"
+    said = [f"{done} of {len(states)} jobs are done"]
+    said += [f"{running} {_is(running)} being trained by another process"] if running else []
+    for state, what in (("interrupted", "resumed"), ("failed", "run again after a failure")):
+        said += [f"{n} {_is(n)} {what}"] if (n := states.count(state)) else []
+    waiting = len(plan.to_do) - states.count("interrupted") - states.count("failed")
+    said += [f"{waiting} {_is(waiting)} still to run"] if waiting else []
+    return f"this sweep goes on in {plan.folder}: {', '.join(said)}; {new}"
 
 
-def _refuse_mistakes(overrides: list[str]) -> None:
-    """End the sweep before its first job, where one of its values is a mistake that can be found without data.
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
 
-    Each value is tried with the first of the others. Sweepers other than Hydra's own have a syntax of their own: their values
-    are not tried.
-    """
-    from hydra import compose
-    from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    from genlab.composition.explain import explain
-    from genlab.config.schema import plain
-    from genlab.experiment.experiment import Experiment
+def take_anew(words: list[str]) -> list[str]:
+    """The words of a command without --anew, which holds from now on where it was among them. Raises GenlabError for a value."""
+    for word in words:
+        if word.startswith(f"{ANEW}="):
+            raise GenlabError(f"{word}: {ANEW} takes no value; write {ANEW} alone")
+    Summary.anew = ANEW in words
+    return [word for word in words if word != ANEW]
 
-    choices = []
-    for override in OverridesParser.create().parse_overrides(overrides):
-        if not override.is_sweep_override():
-            choices.append([override.input_line or ""])
-        elif override.is_discrete_sweep():
-            key = override.get_key_element()
-            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
-        else:
-            return
-    first = [values[0] for values in choices]
-    for k, values in enumerate(choices):
-        for value in values if k == 0 else values[1:]:
-            chosen = [*first[:k], value, *first[k + 1 :]]
-            try:
-                composed = with_typed_length(plain(compose("train", chosen)), chosen)
-                allow_composed(composed)
-                Experiment(composed)
-            except Exception as error:
-                line = explain(error, "train", chosen)
-                if line is not None:
-                    complain(line)
-                    discard_unbegun()
-                    raise SystemExit(2) from None
+
+def leave() -> None:
+    """Show the sweep that this process runs no longer, as its jobs have come to their end."""
+    follow(None)
+    if Overview.current is not None:
+        Overview.current.stop()
 
 
 def discard_unbegun() -> None:
     """Remove the folder of a sweep that failed before its first job, where it holds nothing but Hydra's own note."""
     folder, Summary.under_way = Summary.under_way, None
-    if folder is not None and folder.is_dir() and [path.name for path in folder.glob("*")] in ([], ["multirun.yaml"]):
-        (folder / "multirun.yaml").unlink(missing_ok=True)
+    if folder is not None and folder.is_dir() and {path.name for path in folder.glob("*")} <= OWN:
+        for name in OWN:
+            (folder / name).unlink(missing_ok=True)
         discard_if_empty(folder)
-
-
-def summarise(folder: Path, command: str) -> int:
-    """Print the table of a sweep of `command` in `folder`, and return the number of failed jobs."""
-    from genlab.tracking.console import console, fact
-
-    jobs = sorted((RunFolder(p.parent) for p in folder.glob("*/run.json")), key=lambda job: _number(job.path))
-    infos = [job.info() for job in jobs]
-    states = [job.state for job in jobs]
-    overrides = [_overrides(info) for info in infos]
-    varied = [key for key in _keys(overrides) if len({o.get(key) for o in overrides}) > 1]
-    measures = _in_turns([list(info.get("results", {})) for info in infos])
-    rows = [
-        ([str(_number(job.path)), *(chosen.get(key, "") for key in varied), state], info)
-        for job, chosen, info, state in zip(jobs, overrides, infos, states, strict=True)
-    ]
-    for columns in range(MOST_COLUMNS, -1, -1):  # as many measures as the screen is wide enough for
-        table = _table(["job", *varied, "state"], rows, measures[:columns])
-        if Measurement.get(console, console.options.update(max_width=WIDEST), table).maximum <= console.width:
-            break
-    console.print(table)
-    failures = [(job, state) for job, state in zip(jobs, states, strict=True) if state != "finished"]
-    for job, state in failures:
-        console.print(f"job {_number(job.path)} {state}: {job.error}", style="red", markup=False)
-    if picture := draw_sweep(folder, jobs, [_label(chosen, varied) for chosen in overrides]):
-        fact("curves", str(picture))
-    fact("folder", str(folder))
-    finished = [chosen for chosen, state in zip(overrides, states, strict=True) if state == "finished"]
-    if steps := next_steps(command, folder, [chosen.get("run", "latest") for chosen in finished]):
-        fact("next", below_each_other(steps))
-    return len(failures)
-
-
-def _table(heads: Sequence[str], rows: Sequence[tuple[list[str], dict[str, Any]]], measures: Sequence[str]) -> Table:
-    """A line a job: what it is, its `measures`, and the seconds that it took."""
-    table = Table(title=f"sweep of {len(rows)} jobs", title_justify="left", box=None, pad_edge=False)
-    for head in heads:
-        table.add_column(head)
-    for head in (*measures, "seconds"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for cells, info in rows:
-        results, cost = info.get("results", {}), info.get("cost", {})
-        found = [results.get(measure) for measure in measures]
-        shown = [plain_number(rounded(result["value"], result["stderr"])) if result else "" for result in found]
-        table.add_row(*map(escape, [*cells, *shown]), f"{cost['seconds']:,.1f}" if cost else "")
-    return table
-
-
-def next_steps(command: str, folder: Path, runs: list[str]) -> list[str]:
-    """What to type after a sweep of `command` in `folder`, whose finished jobs were about `runs`."""
-    if not runs:
-        return []
-    if command == "train":
-        return [to_type("compare", folder), to_type("dashboard", folder)]
-    return [to_type("compare", *dict.fromkeys(runs))] if command == "evaluate" else []
-
-
-def _label(chosen: Mapping[str, str], varied: Sequence[str]) -> str:
-    """'adam', or 'k=5, seed=1': what is particular to a job. The choice in a group needs no key."""
-    return ", ".join(
-        chosen[key] if key in GROUPS else f"{key.rpartition('.')[2]}={chosen[key]}" for key in varied if key in chosen
-    )
-
-
-def draw_sweep(folder: Path, jobs: Sequence[RunFolder], labels: Sequence[str]) -> Path | None:
-    """sweep_curves.png: the learning curves of all jobs of a sweep of trainings, and its caption."""
-    from genlab.config.targets import locate
-    from genlab.experiment.opening import read_config
-    from genlab.plots.captions import write_captions
-    from genlab.plots.images import save_png
-    from genlab.report.sweep_curves import Job, read_records, sweep_curves
-
-    found = []
-    for job, label in zip(jobs, labels, strict=True):
-        if records := read_records(job.metrics):
-            family = locate(read_config(job)["model"]["_target_"], "model")
-            found.append(Job(label, records, getattr(family, "charts", {})))
-    picture = sweep_curves(found)
-    if picture is None:
-        return None
-    save_png(folder / "sweep_curves.png", picture)
-    write_captions(folder)
-    return folder / "sweep_curves.png"
-
-
-def _overrides(info: dict[str, Any]) -> dict[str, str]:
-    lines = info.get("overrides", [])
-    return {key.lstrip("+"): value for key, _, value in (str(line).partition("=") for line in lines)}
-
-
-def _keys(dictionaries: list[Any]) -> list[str]:
-    return list(dict.fromkeys(key for dictionary in dictionaries for key in dictionary))
-
-
-def _in_turns(lists: list[list[str]]) -> list[str]:
-    """The first of each list, then the second of each, ...: so families that measure different things have a column each."""
-    return list(dict.fromkeys(name for rank in zip_longest(*lists) for name in rank if name is not None))
-
-
-def _number(job: Path) -> int:
-    head = job.name.partition("_")[0]
-    return int(head) if head.isdigit() else 0

@@ -54,7 +54,7 @@ def _mistyped(word: str, arguments: list[str], command: str, actions: Mapping[st
     if right is not None:
         return f"{what}; write: {to_type(command, *right)}"
     if word.startswith("-"):
-        return f"{what}; {did_you_mean(name, [*actions, *(['--estimate'] if command == 'train' else [])])}"
+        return f"{what}; {did_you_mean(name, [*actions, *(['--estimate', '--anew'] if command == 'train' else [])])}"
     if equals:
         return f"'{word}' has no key before the '='; write for example seed=1"
     if alone := of_one_word(word, command):
@@ -79,10 +79,9 @@ def _of_each_choice(overrides: list[str]) -> list[str]:
     found = []
     for word in overrides:
         key, _, value = word.partition("=")
-        varies = (
-            (key.partition(".")[0] in groups or "experiment" in groups) and "." in key and value and not swept[word]
-        )
-        found.append(f"{key}=choice({value})" if varies else word)
+        section = key.lstrip("+").partition(".")[0]
+        varies = (section in groups or ("experiment" in groups and section != "hydra")) and "." in key
+        found.append(f"{key}=choice({value})" if varies and value and not swept[word] else word)
     return found
 
 

@@ -59,12 +59,12 @@ def copy_start(experiment: Experiment) -> None:
 
 def _find(name: str, key: str = "model.start") -> RunFolder:
     try:
-        return _newest() if name == "latest" else find_run(name)
+        return newest_start() if name == "latest" else find_run(name)
     except GenlabError as error:
         raise GenlabError(str(error).replace("run=", f"{key}=", 1)) from None
 
 
-def _newest(outputs: Path = Path("outputs")) -> RunFolder:
+def newest_start(outputs: Path = Path("outputs")) -> RunFolder:
     """The newest run that starts from no other: within a sweep, the job before is not the one that is meant."""
     found: list[RunFolder] = []
     for path in runs_below(outputs / "train"):

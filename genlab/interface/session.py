@@ -22,6 +22,7 @@ from genlab.report.sweep_curves import read_records
 from genlab.tracking.console import console, preview, summary
 from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.run_folder import RunFolder, State
+from genlab.tracking.sweep_folder import sweep_of
 from genlab.tracking.which_run import shortest_name
 from genlab.training.budget import remark
 from genlab.training.trainer import Trainer
@@ -40,6 +41,7 @@ def train_to_the_end(experiment: Experiment, run: RunFolder, shell: bool = True)
         trainer = experiment.trainer(run)
         try:
             run.begin()
+            _tell_sweep(run)
             _announce(trainer)
             results = trainer.fit()
             draw_learning_curves(trainer)
@@ -47,7 +49,8 @@ def train_to_the_end(experiment: Experiment, run: RunFolder, shell: bool = True)
             failure = _describe_write_error(error, run)
             state: State = "interrupted" if isinstance(error, InterruptedRun | KeyboardInterrupt) else "failed"
             with contextlib.suppress(OSError):  # on a full disk the message on the console is what counts
-                run.end(state, error=str(failure))
+                run.end(state, error=str(failure), resumable=failure is not error and run.last.exists())
+                _tell_sweep(run)
             if failure is error:
                 raise
             raise failure from None
@@ -56,9 +59,17 @@ def train_to_the_end(experiment: Experiment, run: RunFolder, shell: bool = True)
             test_examples=len(trainer.test),
             results={name: {"value": value, "stderr": stderr} for name, (value, stderr) in results.items()},
             cost=_cost(trainer),
+            validation_loss=trainer.best if trainer.best < float("inf") else None,
         )
+    _tell_sweep(run)
     _report(trainer, results, shell)
     return trainer.best if trainer.best < float("inf") else results.get("test/loss", (float("nan"), 0.0))[0]
+
+
+def _tell_sweep(run: RunFolder) -> None:
+    """Note in sweep.json how far this job is, where it is one."""
+    if (sweep := sweep_of(run.path)) is not None:
+        sweep.refresh_job(run.path)
 
 
 def draw_learning_curves(trainer: Trainer) -> None:

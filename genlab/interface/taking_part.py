@@ -63,7 +63,8 @@ def _lead(job: dict[str, Any]) -> float:
     else:
         from genlab.interface.training_run import train_run
 
-        found = train_run(job["config"], Path(job["folder"]), job["hydra_files"], job["command"], job["shell"])
+        kept = (job["hydra_files"], job["command"], job["shell"])
+        found = train_run(job["config"], Path(job["folder"]), *kept, **job["facts"])
     ranks.tell(None)
     return found
 

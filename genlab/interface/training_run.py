@@ -12,11 +12,13 @@ def train_run(
     hydra_files: Mapping[str, str] | None = None,
     command: Sequence[str] | None = None,
     shell: bool = True,
+    **facts: Any,
 ) -> float:
     """Train the experiment that `config` describes in the new run folder `folder`; returns the best validation loss.
 
     `hydra_files` and `command` are kept in the folder; the command is that of this process by default. In a `shell` the report
-    ends with the commands to type next. Raises GenlabError for a mistake, before anything is written.
+    ends with the commands to type next. `facts` are noted in run.json before the training begins. Raises GenlabError for a
+    mistake, before anything is written.
     """
     from genlab.data.places import absolute
     from genlab.experiment.experiment import Experiment
@@ -37,14 +39,17 @@ def train_run(
         job = {"do": "train", "config": config, "folder": str(folder), "hydra_files": dict(hydra_files or {})}
         words = list(command or [Path(sys.argv[0]).name, *sys.argv[1:]])
         return in_processes(
-            processes, RunFolder(folder), experiment.device.timeout, {**job, "command": words, "shell": shell}
+            processes,
+            RunFolder(folder),
+            experiment.device.timeout,
+            {**job, "command": words, "shell": shell, "facts": facts},
         )
     describe_start(experiment)
     experiment.build()
     copy_start(experiment)
     experiment.config["dataset"] = absolute(experiment.config["dataset"])
     run = RunFolder(folder)
-    run.create(experiment.config, hydra_files, command)
+    run.create(experiment.config, hydra_files, command, **facts)
     from genlab.interface.session import train_to_the_end
 
     return train_to_the_end(experiment, run, shell)

@@ -152,19 +152,25 @@ def step(
     `unit` is what is counted, in the plural; without it only the share is shown. A `main` step is shown at once, and stays on
     the screen when it has ended. Where the units take times of their own, it is not `steady`: no time left is given.
     """
+    with shown(Step(title, total, unit, done, main, steady)) as doing:
+        yield doing
+
+
+@contextmanager
+def shown(doing: Step) -> Iterator[Step]:
+    """Within the block the step has a row; a `main` one stays on the screen when it has ended."""
     global _live
-    doing = Step(title, total, unit, done, main, steady)
     _under_way.append(doing)
     try:
-        if main and redraws():
+        if doing.main and redraws():
             _redraw()
         yield doing
     finally:
         if doing in _under_way:  # with the steps within it: a loop that an error left has not closed its own yet
             del _under_way[_under_way.index(doing) :]
         if _live is not None and not _under_way:
-            _live.update(Group(doing.row(console.width)) if main else Group(), refresh=True)
-            _live.transient = not main
+            _live.update(Group(doing.row(console.width)) if doing.main else Group(), refresh=True)
+            _live.transient = not doing.main
             _live.stop()
             _live = None
         elif _live is not None and doing.visible:

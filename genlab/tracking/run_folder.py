@@ -15,7 +15,6 @@ import os
 import platform
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -28,12 +27,12 @@ from genlab import __version__
 from genlab.errors import GenlabError
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.run_names import of_config
+from genlab.tracking.shared_files import alone_in, write_atomically
 from genlab.tracking.untrusted import read_json
 
 State = Literal["running", "finished", "failed", "interrupted"]
 
 KILLED = "its process ended without a word: killed, out of memory, or the machine stopped"
-MOST_WAITING = 10.0  # seconds for another process that writes run.json
 OWN = {
     "checkpoints",
     "samples",
@@ -71,8 +70,11 @@ class RunFolder:
         config: Mapping[str, Any],
         hydra_files: Mapping[str, str] | None = None,
         command: Sequence[str] | None = None,
+        **facts: Any,
     ) -> None:
         """Lay out a new run, with `hydra_files` (name -> text) beside the configuration in .hydra, and the words of the command.
+
+        `facts` are noted in run.json as well.
 
         From now on it is running, and this object holds its lock. Raises GenlabError where the folder holds a run already.
 
@@ -93,7 +95,7 @@ class RunFolder:
             folder.mkdir(exist_ok=True)
         text = self.write_config(config)
         for name, content in {"config.yaml": text, **(hydra_files or {})}.items():
-            _write_atomically(self.path / ".hydra" / name, content)
+            write_atomically(self.path / ".hydra" / name, content)
         self.begin(
             started=_now(),
             seed=config.get("seed"),
@@ -101,6 +103,7 @@ class RunFolder:
             versions=_versions(),
             git=_git(),
             command=list(command or [Path(sys.argv[0]).name, *sys.argv[1:]]),
+            **facts,
         )
 
     def _refuse_foreign(self) -> None:
@@ -117,7 +120,7 @@ class RunFolder:
     def write_config(self, config: Mapping[str, Any]) -> str:
         """Write config.yaml and return its text."""
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        _write_atomically(self.path / "config.yaml", text)
+        write_atomically(self.path / "config.yaml", text)
         return text
 
     @contextlib.contextmanager
@@ -222,9 +225,9 @@ class RunFolder:
 
         Of several processes, the trainer and a user who gives it a tag, one writes after the other, so that nothing is lost.
         """
-        with _alone_in(self.path):
+        with alone_in(self.path):
             info = self.info()
-            _write_atomically(self.path / "run.json", json.dumps({**info, **change(info)}, indent=1) + "\n")
+            write_atomically(self.path / "run.json", json.dumps({**info, **change(info)}, indent=1) + "\n")
 
     def end(self, state: State, **facts: Any) -> None:
         self.note(state=state, ended=_now(), **facts)
@@ -247,46 +250,6 @@ class RunFolder:
                 file.unlink(missing_ok=True)
             elif file.stat().st_size > size:
                 os.truncate(file, size)
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Within the block no other process is in such a block of the same folder, where this system can tell.
-
-    The folder itself is locked, which leaves no file. Whoever waits longer than MOST_WAITING goes on: a process that was stopped
-    meanwhile must not end a training.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:  # whoever writes there next says why
-        yield
-        return
-    try:
-        deadline = time.monotonic() + MOST_WAITING
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(0.005)
-            except OSError:  # a file system without locks
-                break
-        yield
-    finally:
-        os.close(handle)
 
 
 def _this_machine() -> dict[str, str]:

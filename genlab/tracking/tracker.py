@@ -15,6 +15,7 @@ from genlab.tracking.events import EventWriter
 from genlab.tracking.flat_config import parameters
 from genlab.tracking.other_trackers import OtherTrackers, state_after
 from genlab.tracking.run_folder import RunFolder
+from genlab.tracking.sweep_folder import settings
 
 
 class Tracker:
@@ -35,7 +36,7 @@ class Tracker:
         self._laid_out = run.metrics.exists()  # the layout goes with the first record
         if resumed_at is None:
             self.events.text("config", "```yaml\n" + yaml.safe_dump(dict(config), sort_keys=False) + "\n```")
-            self.events.hparams(parameters(config), _trial(run, config))
+            self.events.hparams({**_typed(run), **parameters(config)}, _trial(run, config))
         self.others = OtherTrackers(run, config, again=resumed_at is not None)
 
     def record(self, values: Mapping[str, float], seen: int, epoch: int, seconds: float) -> None:
@@ -86,6 +87,12 @@ class Tracker:
         except OSError:
             if error is None:  # a full disk has been reported already
                 raise
+
+
+def _typed(run: RunFolder) -> dict[str, str]:
+    """What a job of a sweep was given that is no key of its configuration, such as its experiment."""
+    chosen = settings(run.info())
+    return {"experiment": chosen["experiment"]} if "experiment" in chosen else {}
 
 
 def _trial(run: RunFolder, config: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ def test_trainings_and_sweeps_of_the_same_second_each_have_a_folder(
 ) -> None:
     for _ in range(2):
         assert call(["train", *TINY], capsys).code == 0
-        assert call(["train", "-m", "seed=0,1", *TINY], capsys).code == 0
+        assert call(["train", "-m", "seed=0,1", *TINY, "--anew"], capsys).code == 0
     single, sweeps = here / "outputs/train/vae-digits", here / "outputs/train/sweep"
     stamp = "2026-01-02_03-04-05"
     assert sorted(path.name for path in sweeps.iterdir()) == [stamp, f"{stamp}_2"]

@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from genlab.metrics.rounding import plain, rounded
+from genlab.tracking.hparams_columns import NAME
+from genlab.tracking.next_steps import to_type
 from tests.helpers.processes import (
     assert_refused,
     call,
@@ -47,7 +49,7 @@ def test_a_sweep_trains_every_combination_and_ends_with_a_table(here: Path, caps
     assert seen == {(2, 0), (2, 1), (3, 0), (3, 1)}
     table = outcome.out[outcome.out.rindex("sweep of 4 jobs") :]
     assert table.count("finished") == 4
-    assert not list(sweep.glob("events*"))  # columns of TensorBoard's table for one sweep would hold for all
+    assert [path.name for path in sweep.glob("events*")] == [NAME]  # the columns of TensorBoard's table
 
 
 def test_a_job_that_is_refused_does_not_hold_up_the_others(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,3 +124,7 @@ def test_a_sweep_that_is_asked_to_stop_ends_as_a_whole(here: Path) -> None:
     (run,) = trained(here)
     assert info(run)["state"] == "interrupted"
     assert f"genlab resume {run.relative_to(here)}" in outcome.err
+    assert (
+        f"the sweep goes on by the same command, or by: {to_type('resume', run.parent.relative_to(here))}"
+        in outcome.err
+    )

@@ -131,7 +131,7 @@ def test_killed_while_it_trains_on_it_ends_the_same(
     """The process ends before one of the writes: of the configuration, of checkpoints, of run.json."""
     shutil.copytree(copy, "undisturbed")
     assert resume(capsys, "undisturbed", "train.epochs=4").code == 0
-    from genlab.tracking import run_folder
+    from genlab.tracking import run_folder, shared_files
 
     left = [writes]
 
@@ -148,7 +148,7 @@ def test_killed_while_it_trains_on_it_ends_the_same(
         return write
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "_write_atomically", counted(run_folder._write_atomically))
+        patch.setattr(run_folder, "write_atomically", counted(shared_files.write_atomically))
         patch.setattr(checkpoint, "save", counted(checkpoint.save))
         with pytest.raises(Killed):
             main(["resume", "run", "train.epochs=4"])

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from genlab.commands.sweep import summarise
+from genlab.commands.sweep_table import summarise
 from genlab.errors import GenlabError
 from genlab.report.page import _facts
 from genlab.report.read_runs import Run, read_run
-from genlab.tracking import run_folder
+from genlab.tracking import run_folder, shared_files
 from genlab.tracking.run_folder import KILLED, RunFolder
 from genlab.tracking.which_run import find_run
 from tests.helpers.processes import REPOSITORY, environment, info
@@ -77,7 +77,7 @@ def test_a_folder_that_can_only_be_read_is_told_alike(tmp_path: Path, monkeypatc
     def refuse(*_: object) -> None:
         raise PermissionError
 
-    monkeypatch.setattr("genlab.tracking.run_folder._write_atomically", refuse)
+    monkeypatch.setattr("genlab.tracking.run_folder.write_atomically", refuse)
     assert (run.state, run.error) == ("interrupted", KILLED)
 
 
@@ -111,9 +111,9 @@ def test_a_folder_is_a_run_once_all_of_it_is_there(tmp_path: Path, monkeypatch: 
             raise KeyboardInterrupt
         original(path, text)
 
-    original = run_folder._write_atomically
+    original = shared_files.write_atomically
     with monkeypatch.context() as killed:
-        killed.setattr(run_folder, "_write_atomically", stops)
+        killed.setattr(run_folder, "write_atomically", stops)
         with pytest.raises(KeyboardInterrupt):
             RunFolder(tmp_path / "run").create({"seed": 0}, {"overrides.yaml": "[]\n"})
     assert "config.yaml" in written
