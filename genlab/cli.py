@@ -127,8 +127,10 @@ def _call(command: str, rest: list[str]) -> int:
             return int(module.main(rest) or 0)
         from genlab.composition.arguments import arrange
         from genlab.composition.resolvers import register
+        from genlab.sweeping.launchers import offer_plugins
 
         register()
+        offer_plugins()
         os.environ["HYDRA_FULL_ERROR"] = (
             "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
         )

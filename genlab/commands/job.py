@@ -16,6 +16,7 @@ from genlab.composition.own_faults import show_own_frames
 from genlab.composition.words import as_typed
 from genlab.config.schema import plain
 from genlab.errors import InterruptedRun, complain
+from genlab.sweeping.launchers import with_share_of_threads
 from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
 
@@ -35,11 +36,11 @@ def run_job(task: Task, config: DictConfig) -> float | None:
     typed = as_typed(hydra.overrides.task)
     occupied = (folder / "run.json").exists()
     try:
-        composed = with_typed_length(plain(config), typed)
+        composed = with_share_of_threads(with_typed_length(plain(config), typed), hydra.launcher)
         allow_composed(composed)
         result = task(composed, folder)
         if sweeping:
-            RunFolder(folder).note(state="finished", overrides=typed)
+            RunFolder(folder).update(lambda info: {"state": info.get("state") or "finished", "overrides": typed})
         return result
     except InterruptedRun as stop:
         print(f"genlab: {stop}", file=sys.stderr)

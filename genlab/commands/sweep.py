@@ -17,9 +17,10 @@ from genlab.composition.catalogue import GROUPS
 from genlab.composition.compose import with_typed_length
 from genlab.composition.own_code import allow_composed
 from genlab.composition.words import as_typed
-from genlab.errors import complain
+from genlab.errors import GenlabError, complain
 from genlab.metrics.rounding import plain as plain_number
 from genlab.metrics.rounding import rounded
+from genlab.sweeping.launchers import SWEEPER, require_plugins
 from genlab.tracking.next_steps import below_each_other, to_type
 from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
@@ -39,15 +40,27 @@ class Summary(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Summary.under_way = Path(config.hydra.sweep.dir)
+        _refuse_missing(config)
         words = settle_experiment(config)
         _refuse_too_many(words, config.hydra.sweeper._target_)
-        if config.hydra.job.name == "train":
+        if config.hydra.job.name == "train" and config.hydra.sweeper._target_ != SWEEPER:  # which checks its own values
             _refuse_mistakes(words)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         folder, Summary.under_way = Summary.under_way, None
-        if folder is not None and not Summary.quiet and summarise(folder, config.hydra.job.name):
+        told = Summary.quiet or config.hydra.sweeper._target_ == SWEEPER
+        if folder is not None and not told and summarise(folder, config.hydra.job.name):
             raise SystemExit(1)
+
+
+def _refuse_missing(config: DictConfig) -> None:
+    """End the sweep where its launcher or its sweeper is not installed."""
+    try:
+        require_plugins(config.hydra)
+    except GenlabError as error:  # Hydra would make a warning of it
+        complain(str(error))
+        discard_unbegun()
+        raise SystemExit(2) from None
 
 
 def settle_experiment(config: DictConfig) -> list[str]:

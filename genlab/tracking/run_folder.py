@@ -30,7 +30,7 @@ from genlab.tracking.next_steps import to_type
 from genlab.tracking.run_names import of_config
 from genlab.tracking.untrusted import read_json
 
-State = Literal["running", "finished", "failed", "interrupted"]
+State = Literal["running", "finished", "failed", "interrupted", "pruned"]
 
 KILLED = "its process ended without a word: killed, out of memory, or the machine stopped"
 MOST_WAITING = 10.0  # seconds for another process that writes run.json
