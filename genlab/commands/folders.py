@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from genlab.composition.words import as_typed
 from genlab.tracking.own_folder import own_folder
 
-
 STUDIES = Path("outputs/train/search")
 """Where a search lies whose study has a name."""
 

@@ -19,7 +19,9 @@ def train_run(
     """Train the experiment that `config` describes in the new run folder `folder`; returns the best validation loss.
 
     `hydra_files` and `command` are kept in the folder; the command is that of this process by default. In a `shell` the report
-    ends with the commands to type next. `watch` is given the trainer before it starts. Raises GenlabError for a mistake, before anything is written.
+    ends with the commands to type next. `watch` is given the trainer before it starts.
+
+    Raises GenlabError for a mistake, before anything is written.
     """
     from genlab.data.places import absolute
     from genlab.experiment.experiment import Experiment

@@ -21,8 +21,7 @@ from genlab.tracking.next_steps import to_type
 from genlab.tracking.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from genlab.sweeping.objective import Objective
-    from genlab.sweeping.search_space import Space
+    pass
 
 LEAST_TRIALS = 3
 """As many that fail before one has succeeded end the search."""
@@ -34,13 +33,16 @@ class OptunaSweeper(Sweeper):
     """Its arguments are the keys of conf/sweeper/optuna.yaml. Optuna is imported when the sweep starts."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = {k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in settings.items()}
+        self.settings: dict[str, Any] = {
+            k: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for k, v in settings.items()
+        }
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         from hydra.core.plugins import Plugins
 
         self.hydra_context, self.config = hydra_context, config
-        self.launcher = Plugins.instance().instantiate_launcher(
+        self.hydra: Any = config.hydra
+        self.jobs = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
@@ -53,7 +55,7 @@ class OptunaSweeper(Sweeper):
         from genlab.sweeping.study_report import describe_study, report_study
 
         library()
-        if (command := self.config.hydra.job.name) != "train":
+        if (command := self.hydra.job.name) != "train":
             raise GenlabError(f"hydra/sweeper=optuna: trials are trainings, and genlab {command} trains nothing")
         settings = self.settings
         for key, least in (("n_trials", 1), ("startup", 0), ("seed", 0)):
@@ -63,7 +65,7 @@ class OptunaSweeper(Sweeper):
         self.space = read_space(settings["params"] or {}, self._without_search(arguments))
         experiment, self.defaults = check_space(self.space)
         self.objective = find_objective(settings, experiment)
-        self.folder = Path(self.config.hydra.sweep.dir)
+        self.folder = Path(self.hydra.sweep.dir)
         self.place = place_of(settings, self.folder)
         lock = FileLock(self.folder / ".search.lock")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +88,7 @@ class OptunaSweeper(Sweeper):
             self._settle_killed()
             describe_study(self)
             try:
-                self._run(settings["n_jobs"] or jobs_at_once(self.config.hydra.launcher))
+                self._run(settings["n_jobs"] or jobs_at_once(self.hydra.launcher))
             except (KeyboardInterrupt, SystemExit):
                 print(f"genlab: the search goes on by: {self.command}", file=sys.stderr)
                 raise
@@ -96,7 +98,7 @@ class OptunaSweeper(Sweeper):
         """`words` without the choice of a search, and with the model that it chose: so a trial is typed as a training."""
         kept = [word for word in words if not word.startswith("search=")]
         if len(kept) < len(words) and not any(word.startswith("model=") for word in kept):
-            kept.insert(0, f"model={self.config.hydra.runtime.choices.model}")
+            kept.insert(0, f"model={self.hydra.runtime.choices.model}")
         return kept
 
     @property
@@ -113,7 +115,7 @@ class OptunaSweeper(Sweeper):
         while (missing := self.settings["n_trials"] - len(self.counted())) > 0:
             trials = [self._ask() for _ in range(min(missing, at_once))]
             for batch in _consecutive(trials):
-                self.launcher.launch([self._words(trial) for trial in batch], initial_job_idx=batch[0].number)
+                self.jobs.launch([self._words(trial) for trial in batch], initial_job_idx=batch[0].number)
                 for trial in batch:
                     self._tell(trial.number)
             self._refuse_failures()
@@ -161,10 +163,10 @@ class OptunaSweeper(Sweeper):
             "startup": self.settings["startup"],
         }
         told = ",".join(f"{key}:{value}" for key, value in facts.items())
-        chosen = any(str(word).startswith("hydra/sweeper=") for word in self.config.hydra.overrides.hydra)
+        chosen = any(str(word).startswith("hydra/sweeper=") for word in self.hydra.overrides.hydra)
         of_hydra = [*([] if chosen else ["hydra/sweeper=optuna"]), f"hydra.sweeper.trial={{{told}}}"]
         words = self.space.words(values)
-        if not any(str(word).startswith("hydra.sweep.subdir=") for word in self.config.hydra.overrides.hydra):
+        if not any(str(word).startswith("hydra.sweep.subdir=") for word in self.hydra.overrides.hydra):
             of_hydra.append(f"hydra.sweep.subdir={trial.number}{slug(words[len(self.space.fixed) :])}")
         return [*words, *of_hydra]
 
@@ -183,7 +185,7 @@ class OptunaSweeper(Sweeper):
         return RunFolder(found[0]) if found else None
 
     def _tell(self, number: int, killed: bool = False) -> None:
-        """Tell the study how a trial has ended, as its run.json has it; with `killed` a trial without an end is to be run anew."""
+        """Tell the study how a trial has ended, as run.json has it; with `killed` one without an end is to be run anew."""
         states, run = _optuna().trial.TrialState, self.run_of(number)
         info = run.info() if run is not None else {}
         found = info.get("search") or {}

@@ -117,7 +117,7 @@ def read_space(params: Mapping[str, Any], words: Sequence[str]) -> Space:
 
 
 def _dimension(word: Any) -> Dimension:
-    """What an override of Hydra sweeps over. Raises GenlabError for a range without an end, and a logarithm of what is not above 0."""
+    """What an override sweeps over. Raises GenlabError for a range without an end, and a logarithm of what is not above 0."""
     from hydra.core.override_parser.types import IntervalSweep, RangeSweep
 
     key, value = str(word.get_key_element()), word.value()

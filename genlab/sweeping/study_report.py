@@ -1,4 +1,4 @@
-"""What a search has found: a table of its trials, trials.csv, the best one with its command, and its measure on the test split."""
+"""What a search has found: its trials, trials.csv, the best one with its command, and its measure on the test split."""
 
 import csv
 import math
