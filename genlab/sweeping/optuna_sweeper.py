@@ -51,7 +51,7 @@ class OptunaSweeper(Sweeper):
         from genlab.sweeping.objective import find_objective
         from genlab.sweeping.search_check import check_space
         from genlab.sweeping.search_space import read_space
-        from genlab.sweeping.study import library, open_study, place_of, pruner_of, refuse_another
+        from genlab.sweeping.study import library, open_study, place_of, pruner_of, refuse_another, sampler_of
         from genlab.sweeping.study_report import describe_study, report_study
 
         library()
@@ -63,6 +63,7 @@ class OptunaSweeper(Sweeper):
                 raise GenlabError(f"hydra.sweeper.{key}={settings[key]}: should be a whole number, {least} or more")
         pruner_of(settings)
         self.space = read_space(settings["params"] or {}, self._without_search(arguments))
+        sampler_of(settings, self.space.dimensions)
         experiment, self.defaults = check_space(self.space)
         self.objective = find_objective(settings, experiment)
         self.folder = Path(self.hydra.sweep.dir)
@@ -70,12 +71,12 @@ class OptunaSweeper(Sweeper):
         lock = FileLock(self.folder / ".search.lock")
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=1)
+            held = lock.acquire(timeout=1)
         except Timeout:
             raise GenlabError(
                 f"hydra.sweep.dir={self.folder}: another process searches there; wait for it, or stop it first"
             ) from None
-        with lock:
+        with held:
             OmegaConf.save(self.config, self.folder / "multirun.yaml")
             self.study = study = open_study(settings, self.place, self.objective, self.space.dimensions)
             asked = {
@@ -167,7 +168,7 @@ class OptunaSweeper(Sweeper):
         of_hydra = [*([] if chosen else ["hydra/sweeper=optuna"]), f"hydra.sweeper.trial={{{told}}}"]
         words = self.space.words(values)
         if not any(str(word).startswith("hydra.sweep.subdir=") for word in self.hydra.overrides.hydra):
-            of_hydra.append(f"hydra.sweep.subdir={trial.number}{slug(words[len(self.space.fixed) :])}")
+            of_hydra.append(f"hydra.sweep.subdir={trial.number}{slug(words[len(self.space.fixed) :]) or '_default'}")
         return [*words, *of_hydra]
 
     def _is_default(self, number: int) -> bool:

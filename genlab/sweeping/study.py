@@ -74,7 +74,7 @@ def open_study(settings: Mapping[str, Any], place: str, objective: Objective, sp
         study_name=name,
         direction=objective.direction,
         load_if_exists=True,
-        sampler=_sampler(optuna, settings, space, int(settings["seed"]) + done),  # a resumed one draws other values
+        sampler=sampler_of(settings, space, done),
     )
     if study.direction.name.lower() != objective.direction:
         raise GenlabError(
@@ -84,8 +84,12 @@ def open_study(settings: Mapping[str, Any], place: str, objective: Objective, sp
     return study
 
 
-def _sampler(optuna: Any, settings: Mapping[str, Any], space: Sequence[Dimension], seed: int) -> Any:
-    name, samplers = settings["sampler"], optuna.samplers
+def sampler_of(settings: Mapping[str, Any], space: Sequence[Dimension], done: int = 0) -> Any:
+    """Who chooses the next values, after `done` trials: a resumed study draws others than it began with.
+
+    Raises GenlabError for a name that there is not, and for a grid without steps.
+    """
+    name, samplers, seed = settings["sampler"], library().samplers, int(settings["seed"]) + done
     if name == "tpe":
         return samplers.TPESampler(seed=seed, n_startup_trials=max(5, int(settings["startup"])), constant_liar=True)
     if name == "random":
