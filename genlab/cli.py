@@ -21,7 +21,7 @@ COMMANDS = {
     "compare": "one table and one page over several runs",
     "runs": "what there is: states and results; names, tags, notes; into the trash and back",
     "benchmark": "speed of training and sampling, and this machine's share of it",
-    "list": "what there is: models, datasets, optimizers, devices, experiments",
+    "list": "what there is: models, datasets, optimizers, devices, experiments, searches, launchers",
     "dashboard": "open TensorBoard on the runs",
     "new": "write the files of a model of your own, to start from",
     "export": "write a trained run for others: safetensors, a program, a card; none of it needs genlab",

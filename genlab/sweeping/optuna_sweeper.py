@@ -4,8 +4,10 @@ The study lies in a file, so that it outlives the process. Whoever opens it agai
 killed is run anew with its values, one that ended meanwhile is told its value.
 """
 
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from genlab.composition.resolvers import slug
 from genlab.errors import GenlabError
 from genlab.tracking.console import console
 from genlab.tracking.next_steps import to_type
+from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -47,20 +50,39 @@ class OptunaSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
+        """Run the trials that are missing, and report. Raises GenlabError for a mistake, before the first of them."""
         from genlab.sweeping.launchers import jobs_at_once
+        from genlab.sweeping.study_report import describe_study, report_study
+
+        self._check(arguments)
+        with self._alone():
+            self._open()
+            self._settle_killed()
+            describe_study(self)
+            try:
+                self._run(self.settings["n_jobs"] or jobs_at_once(self.hydra.launcher))
+            except (KeyboardInterrupt, SystemExit):
+                print(f"genlab: the search goes on by: {self.command}", file=sys.stderr)
+                raise
+            report_study(self)
+
+    def _check(self, arguments: list[str]) -> None:
+        """What can be seen before anything is written: settings, space, objective."""
         from genlab.sweeping.objective import find_objective
         from genlab.sweeping.search_check import check_space
         from genlab.sweeping.search_space import read_space
-        from genlab.sweeping.study import library, open_study, place_of, pruner_of, refuse_another, sampler_of
-        from genlab.sweeping.study_report import describe_study, report_study
+        from genlab.sweeping.study import library, place_of, pruner_of, sampler_of
 
         library()
+        settings = self.settings
         if (command := self.hydra.job.name) != "train":
             raise GenlabError(f"hydra/sweeper=optuna: trials are trainings, and genlab {command} trains nothing")
-        settings = self.settings
-        for key, least in (("n_trials", 1), ("startup", 0), ("seed", 0)):
-            if not isinstance(settings[key], int) or settings[key] < least:
-                raise GenlabError(f"hydra.sweeper.{key}={settings[key]}: should be a whole number, {least} or more")
+        for key, least in (("n_trials", 1), ("startup", 0), ("seed", 0), ("n_jobs", 1)):
+            value = settings[key]
+            if not (isinstance(value, int) and value >= least) and not (key == "n_jobs" and value is None):
+                raise GenlabError(f"hydra.sweeper.{key}={value}: should be a whole number, {least} or more")
+        if (name := settings["study_name"]) is not None and not re.fullmatch(r"\w[\w.-]*", str(name)):
+            raise GenlabError(f"hydra.sweeper.study_name={name}: a name is of letters, digits, '_', '-' and '.'")
         pruner_of(settings)
         self.space = read_space(settings["params"] or {}, self._without_search(arguments))
         sampler_of(settings, self.space.dimensions)
@@ -68,8 +90,12 @@ class OptunaSweeper(Sweeper):
         self.objective = find_objective(settings, experiment)
         self.folder = Path(self.hydra.sweep.dir)
         self.place = place_of(settings, self.folder)
-        lock = FileLock(self.folder / ".search.lock")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Within the block no other process searches in this folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".search.lock")
         try:
             held = lock.acquire(timeout=1)
         except Timeout:
@@ -77,23 +103,27 @@ class OptunaSweeper(Sweeper):
                 f"hydra.sweep.dir={self.folder}: another process searches there; wait for it, or stop it first"
             ) from None
         with held:
-            OmegaConf.save(self.config, self.folder / "multirun.yaml")
-            self.study = study = open_study(settings, self.place, self.objective, self.space.dimensions)
-            asked = {
-                "words": [word for word in self.space.fixed if word.partition("=")[0] not in ("name", "tag", "note")],
-                "space": self.space.describe(),
-                "metric": self.objective.metric,
-                "at": self.objective.at,
-            }
-            refuse_another(study, asked, study.study_name)
-            self._settle_killed()
-            describe_study(self)
-            try:
-                self._run(settings["n_jobs"] or jobs_at_once(self.hydra.launcher))
-            except (KeyboardInterrupt, SystemExit):
-                print(f"genlab: the search goes on by: {self.command}", file=sys.stderr)
-                raise
-            report_study(self)
+            yield
+
+    def _open(self) -> None:
+        """The study, and a note of what it searches. Raises GenlabError where it is one of something else."""
+        from genlab.sweeping.study import open_study, refuse_another
+
+        try:
+            self.study = open_study(self.settings, self.place, self.objective, self.space.dimensions)
+        except GenlabError:
+            if not any(self.folder.glob("*/run.json")):  # so that the folder goes again
+                (self.folder / ".search.lock").unlink(missing_ok=True)
+                discard_if_empty(self.folder)
+            raise
+        asked = {
+            "words": [word for word in self.space.fixed if word.partition("=")[0] not in ("name", "tag", "note")],
+            "space": self.space.describe(),
+            "metric": self.objective.metric,
+            "at": self.objective.at,
+        }
+        refuse_another(self.study, asked, self.study.study_name)
+        OmegaConf.save(self.config, self.folder / "multirun.yaml")
 
     def _without_search(self, words: Sequence[str]) -> list[str]:
         """`words` without the choice of a search, and with the model that it chose: so a trial is typed as a training."""
