@@ -127,7 +127,7 @@ def _call(command: str, rest: list[str]) -> int:
             return int(module.main(rest) or 0)
         from genlab.composition.arguments import arrange
         from genlab.composition.resolvers import register
-        from genlab.sweeping.launchers import offer_plugins
+        from genlab.sweeping.offered_plugins import offer_plugins
 
         register()
         offer_plugins()

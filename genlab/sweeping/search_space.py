@@ -133,7 +133,8 @@ def _dimension(word: Any) -> Dimension:
             raise GenlabError(f"{word.input_line}: name both ends and a step upwards, as in {key}=range(0,10,2)")
         steps = int((stop - start) / step - 1e-9)  # the end is not one of them
         return Dimension(key, start, start + steps * step, step=step)
-    return Dimension(key, choices=tuple(dict.fromkeys(word.sweep_string_iterator())))
+    texts = (text.lower() if text in ("True", "False") else text for text in word.sweep_string_iterator())
+    return Dimension(key, choices=tuple(dict.fromkeys(texts)))
 
 
 def _read(word: str) -> Any:

@@ -3,26 +3,24 @@
 import csv
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from genlab.metrics.rounding import plain, rounded
+from genlab.sweeping.search import Search
 from genlab.sweeping.study import library
 from genlab.tracking.console import console, fact
 from genlab.tracking.next_steps import below_each_other, to_type
-
-if TYPE_CHECKING:
-    from genlab.sweeping.optuna_sweeper import OptunaSweeper
 
 SHOWN = 12  # trials of the table on the console; trials.csv has all
 LEAST = 8  # finished trials, below which the importance of a key says nothing
 
 
-def describe_study(search: "OptunaSweeper") -> None:
+def describe_study(search: Search) -> None:
     """Say what is searched, what is there already, and how the search goes on after an interruption."""
-    settings, objective, done = search.settings, search.objective, len(search.counted())
+    settings, objective, done = search.settings, search.objective, len(search.counted)
     kinds = {"maximize": "highest", "minimize": "lowest"}
     what = f"eval/{objective.metric}" if objective.recorded else f"{objective.metric} of the validation split"
     console.print(
@@ -43,10 +41,10 @@ def _without_password(place: str) -> str:
     return f"{head}://{rest.rpartition('@')[2]}"
 
 
-def report_study(search: "OptunaSweeper") -> int:
+def report_study(search: Search) -> int:
     """Print and write what the study has found; returns the number of failed trials."""
     states = library().trial.TrialState
-    trials = [trial for trial in search.study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    trials = [trial for trial in search.trials if trial.state.is_finished()]
     complete = [trial for trial in trials if trial.state == states.COMPLETE]
     sign = 1.0 if search.objective.direction == "minimize" else -1.0
     ordered = sorted(complete, key=lambda trial: sign * trial.value)
@@ -55,14 +53,12 @@ def report_study(search: "OptunaSweeper") -> int:
     console.print(_table(search, ordered[:SHOWN]))
     if len(ordered) > SHOWN:
         console.print(f"and {len(ordered) - SHOWN} more in trials.csv")
-    failed = [trial for trial in search.counted() if trial.state == states.FAIL]
+    failed = [trial for trial in search.counted if trial.state == states.FAIL]
     for trial in failed:
-        run = search.run_of(trial.number)
-        reason = (run.error if run is not None else None) or "without a word"
-        console.print(f"trial {trial.number} failed: {reason}", style="red", markup=False)
+        console.print(f"trial {trial.number} failed: {search.reason(trial)}", style="red", markup=False)
     pruned = sum(trial.state == states.PRUNED for trial in trials)
     counts = [f"{len(complete)} finished", f"{pruned} pruned", f"{len(failed)} failed"]
-    counts += [f"{killed} killed and run anew"] if (killed := len(trials) - len(search.counted())) else []
+    counts += [f"{killed} killed and run anew"] if (killed := len(trials) - len(search.counted)) else []
     fact("trials", ", ".join(counts))
     fact("table", str(search.folder / "trials.csv"))
     if complete:
@@ -70,8 +66,8 @@ def report_study(search: "OptunaSweeper") -> int:
     return len(failed)
 
 
-def _show_best(search: "OptunaSweeper", best: Any) -> None:
-    objective, default, run = search.objective, search.default_trial(), search.run_of(best.number)
+def _show_best(search: Search, best: Any) -> None:
+    objective, default, run = search.objective, search.default_trial(), search.run_of(best)
     if shares := _importance(search):
         fact("importance", ", ".join(f"{key} {share:.0%}" for key, share in shares.items()))
     fact("best", f"trial {best.number}: {objective.metric} {best.value:.5g} on the validation split")
@@ -81,29 +77,28 @@ def _show_best(search: "OptunaSweeper", best: Any) -> None:
     tests = [f"{word} {found}" for word, t in (("best", best), ("default", default)) if (found := _test(search, t))]
     if tests:
         fact("test split", f"{objective.metric}: {', '.join(tests)}; no trial was chosen by it")
-    words = search.space.words({} if default is not None and default.number == best.number else best.params)
-    steps = [to_type("train", *words)]
+    steps = [to_type("train", *search.words(best))]
     if run is not None:
         steps += [to_type("evaluate", f"run={run.path}")]
         steps += [to_type("compare", r.path, run.path) for r in [_run(search, default)] if r and r.path != run.path]
     fact("next", below_each_other(steps))
 
 
-def _run(search: "OptunaSweeper", trial: Any) -> Any:
-    return None if trial is None else search.run_of(trial.number)
+def _run(search: Search, trial: Any) -> Any:
+    return None if trial is None else search.run_of(trial)
 
 
-def _test(search: "OptunaSweeper", trial: Any) -> str:
+def _test(search: Search, trial: Any) -> str:
     """The measure of a trial on the test split with its error; empty where it is not among those that a training ends with."""
     run = _run(search, trial)
     found = run.info().get("results", {}).get(f"test/{search.objective.metric}") if run is not None else None
     return "" if not found else plain(rounded(found["value"], found["stderr"]))
 
 
-def _importance(search: "OptunaSweeper") -> dict[str, float]:
+def _importance(search: Search) -> dict[str, float]:
     """Share of each key in what makes a trial good (PED-ANOVA); empty where there are too few trials, or one key."""
     optuna = library()
-    complete = [trial for trial in search.counted() if trial.state == optuna.trial.TrialState.COMPLETE]
+    complete = [trial for trial in search.counted if trial.state == optuna.trial.TrialState.COMPLETE]
     keys = [d.key for d in search.space.dimensions]
     usable = [trial for trial in complete if all(key in trial.params for key in keys)]
     if len(usable) < LEAST or len(keys) < 2:
@@ -115,11 +110,9 @@ def _importance(search: "OptunaSweeper") -> dict[str, float]:
     return {str(key): float(share) for key, share in found.items() if math.isfinite(share)}
 
 
-def _table(search: "OptunaSweeper", trials: list[Any]) -> Table:
+def _table(search: Search, trials: list[Any]) -> Table:
     keys = [d.key for d in search.space.dimensions]
-    table = Table(
-        title=f"{len(search.counted())} trials, the best first", title_justify="left", box=None, pad_edge=False
-    )
+    table = Table(title=f"{len(search.counted)} trials, the best first", title_justify="left", box=None, pad_edge=False)
     for head in ("trial", "state"):
         table.add_column(head)
     table.add_column(search.objective.metric, justify="right", no_wrap=True)
@@ -137,7 +130,7 @@ def _state(trial: Any) -> str:
     return "killed" if "killed" in trial.user_attrs else names.get(trial.state.name, trial.state.name.lower())
 
 
-def _shown(search: "OptunaSweeper", trial: Any, key: str) -> str:
+def _shown(search: Search, trial: Any, key: str) -> str:
     """A value as it stood in the override; 'default' where the trial had none."""
     if key not in trial.params:
         return "default"
@@ -145,7 +138,7 @@ def _shown(search: "OptunaSweeper", trial: Any, key: str) -> str:
     return dimension.word(trial.params[key]).partition("=")[2]
 
 
-def _write(search: "OptunaSweeper", path: Path, trials: list[Any]) -> None:
+def _write(search: Search, path: Path, trials: list[Any]) -> None:
     """trials.csv: every trial in order, with its values as they were trained."""
     keys = [d.key for d in search.space.dimensions]
     partial = path.with_name(path.name + ".partial")
@@ -153,7 +146,7 @@ def _write(search: "OptunaSweeper", path: Path, trials: list[Any]) -> None:
         table = csv.writer(file)
         table.writerow(["trial", "state", search.objective.metric, *keys, "evaluations", "seconds", "run"])
         for trial in trials:
-            run = search.run_of(trial.number)
+            run = search.run_of(trial)
             seconds = "" if trial.duration is None else f"{trial.duration.total_seconds():.1f}"
             values = ["" if key not in trial.params else _shown(search, trial, key) for key in keys]
             value = "" if trial.value is None else trial.value
