@@ -82,7 +82,7 @@ class OptunaSweeper(Sweeper):
             raise GenlabError(f"hydra.sweeper.study_name={name}: a name is of letters, digits, '_', '-' and '.'")
         pruner_of(settings)
         space = read_space(settings["params"] or {}, self._without_search(arguments))
-        sampler_of(settings, space.dimensions)
+        sampler_of(settings)
         folder = Path(self.hydra.sweep.dir)
         place = place_of(settings, folder)
         experiment, defaults = check_space(space)

@@ -63,7 +63,7 @@ class Search:
 
     def _open(self) -> None:
         try:
-            self.study = open_study(self.settings, self.place, self.objective, self.space.dimensions)
+            self.study = open_study(self.settings, self.place, self.objective)
         except GenlabError:
             if not any(self.folder.glob("*/run.json")):  # so that the folder goes again
                 (self.folder / LOCK).unlink(missing_ok=True)

@@ -97,7 +97,8 @@ def read_space(params: Mapping[str, Any], words: Sequence[str]) -> Space:
     typed = {word.lstrip("+").partition("=")[0] for word in words}
     given = [f"{key}={value}" for key, value in params.items() if key not in typed]
     fixed, dimensions = [], []
-    for word in OverridesParser.create().parse_overrides([*given, *words]):
+    parsed = {str(word.get_key_element()): word for word in OverridesParser.create().parse_overrides([*given, *words])}
+    for word in parsed.values():  # of a key that is typed twice the last word
         if not word.is_sweep_override():
             fixed.append(str(word.input_line))
             continue

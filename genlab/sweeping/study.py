@@ -4,15 +4,15 @@ Everything of Optuna that genlab touches is here: ask, tell, report, and a stora
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from genlab.errors import GenlabError, did_you_mean
 from genlab.sweeping.objective import Objective
-from genlab.sweeping.search_space import Dimension, keys_that_differ
+from genlab.sweeping.search_space import keys_that_differ
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes", "grid")
+SAMPLERS = ("tpe", "random", "gp", "cmaes")
 PRUNERS = ("median", "hyperband", "none")
 FILE, NAME = "study.db", "study"
 WAITING = 60.0  # seconds for another process that writes into a SQLite file
@@ -63,7 +63,7 @@ def open_storage(place: str) -> Any:
         ) from None
 
 
-def open_study(settings: Mapping[str, Any], place: str, objective: Objective, space: Sequence[Dimension]) -> Any:
+def open_study(settings: Mapping[str, Any], place: str, objective: Objective) -> Any:
     """The study with its trials so far; a new one where there is none. Raises GenlabError for settings that there are not."""
     optuna, storage = library(), open_storage(place)
     name = settings["study_name"] or NAME
@@ -74,7 +74,7 @@ def open_study(settings: Mapping[str, Any], place: str, objective: Objective, sp
         study_name=name,
         direction=objective.direction,
         load_if_exists=True,
-        sampler=sampler_of(settings, space, done),
+        sampler=sampler_of(settings, done),
     )
     if study.direction.name.lower() != objective.direction:
         raise GenlabError(
@@ -84,10 +84,10 @@ def open_study(settings: Mapping[str, Any], place: str, objective: Objective, sp
     return study
 
 
-def sampler_of(settings: Mapping[str, Any], space: Sequence[Dimension], done: int = 0) -> Any:
+def sampler_of(settings: Mapping[str, Any], done: int = 0) -> Any:
     """Who chooses the next values, after `done` trials: a resumed study draws others than it began with.
 
-    Raises GenlabError for a name that there is not, and for a grid without steps.
+    Raises GenlabError for a name that there is not.
     """
     name, samplers, seed = settings["sampler"], library().samplers, int(settings["seed"]) + done
     if name == "tpe":
@@ -103,21 +103,7 @@ def sampler_of(settings: Mapping[str, Any], space: Sequence[Dimension], done: in
             raise GenlabError(
                 "hydra.sweeper.sampler=cmaes: cmaes is not installed; install it with: pip install cmaes"
             ) from None
-    if name == "grid":
-        return samplers.GridSampler({d.key: _grid(d) for d in space}, seed=int(settings["seed"]))
     raise GenlabError(f"hydra.sweeper.sampler={name}: there is no such sampler; {did_you_mean(str(name), SAMPLERS)}")
-
-
-def _grid(dimension: Dimension) -> list[Any]:
-    """All values of a dimension. Raises GenlabError where they cannot be counted."""
-    if dimension.choices:
-        return list(dimension.choices)
-    step = dimension.step or (1 if dimension.whole and not dimension.log else None)
-    if step is None or dimension.low is None or dimension.high is None:
-        raise GenlabError(
-            f"hydra.sweeper.sampler=grid: {dimension} has no steps; write {dimension.key}=choice(...), or range(...)"
-        )
-    return [dimension.low + k * step for k in range(int((dimension.high - dimension.low) / step + 1e-9) + 1)]
 
 
 def pruner_of(settings: Mapping[str, Any]) -> Any:

@@ -121,14 +121,11 @@ def test_a_trial_that_ended_after_its_search_was_killed_counts(here: Path, folde
 
 
 def test_a_trial_that_falls_behind_is_pruned_and_says_so(here: Path, folder: Path) -> None:
-    more = ["hydra.sweeper.startup=1", "hydra.sweeper.sampler=grid", "hydra.sweeper.default_first=false"]
-    chosen = [w for w in words(*more, trials=3) if w != RATE] + ["optimizer.lr=choice(0.005,1e-8,1e-9)"]
-    outcome = succeed(chosen, here)
-    rows = {row["optimizer.lr"]: row for row in table(folder)}
-    assert sorted(row["state"] for row in rows.values())[-1] == "pruned"
-    pruned = [row for row in rows.values() if row["state"] == "pruned"]
-    assert all(row["optimizer.lr"] != "0.005" for row in pruned)
-    for row in pruned:
+    more = ["hydra.sweeper.startup=1", "train.eval_every=300", "optimizer.lr=choice(1e-8,1e-9)"]
+    outcome = succeed([word for word in words(*more, trials=3) if word != RATE], here)
+    rows = table(folder)
+    assert [row["state"] for row in rows] == ["finished", "pruned", "pruned"]
+    for row in rows[1:]:
         run = folder / row["run"]
         assert info(run)["state"] == "pruned"
         assert info(run)["error"] is None
@@ -158,7 +155,12 @@ def test_a_measure_of_samples_is_taken_of_the_validation_split(here: Path, capsy
 
 
 def test_trials_that_all_fail_end_the_search(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    outcome = call(words("optimizer=sgd", "optimizer.lr=interval(1e8,1e9)", trials=9, name=None), capsys)
+    outcome = call(
+        words(
+            "hydra.sweeper.default_first=false", "optimizer=sgd", "optimizer.lr=interval(1e8,1e9)", trials=9, name=None
+        ),
+        capsys,
+    )
     assert outcome.code == 2
     assert "the first" in outcome.err.splitlines()[-1]
     assert len(trained(here)) < 9
@@ -173,7 +175,6 @@ def test_trials_that_all_fail_end_the_search(here: Path, capsys: pytest.CaptureF
         (["hydra.sweeper.metric=kid", "hydra.sweeper.at=best"], "set hydra.sweeper.at=end"),
         (["hydra.sweeper.direction=up"], "hydra.sweeper.direction=up"),
         (["hydra.sweeper.sampler=tp"], "did you mean 'tpe'?"),
-        (["hydra.sweeper.sampler=grid"], "write optimizer.lr=choice(...)"),
         (["hydra.sweeper.pruner=medium"], "did you mean 'median'?"),
         (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: should be a whole number, 1 or more"),
         (["hydra.sweeper.study_name=../x"], "study_name=../x: a name is of letters"),

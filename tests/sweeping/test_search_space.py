@@ -80,6 +80,11 @@ def test_a_trial_is_the_words_that_all_share_and_its_own() -> None:
     assert space.defaults({"c": "z"}) == {}
 
 
+def test_of_a_key_that_is_typed_twice_the_last_word_holds() -> None:
+    space = read_space({}, ["a=1,2", "b=1", "b=interval(0,1)", "a=3"])
+    assert (space.fixed, [d.key for d in space.dimensions]) == (("a=3",), ["b"])
+
+
 def test_the_order_of_words_makes_no_difference() -> None:
     assert keys_that_differ(["a=1", "b=2"], ["b=2", "a=1"]) == []
     assert keys_that_differ(["a=1"], ["a=2", "b=1"]) == ["a=1 -> a=2", "nothing -> b=1"]
