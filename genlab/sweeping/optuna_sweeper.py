@@ -85,8 +85,9 @@ class OptunaSweeper(Sweeper):
         sampler_of(settings)
         folder = Path(self.hydra.sweep.dir)
         place = place_of(settings, folder)
-        experiment, defaults = check_space(space)
+        experiment = check_space(space)
         objective = find_objective(settings, experiment)
+        defaults = space.defaults(experiment.config, experiment.model)
         return Search(settings, space, objective, defaults, folder, place, self._command(folder))
 
     def _without_search(self, words: Sequence[str]) -> list[str]:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from genlab.errors import GenlabError
-from genlab.sweeping.search_space import Space, Value
+from genlab.sweeping.search_space import Space
 
 
-def check_space(space: Space) -> tuple[Any, dict[str, Value]]:
-    """The experiment without the search, and the values of the space that it has.
+def check_space(space: Space) -> Any:
+    """The experiment without the search.
 
     Each end is tried with everything else as the configuration has it. Raises GenlabError for the first mistake.
     """
@@ -15,7 +15,7 @@ def check_space(space: Space) -> tuple[Any, dict[str, Value]]:
     for dimension in space.dimensions:
         for end in dimension.ends:
             _experiment([*space.fixed, dimension.word(end)])
-    return experiment, space.defaults(experiment.config)
+    return experiment
 
 
 def _experiment(words: list[str]) -> Any:

@@ -78,9 +78,17 @@ class Space:
         """The overrides of a trial with these values. A key without a value stays as the configuration has it."""
         return [*self.fixed, *(d.word(values[d.key]) for d in self.dimensions if d.key in values)]
 
-    def defaults(self, config: Mapping[str, Any]) -> dict[str, Value]:
-        """The values that a configuration has already, of those keys for which it lies in the space."""
-        found = {d.key: d.holds(_at(config, d.key)) for d in self.dimensions}
+    def defaults(self, config: Mapping[str, Any], model: object = None) -> dict[str, Value]:
+        """The values that a configuration has already, of those keys for which it lies in the space.
+
+        What null stands for is asked of `model`, which is built from it, where that has an attribute of this name.
+        """
+        found = {}
+        for dimension in self.dimensions:
+            value = _at(config, dimension.key)
+            if dimension.holds(value) is None and value is None and dimension.key.startswith("model."):
+                value = getattr(model, dimension.key.removeprefix("model."), None)
+            found[dimension.key] = dimension.holds(value)
         return {key: value for key, value in found.items() if value is not None}
 
     def describe(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def report_study(search: Search) -> int:
 def _show_best(search: Search, best: Any) -> None:
     objective, default, run = search.objective, search.default_trial(), search.run_of(best)
     if shares := _importance(search):
-        fact("importance", ", ".join(f"{key} {share:.0%}" for key, share in shares.items()))
+        fact("importance", ", ".join(f"{key} {share:.0%}" for key, share in shares.items()) + " (rough, of few trials)")
     fact("best", f"trial {best.number}: {objective.metric} {best.value:.5g} on the validation split")
     if default is not None and default.value is not None:
         same = " (the best one)" if default.number == best.number else ""
@@ -104,7 +105,9 @@ def _importance(search: Search) -> dict[str, float]:
     if len(usable) < LEAST or len(keys) < 2:
         return {}
     try:
-        found = optuna.importance.get_param_importances(search.study, params=keys)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = optuna.importance.get_param_importances(search.study, params=keys)
     except Exception:  # a key that was never varied, or values that are all alike
         return {}
     return {str(key): float(share) for key, share in found.items() if math.isfinite(share)}
