@@ -10,7 +10,7 @@ from genlab.errors import GenlabError
 GROUPS = ("launcher", "sweeper")
 """Groups of Hydra's own, hydra/launcher and hydra/sweeper, of which genlab has choices."""
 SWEEPER = "hydra_plugins.genlab.OptunaSweeper"
-"""The name under which Hydra knows search/optuna_sweeper.py: it takes only plugins whose name begins so."""
+"""The name under which Hydra knows optuna_sweeper.py: it takes only plugins whose name begins so."""
 NEEDS = {
     "hydra_plugins.hydra_joblib_launcher": ("launchers", ("joblib", "hydra_plugins.hydra_joblib_launcher")),
     "hydra_plugins.hydra_submitit_launcher": ("launchers", ("submitit", "hydra_plugins.hydra_submitit_launcher")),
