@@ -17,6 +17,8 @@ from genlab.tracking.next_steps import to_type
 if TYPE_CHECKING:
     from genlab.sweeping.search import Search
 
+ROUNDS = 5
+"""In as many at least are the trials run, where n_jobs says nothing: those of one round learn nothing from each other."""
 LEAST = {"n_trials": 1, "startup": 0, "seed": 0, "n_jobs": 1}
 """Whole numbers among the settings."""
 
@@ -44,10 +46,11 @@ class OptunaSweeper(Sweeper):
         from genlab.sweeping.study_report import describe_study, report_study
 
         search = self._checked(arguments)
-        at_once = self.settings["n_jobs"] or jobs_at_once(self.hydra.launcher)
+        most = max(1, self.settings["n_trials"] // ROUNDS)
+        at_once = self.settings["n_jobs"] or min(most, jobs_at_once(self.hydra.launcher))
         with search.alone():
             OmegaConf.save(self.config, search.folder / "multirun.yaml")
-            describe_study(search)
+            describe_study(search, at_once)
             try:
                 while search.missing:
                     trials = [search.ask() for _ in range(min(search.missing, at_once))]

@@ -19,13 +19,13 @@ SHOWN = 12  # trials of the table on the console; trials.csv has all
 LEAST = 8  # finished trials, below which the importance of a key says nothing
 
 
-def describe_study(search: Search) -> None:
+def describe_study(search: Search, at_once: int) -> None:
     """Say what is searched, what is there already, and how the search goes on after an interruption."""
     settings, objective, done = search.settings, search.objective, len(search.counted)
     kinds = {"maximize": "highest", "minimize": "lowest"}
     what = f"eval/{objective.metric}" if objective.recorded else f"{objective.metric} of the validation split"
     console.print(
-        f"search of {settings['n_trials']} trials for the {kinds[objective.direction]} {what}"
+        f"search of {settings['n_trials']} trials{f', {at_once} at a time,' if at_once > 1 else ''} for the {kinds[objective.direction]} {what}"
         + (f", {done} of them there already" if done else ""),
         markup=False,
     )
