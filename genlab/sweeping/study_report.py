@@ -24,8 +24,9 @@ def describe_study(search: Search, at_once: int) -> None:
     settings, objective, done = search.settings, search.objective, len(search.counted)
     kinds = {"maximize": "highest", "minimize": "lowest"}
     what = f"eval/{objective.metric}" if objective.recorded else f"{objective.metric} of the validation split"
+    rounds = f", {at_once} at a time," if at_once > 1 else ""
     console.print(
-        f"search of {settings['n_trials']} trials{f', {at_once} at a time,' if at_once > 1 else ''} for the {kinds[objective.direction]} {what}"
+        f"search of {settings['n_trials']} trials{rounds} for the {kinds[objective.direction]} {what}"
         + (f", {done} of them there already" if done else ""),
         markup=False,
     )
