@@ -107,7 +107,7 @@ def _declared(metric: str, model: Any) -> Direction | None:
 def value_of(run: RunFolder, objective: Objective) -> float:
     """The value of a training that has ended; NaN where it has none."""
     if not objective.recorded:
-        return _evaluate(run, objective.metric)
+        return evaluated(run, objective.metric, "validation")[0]
     values = evaluations(run.metrics, objective.known_as)
     if not values:
         return math.nan
@@ -126,8 +126,8 @@ def evaluations(records: Path, name: str) -> list[float]:
     return [float(line[name]) for line in lines if name in line]
 
 
-def _evaluate(run: RunFolder, metric: str) -> float:
-    """A measure of `genlab evaluate`, of the validation split in the place of the test split."""
+def evaluated(run: RunFolder, metric: str, split: Literal["validation", "test"]) -> tuple[float, float | None]:
+    """A measure of `genlab evaluate` with its standard error, of a split; NaN where there is none."""
     from genlab.config.schema import check
     from genlab.evaluation.evaluation import MEASURES, OF_SAMPLES, every, measure
     from genlab.evaluation.evaluation_context import EvaluationContext, Settings
@@ -141,14 +141,15 @@ def _evaluate(run: RunFolder, metric: str) -> float:
     device = Device.of(config["device"])
     opened = open_run(run, device, "auto")
     whole = opened.whole_dataset()
-    if whole.validation is None:
-        return math.nan
+    held_out = whole.validation if split == "validation" else whole.test
+    if held_out is None:
+        return math.nan, None
     (ais,) = check(
         {"chains": 100, "temperatures": 14500, "schedule": "salakhutdinov", "sweeps": 1000}, "ais", Annealing
     )
     settings = Settings(None, 0, 100, Annealing(**ais), "pca", {}, precision=device.autocast)
-    context = EvaluationContext(opened.model, replace(whole, test=whole.validation), settings)
+    context = EvaluationContext(opened.model, replace(whole, test=held_out), settings)
     findings = Findings(data=whole.spec)
     measure(context, findings, [(every, take) for take in OF_SAMPLES] if metric in QUALITY else MEASURES)
     found: Collection[str] = [name for name in findings.entries if name == metric or name.startswith(f"{metric}_")]
-    return next((float(findings.entries[name].value) for name in found), math.nan)
+    return next(((float(e.value), e.stderr) for e in (findings.entries[name] for name in found)), (math.nan, None))

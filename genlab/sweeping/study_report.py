@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from genlab.metrics.rounding import plain, rounded
+from genlab.sweeping.objective import evaluated
 from genlab.sweeping.search import Search
 from genlab.sweeping.study import library
 from genlab.tracking.console import console, fact
@@ -91,8 +92,11 @@ def _run(search: Search, trial: Any) -> Any:
 
 
 def _test(search: Search, trial: Any) -> str:
-    """The measure of a trial on the test split with its error; empty where it is not among those that a training ends with."""
+    """The measure of a trial on the test split with its error; empty where there is none."""
     run = _run(search, trial)
+    if run is not None and not search.objective.recorded:
+        value, stderr = evaluated(run, search.objective.metric, "test")
+        return plain(rounded(value, stderr)) if math.isfinite(value) else ""
     found = run.info().get("results", {}).get(f"test/{search.objective.metric}") if run is not None else None
     return "" if not found else plain(rounded(found["value"], found["stderr"]))
 

@@ -152,6 +152,7 @@ def test_a_measure_of_samples_is_taken_of_the_validation_split(here: Path, capsy
     (run,) = trained(here)
     assert math.isfinite(info(run)["search"]["value"])
     assert "search of 1 trials for the lowest kid of the validation split" in outcome.out
+    assert "  test split   kid: best " in outcome.out
 
 
 def test_trials_that_all_fail_end_the_search(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
