@@ -108,22 +108,21 @@ def value_of(run: RunFolder, objective: Objective) -> float:
     """The value of a training that has ended; NaN where it has none."""
     if not objective.recorded:
         return evaluated(run, objective.metric, "validation")[0]
-    values = evaluations(run.metrics, objective.known_as)
-    if not values:
-        return math.nan
-    stopped_early = isinstance(run.info().get("stopped_early"), Mapping)  # then the run is its best state
-    if objective.at == "best" or stopped_early:
-        finite = [value for value in values if math.isfinite(value)]
+    found = evaluations(run.metrics, objective.known_as)
+    if objective.at == "best":
+        finite = [value for value in found.values() if math.isfinite(value)]
         return (min if objective.direction == "minimize" else max)(finite, default=math.nan)
-    return values[-1]
+    stopped = run.info().get("stopped_early")  # by train.patience: then the run is its state of the lowest loss
+    at = stopped.get("best_at") if isinstance(stopped, Mapping) else None
+    return found.get(at, math.nan) if at is not None else next(reversed(found.values()), math.nan)
 
 
-def evaluations(records: Path, name: str) -> list[float]:
-    """The values of a scalar in metrics.jsonl, in order."""
+def evaluations(records: Path, name: str) -> dict[int, float]:
+    """The values of a scalar in metrics.jsonl, in order: examples seen -> value."""
     if not records.exists():
-        return []
+        return {}
     lines = [json.loads(line) for line in records.read_text().splitlines() if line]
-    return [float(line[name]) for line in lines if name in line]
+    return {int(line["examples"]): float(line[name]) for line in lines if name in line}
 
 
 def evaluated(run: RunFolder, metric: str, split: Literal["validation", "test"]) -> tuple[float, float | None]:

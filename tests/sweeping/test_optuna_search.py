@@ -61,7 +61,7 @@ def test_a_search_begins_with_the_default_and_ends_with_a_command(
     assert default["optimizer"]["lr"] == 0.002  # of the family: the first trial has no override of its own
     assert "optimizer.lr" not in " ".join(info(runs[0].path)["overrides"])
     for row, run in zip(rows, runs, strict=True):
-        values = evaluations(run.metrics, "eval/elbo")
+        values = list(evaluations(run.metrics, "eval/elbo").values())
         assert float(row["elbo"]) == values[-1] == value_of(run, Objective("elbo", "maximize"))
         assert max(values) == value_of(run, Objective("elbo", "maximize", "best"))
         config = yaml.safe_load((run.path / "config.yaml").read_text())
@@ -118,6 +118,18 @@ def test_a_trial_that_ended_after_its_search_was_killed_counts(here: Path, folde
     succeed(words(trials=3), here)
     assert study_in(folder).trials[2].value == 1.5
     assert len(table(folder)) == 3
+
+
+def test_of_a_training_that_stopped_early_its_best_state_counts(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for seen, loss, elbo in ((10, 3.0, -3.0), (20, 2.0, -2.5), (30, 2.5, -2.0)):
+        run.record({"examples": seen, "eval/loss": loss, "eval/elbo": elbo})
+    last = Objective("elbo", "maximize")
+    assert value_of(run, last) == -2.0
+    run.note(stopped_early={"examples": 30, "best": 2.0, "best_at": 20})
+    assert value_of(run, last) == -2.5
+    assert value_of(run, Objective("elbo", "maximize", "best")) == -2.0
+    assert math.isnan(value_of(run, Objective("bound", "maximize")))
 
 
 def test_a_trial_that_falls_behind_is_pruned_and_says_so(here: Path, folder: Path) -> None:

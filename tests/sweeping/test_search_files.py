@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from genlab.composition.catalogue import names
 from genlab.composition.resolvers import register_interpolations
@@ -35,6 +36,14 @@ def space_of(family: str, *words: str) -> tuple[Any, Space]:
     return full.hydra, read_space(full.hydra.sweeper.params, [f"model={family}", *words])
 
 
+def with_word(config: dict[str, Any], word: str) -> dict[str, Any]:
+    """`config` with a key as an override sets it; the key must be there."""
+    section, _, key = word.partition("=")[0].partition(".")
+    assert key in config[section], word
+    value = OverridesParser.create().parse_override(word).value()
+    return {**config, section: {**config[section], key: value}}
+
+
 def test_every_family_has_a_search() -> None:
     assert sorted(names("model")) == FAMILIES
 
@@ -45,10 +54,13 @@ def test_every_end_of_every_range_is_a_configuration(family: str) -> None:
     assert hydra.sweeper._target_ == SWEEPER
     assert hydra.mode.name == "MULTIRUN"
     assert hydra.runtime.choices.model == family
+    config = plain(composed(*space.fixed))
     for dimension in space.dimensions:
         assert len(set(dimension.ends)) > 1
         for end in dimension.ends:
-            Experiment(plain(composed(*space.fixed, dimension.word(end))))
+            Experiment(with_word(config, dimension.word(end)))
+    first = [dimension.word(dimension.ends[0]) for dimension in space.dimensions]
+    assert plain(composed(*space.fixed, *first))["model"]["_target_"] == config["model"]["_target_"]  # Hydra reads them
 
 
 @pytest.mark.parametrize("family", FAMILIES)
