@@ -12,7 +12,7 @@ from genlab.errors import GenlabError, did_you_mean
 from genlab.sweeping.objective import Objective
 from genlab.sweeping.search_space import keys_that_differ
 
-SAMPLERS = ("tpe", "random", "gp", "cmaes")
+SAMPLERS = ("tpe", "random", "gp")
 PRUNERS = ("median", "hyperband", "none")
 FILE, NAME = "study.db", "study"
 WAITING = 60.0  # seconds for another process that writes into a SQLite file
@@ -96,13 +96,6 @@ def sampler_of(settings: Mapping[str, Any], done: int = 0) -> Any:
         return samplers.RandomSampler(seed=seed)
     if name == "gp":
         return samplers.GPSampler(seed=seed)
-    if name == "cmaes":
-        try:
-            return samplers.CmaEsSampler(seed=seed)
-        except ImportError:
-            raise GenlabError(
-                "hydra.sweeper.sampler=cmaes: cmaes is not installed; install it with: pip install cmaes"
-            ) from None
     raise GenlabError(f"hydra.sweeper.sampler={name}: there is no such sampler; {did_you_mean(str(name), SAMPLERS)}")
 
 
