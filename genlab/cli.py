@@ -21,7 +21,7 @@ COMMANDS = {
     "compare": "one table and one page over several runs",
     "runs": "what there is: states and results; names, tags, notes; into the trash and back",
     "benchmark": "speed of training and sampling, and this machine's share of it",
-    "list": "what there is: models, datasets, optimizers, devices, experiments",
+    "list": "what there is: models, datasets, optimizers, devices, experiments, searches, launchers",
     "dashboard": "open TensorBoard on the runs",
     "new": "write the files of a model of your own, to start from",
     "export": "write a trained run for others: safetensors, a program, a card; none of it needs genlab",
@@ -147,8 +147,10 @@ def _call_alone(command: str, rest: list[str]) -> int:
             return int(module.main(rest) or 0)
         from genlab.composition.arguments import arrange
         from genlab.composition.resolvers import register
+        from genlab.sweeping.offered_plugins import offer_plugins
 
         register()
+        offer_plugins()
         os.environ["HYDRA_FULL_ERROR"] = (
             "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
         )

@@ -29,6 +29,7 @@ FLOORS = (
     "benchmark",
     "composition",
     "interface",
+    "sweeping",
     "commands",
     "cli",
     "__main__",

@@ -13,7 +13,7 @@ import sys
 from genlab.composition.catalogue import GROUPS, groups_of
 
 WORDS = {
-    "list": [f"{group}s" for group in GROUPS],
+    "list": [*(f"{group}s" for group in GROUPS), "searches", "launchers", "sweepers"],
     "resume": ["latest"],
     "dashboard": ["latest"],
     "compare": ["latest"],
@@ -60,4 +60,9 @@ def main(request: list[str], commands: list[str], hydra_commands: set[str]) -> N
 def _without_other_groups(offered: str, command: str) -> str:
     """Hydra's answer without the groups from which `command` does not choose: it offers all that lie in conf/."""
     others = tuple(f"{group}=" for group in GROUPS if group not in groups_of(command))
+    others += (
+        "launcher=",
+        "sweeper=",
+        *(() if command == "train" else ("search=",)),
+    )  # which Hydra has as hydra/launcher=
     return "".join(part for part in re.split(r"(\s+)", offered) if not part.startswith(others))

@@ -41,6 +41,10 @@ def main(words: list[str]) -> int:
         sys.argv = ["genlab train", *arrange([*(word for word in words if word != FLAG), *inside], "train")]
         if any(word.startswith("hydra/launcher=") for word in words):
             raise GenlabError(f"{FLAG}: jobs are estimated one after the other; leave hydra/launcher out")
+        if any(word.startswith(("hydra/sweeper=", "search=")) for word in words):
+            raise GenlabError(
+                f"{FLAG}: what a search trains is not known before; estimate one training, without the search"
+            )
         Summary.quiet = True
         try:
             _estimate()

@@ -10,6 +10,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from genlab.composition.words import as_typed
 from genlab.tracking.own_folder import own_folder
 
+STUDIES = Path("outputs/train/search")
+"""Where a search lies whose study has a name."""
+
 
 class OwnFolder(Callback):
     """Hydra calls this before it makes the folder of a job or of a sweep. A folder that the user names is left as it is."""
@@ -31,7 +34,8 @@ def _reserve(config: DictConfig, mode: str) -> None:
     try:
         current.set_config(config)  # the names of folders refer to it
         wanted = Path(config.hydra[mode].dir)
-        folder = own_folder(wanted)
+        study = config.hydra.sweeper.get("study_name") if mode == "sweep" else None
+        folder = STUDIES / str(study) if study else own_folder(wanted)  # the same name again goes on with it
     except Exception:  # Hydra meets the same one next, and reports it
         return
     finally:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 
-from genlab.composition.catalogue import GROUPS, groups_of, names
+from genlab.composition.catalogue import GROUPS, OF_SWEEPS, groups_of, names
 
 USAGE = {
     "train": """\
@@ -13,6 +13,7 @@ genlab train [key=value ...]: compose a configuration, train, log, checkpoint, s
   genlab train model=vae dataset=mnist train.epochs=10 optimizer.lr=0.001
   genlab train -m model=ae,vae seed=0,1,2     every combination (Hydra multirun), one folder a job
   genlab train 'model.hidden=[256,64]'        a list stands in quotes: a shell has brackets of its own
+  genlab train search=vae dataset=digits      20 trials by Optuna for the best rate, widths, ... of a family
   genlab train model=vae --cfg job            show the configuration and stop
   genlab train model=vae --estimate           time, memory and disk of this training (or sweep), before it starts
   genlab train name=wide tag=report 'note=twice the width'   what genlab runs finds it by
@@ -57,6 +58,8 @@ def show(command: str, words: Sequence[str]) -> None:
     if command in ("train", "benchmark"):
         for group in GROUPS:
             print(f"{group}={'|'.join(names(group))}")
+        for group, key in OF_SWEEPS.items() if command == "train" else ():
+            print(f"{key}={'|'.join(names(group))}")
         print()
         print(f"  genlab {command} model=rbm --help    the keys of one of these: meaning, default, allowed values\n")
     print(f"The keys of conf/{command}.yaml:\n")

@@ -1,27 +1,33 @@
-"""genlab list [models|datasets|optimizers|devices|experiments]: the files in conf/, and those of installed packages."""
+"""genlab list [models|datasets|optimizers|devices|experiments|searches|launchers|sweepers]: the files in conf/, and those of
+installed packages.
+"""
 
 import shutil
 import sys
 from textwrap import wrap
 
-from genlab.composition.catalogue import GROUPS, Topic, names, topics
+from genlab.composition.catalogue import GROUPS, OF_SWEEPS, Topic, names, topics
 from genlab.errors import GenlabError, did_you_mean
 
 FAST = "dataset=digits"
 
 
 def main(arguments: list[str]) -> int:
-    allowed = {group + "s": group for group in GROUPS}
+    allowed = {group + "s": group for group in GROUPS} | {
+        "searches": "search",
+        "launchers": "launcher",
+        "sweepers": "sweeper",
+    }
     if arguments and arguments[0] in ("-h", "--help"):
         print(f"usage: genlab list [{'|'.join(allowed)}]")
         return 0
     wanted = []
     for word in arguments:
-        if word not in allowed and word not in GROUPS:
+        if word not in allowed and word not in allowed.values():
             raise GenlabError(f"list {word}: there is no such kind; {did_you_mean(word, allowed)}")
         wanted.append(allowed.get(word, word))
-    for group in wanted or GROUPS:
-        print(f"{group}=")
+    for group in wanted or allowed.values():
+        print(f"{OF_SWEEPS.get(group, group)}=")
         of_lecture = topics() if group == "experiment" else {}
         if of_lecture:
             _print_contents(of_lecture)

@@ -14,6 +14,7 @@ from genlab.commands.sweep_plan import Plan, plan_sweep
 from genlab.commands.sweep_table import summarise
 from genlab.composition.explain import explain
 from genlab.errors import GenlabError, complain
+from genlab.sweeping.launchers import SWEEPER, require_plugins
 from genlab.tracking.console import prose
 from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.sweep_folder import SweepFolder
@@ -38,12 +39,14 @@ class Summary(Callback):
         Summary.under_way = Path(config.hydra.sweep.dir)
         follow(None)
         try:
+            require_plugins(config.hydra)  # Hydra would make a warning of it
             words = settle_experiment(config)
             total = number_of_jobs(words, config)
-            training = config.hydra.job.name == "train"
+            searching = config.hydra.sweeper._target_ == SWEEPER  # which checks and shows its own trials
+            training = config.hydra.job.name == "train" and not searching
             if training:
                 refuse_mistakes(words)
-            if not Summary.quiet:
+            if not Summary.quiet and not searching:
                 _begin(config, words, total, _plan(config) if training else None)
         except SystemExit:
             discard_unbegun()
@@ -59,7 +62,8 @@ class Summary(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         leave()
         folder, Summary.under_way = Summary.under_way, None
-        if folder is not None and not Summary.quiet and summarise(folder, config.hydra.job.name):
+        told = Summary.quiet or config.hydra.sweeper._target_ == SWEEPER
+        if folder is not None and not told and summarise(folder, config.hydra.job.name):
             raise SystemExit(1)
 
 

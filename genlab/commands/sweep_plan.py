@@ -15,6 +15,7 @@ from genlab.composition.job_identity import job_identity
 from genlab.composition.words import as_typed
 from genlab.config.schema import plain
 from genlab.errors import GenlabError
+from genlab.sweeping.launchers import with_share_of_threads
 from genlab.tracking.flat_config import parameters
 from genlab.tracking.own_folder import discard_if_empty
 from genlab.tracking.progress import tracked
@@ -127,7 +128,7 @@ def _compose(config: DictConfig, number: int, words: list[str]) -> PlannedJob:
     folder = _folder(full, number)
     with read_write(full), open_dict(full):
         del full["hydra"]
-    composed = with_typed_length(plain(full), words)
+    composed = with_share_of_threads(with_typed_length(plain(full), words), config.hydra.launcher)
     return PlannedJob(words, composed, job_identity(composed), number, folder)
 
 

@@ -11,6 +11,7 @@ from genlab.commands.job import hydra_files, in_sweep, run_job
 from genlab.commands.sweep_job import train_job
 from genlab.composition.words import as_typed
 from genlab.interface.training_run import train_run
+from genlab.sweeping.launchers import SWEEPER
 from genlab.tracking.sweep_folder import SweepFolder
 from genlab.tracking.trash import OUTPUTS
 
@@ -24,6 +25,10 @@ def train(config: dict[str, Any], folder: Path) -> float:
     if not in_sweep():
         return train_run(config, folder, hydra_files())
     full = HydraConfig.get()
+    if full.sweeper._target_ == SWEEPER:
+        from genlab.sweeping.trial_job import train_trial
+
+        return train_trial(full.sweeper, config, folder, hydra_files())
     here = Path(full.runtime.cwd)
     sweep, outputs = SweepFolder(here / full.sweep.dir), OUTPUTS if here == Path.cwd() else here / OUTPUTS
     return train_job(config, folder, hydra_files(), as_typed(full.overrides.task), sweep, outputs)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from genlab.config.packages import configurations
 
 GROUPS = ("model", "dataset", "optimizer", "device", "experiment")
+OF_SWEEPS = {"search": "search", "launcher": "hydra/launcher", "sweeper": "hydra/sweeper"}
+"""Folder in conf/ -> the key that chooses from it, of what concerns sweeps only."""
 HEAD = 4  # lines of a file that may say what it is
 LECTURE = re.compile(r"lecture: (\d+)\.(\d+) (.+); (.+); (.+)")
 

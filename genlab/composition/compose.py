@@ -96,6 +96,8 @@ def refuse_sweeps(overrides: Sequence[str]) -> None:
     """Raises GenlabError for several values of a key, which are a sweep."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
+    if search := [word for word in overrides if word.startswith("search=") and word != "search=null"]:
+        raise GenlabError(f"{search[0]}: is a sweep; run it by: genlab train {search[0]}")
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         decimal = re.fullmatch(r"-?0,\d+", override.get_value_string()) and override.get_key_element() != "seed"
         if override.is_sweep_override() and not decimal:

@@ -54,6 +54,8 @@ def no_such_key(full: str, command: str, overrides: Sequence[str]) -> str:
 def same_keys(full: str, keys: set[str], command: str) -> list[str]:
     """The keys, with their sections, that `full` means: the same name in another section, or another name for a key."""
     section, _, word = full.rpartition(".")
+    if full in ("launcher", "sweeper"):
+        return [f"hydra/{full}"]
     if section in groups_of(command) and word in ("name", "type", "kind"):
         return [section]
     for name in (word, key_name(word)):

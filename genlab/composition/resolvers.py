@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -48,6 +49,11 @@ def on_dataset(name: str, value: object, otherwise: object, *, _root_: DictConfi
     return value if str(target).rpartition(".")[2] == name else otherwise
 
 
+def gpus_here() -> int:
+    """1 where this machine has an NVIDIA GPU, else 0; nothing is imported to find out."""
+    return int(any(Path("/dev").glob("nvidia[0-9]*")))
+
+
 def register() -> None:
     """Let Hydra know the interpolations, and where configurations lie beside genlab's own."""
     from genlab.composition.search_path import offer_packages
@@ -60,3 +66,4 @@ def register_interpolations() -> None:
     OmegaConf.register_new_resolver("on", on_dataset, replace=True)
     OmegaConf.register_new_resolver("slug", slug, replace=True)
     OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+    OmegaConf.register_new_resolver("gpus_here", gpus_here, replace=True)

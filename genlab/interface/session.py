@@ -3,6 +3,7 @@
 import contextlib
 import platform
 import sys
+from collections.abc import Callable
 
 import torch
 
@@ -28,10 +29,12 @@ from genlab.training.budget import remark
 from genlab.training.trainer import Trainer
 
 
-def train_to_the_end(experiment: Experiment, run: RunFolder, shell: bool = True) -> float:
+def train_to_the_end(
+    experiment: Experiment, run: RunFolder, shell: bool = True, watch: Callable[[Trainer], None] | None = None
+) -> float:
     """Train from the last checkpoint of `run`, or from the start, to the end; returns the best validation loss.
 
-    In a `shell` the report ends with the commands to type next.
+    In a `shell` the report ends with the commands to type next. `watch` is given the trainer before it starts.
 
     What happened is noted in run.json. Raises InterruptedRun where a signal stopped the run, GenlabError where the training
     diverges or the folder cannot be written.
@@ -42,6 +45,8 @@ def train_to_the_end(experiment: Experiment, run: RunFolder, shell: bool = True)
         try:
             run.begin()
             _tell_sweep(run)
+            if watch is not None:
+                watch(trainer)
             _announce(trainer)
             results = trainer.fit()
             draw_learning_curves(trainer)

@@ -1,9 +1,12 @@
 """One training from a composed configuration: everything is checked and built, then the run folder is made and filled."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genlab.training.trainer import Trainer  # seconds to import
 
 
 def train_run(
@@ -12,13 +15,14 @@ def train_run(
     hydra_files: Mapping[str, str] | None = None,
     command: Sequence[str] | None = None,
     shell: bool = True,
+    watch: "Callable[[Trainer], None] | None" = None,
     **facts: Any,
 ) -> float:
     """Train the experiment that `config` describes in the new run folder `folder`; returns the best validation loss.
 
     `hydra_files` and `command` are kept in the folder; the command is that of this process by default. In a `shell` the report
-    ends with the commands to type next. `facts` are noted in run.json before the training begins. Raises GenlabError for a
-    mistake, before anything is written.
+    ends with the commands to type next. `watch` is given the trainer before it starts, where that is in this process. `facts` are
+    noted in run.json before the training begins. Raises GenlabError for a mistake, before anything is written.
     """
     from genlab.data.places import absolute
     from genlab.experiment.experiment import Experiment
@@ -52,4 +56,4 @@ def train_run(
     run.create(experiment.config, hydra_files, command, **facts)
     from genlab.interface.session import train_to_the_end
 
-    return train_to_the_end(experiment, run, shell)
+    return train_to_the_end(experiment, run, shell, watch)

@@ -15,7 +15,7 @@ from genlab.report.measures import definition
 from genlab.report.read_runs import show
 from genlab.report.run_list import RunRecord, config_value, list_runs
 
-STATES = ("running", "finished", "failed", "interrupted")
+STATES = ("running", "finished", "failed", "interrupted", "pruned")
 UNITS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 FACTS: dict[str, Callable[[RunRecord], list[str]]] = {
     "state": lambda run: [run.state],

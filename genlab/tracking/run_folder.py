@@ -30,7 +30,7 @@ from genlab.tracking.run_names import of_config
 from genlab.tracking.shared_files import alone_in, write_atomically
 from genlab.tracking.untrusted import read_json
 
-State = Literal["running", "finished", "failed", "interrupted"]
+State = Literal["running", "finished", "failed", "interrupted", "pruned"]
 
 KILLED = "its process ended without a word: killed, out of memory, or the machine stopped"
 OWN = {

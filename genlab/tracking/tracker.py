@@ -1,6 +1,6 @@
 """The log of a run: metrics.jsonl and TensorBoard with the same names, and pictures in samples/ and TensorBoard."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -32,6 +32,7 @@ class Tracker:
         charts: Mapping[str, Chart] | None = None,
     ) -> None:
         self.run, self.charts = run, charts or {}
+        self.listeners: list[Callable[[Mapping[str, float], int], None]] = []  # of every record
         self.events = EventWriter(run.tensorboard, resumed_at)
         self._laid_out = run.metrics.exists()  # the layout goes with the first record
         if resumed_at is None:
@@ -49,6 +50,8 @@ class Tracker:
         self.run.record({"examples": seen, **beside, **values})
         self.events.scalars(values, seen)
         self.others.record({**beside, **values}, seen)
+        for hear in self.listeners:
+            hear(values, seen)
 
     def picture(self, name: str, picture: Picture, seen: int, keep: bool = True) -> None:
         """samples/<name>.png, the newest. To `keep` it, show it in TensorBoard and write samples/<name>_<examples>.png too."""

@@ -74,7 +74,8 @@ def check_sampling(options: Mapping[str, Any]) -> None:
 
 def check_composed(command: str, overrides: tuple[str, ...]) -> None:
     """Raises where genlab would refuse the words before it reads data or a run."""
-    config = composed(command, tuple(word for word in overrides if not word.startswith("hydra/")))
+    of_sweeps = ("hydra/", "hydra.launcher.", "hydra.sweeper.", "search=")
+    config = composed(command, tuple(word for word in overrides if not word.startswith(of_sweeps)))
     if command in ("train", "benchmark"):
         Experiment({key: value for key, value in config.items() if key != "benchmark"}, CPU)
         return
@@ -95,6 +96,8 @@ def check_genlab(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> No
         rest = [word for word in rest if (command, word) != ("train", "--estimate")]  # which is taken off before
         flags = [word for word in arrange(rest, command) if "=" not in word]
         overrides = [word for word in arrange(rest, command) if "=" in word]
+        if searched := [word for word in overrides if word.startswith(("search=", "hydra/sweeper="))]:
+            overrides = [word for word in overrides if word not in searched and "interval(" not in word]
         for job in jobs(overrides) if {"-m", "--multirun"} & set(flags) else [tuple(overrides)]:
             check_composed(command, job)
     elif command == "compare":
