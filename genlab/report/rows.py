@@ -16,7 +16,16 @@ from genlab.report.measures import Measure
 from genlab.report.read_runs import Run, section, show
 from genlab.report.row_labels import differences, make_labels
 
-APART = ("seed", "name", "tag", "note", "tracker", "train.evaluation_budget")
+APART = (
+    "seed",
+    "name",
+    "tag",
+    "note",
+    "tracker",
+    "train.evaluation_budget",
+    "device.timeout",
+    "dataset.memory_limit_gb",
+)
 """Keys that say nothing of what is learned."""
 
 
@@ -103,6 +112,8 @@ def _one_a_seed(group: list[Run], notices: list[str]) -> list[Run]:
     return sorted(newest.values(), key=lambda run: -1 if run.seed is None else run.seed)
 
 
+USUAL = {"device.processes": 1, "device.shard": False, "train.accumulate": 1}
+"""Keys that older runs lack, with the values that they would have."""
 LATER = ("dataset.", "init", "train.patience")
 """Keys that older runs lack, some of them: where they are null they do nothing, and do not put runs apart."""
 
@@ -120,6 +131,7 @@ def _settings(run: Run) -> dict[str, str]:
     flat |= {key: value for key, value in _flatten(config, "") if not key.endswith(("_target_", "dataset.root"))}
     for apart in APART:
         flat.pop(apart, None)
+    flat |= {key: show(value) for key, value in USUAL.items() if key not in flat}
     unset = show(None)
     return {
         key: value

@@ -90,7 +90,7 @@ TRAIN = {
     "hydra.foo=3": ("hydra.foo", "--cfg hydra"),
     "preferred.examples=-5": ("preferred.examples=-5",),
     "dataset.validation=2000": ("dataset.validation=2000", "1438"),
-    "device.processes=2": ("device.processes=2",),
+    "device.processes=3": ("device.processes=3", "train.batch_size=128"),
     "device.precision=tf32 device=cpu": ("device.precision=tf32", "fp32"),
     "train.epochs=1 train.examples=1000": ("train.epochs=1", "train.examples=1000", "one of the two"),
     # what does not fit together

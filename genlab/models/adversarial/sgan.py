@@ -153,7 +153,7 @@ class SGAN(ImplicitModel):
             supervised, unsupervised = x.new_zeros(()), x.new_zeros(())
             metrics: Metrics = {}
             if len(y):
-                known = shares.whole_mean(torch.tensor(float(len(y)), device=x.device))  # labelled examples of a share
+                known = shares.whole_mean(x.new_full((), float(len(y))))  # labelled examples of a share
                 supervised = F.cross_entropy(logits[0], y, reduction="sum") / known
                 accuracy = (logits[0].detach().argmax(1) == y).float().mean()
                 metrics |= {"supervised": supervised.detach(), "accuracy_labelled": accuracy}

@@ -233,9 +233,8 @@ class EBM(GenerativeModel):
     # Sampling
 
     def chains_continued(self, sampler: str | None = None, labels: list[int] | int | None = None) -> int:
-        return (
-            0 if self.replay_buffer is None or sampler not in (None, "buffer") else len(self.replay_buffer.older_half())
-        )
+        kept = self.replay_buffer if sampler in (None, "buffer") else None
+        return 0 if kept is None else len(kept.older_half())
 
     def sample_loop(
         self, n: int, sampler: str | None = None, steps: Count | None = None, chains: list[int] | None = None
