@@ -96,7 +96,7 @@ def test_an_older_run_is_sampled(family: str, here: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param(one, marks=pytest.mark.slow if one == "ebm" else ()) for one in FAMILIES]
+    "family", [pytest.param(one, marks=() if one == "vae" else pytest.mark.slow) for one in FAMILIES]
 )
 def test_an_older_run_is_evaluated_and_stands_in_one_table_with_a_new_one(
     family: str, resumed: Path, here: Path, capsys: pytest.CaptureFixture[str]

@@ -58,7 +58,9 @@ def copy(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=() if name in ("vae", "rbm") else pytest.mark.slow) for name in FAMILIES]
+)
 def test_two_epochs_and_two_more_are_four(family: str) -> None:
     words = [*CONSTANT, f"model={family}", *FAMILIES[family]]
     run([*words, "train.epochs=4", "hydra.run.dir=long"])

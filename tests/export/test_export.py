@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,12 @@ VARIANTS |= {
     "gaussian_rbm-vectors": ["model=gaussian_rbm", "dataset=gaussian"],
 }
 
+USUAL = tuple(MODELS)
+MORE = tuple(name for name in VARIANTS if name not in USUAL)
+every_variant = pytest.mark.parametrize(
+    "name", [*USUAL, *(pytest.param(name, marks=pytest.mark.slow) for name in MORE)]
+)
+
 # Loads every program, compares it with what the model inside genlab gave, and runs the code of its card.
 STRANGER = """
 import contextlib, io, json, os, re, sys
@@ -104,47 +112,59 @@ def opened(folder: Path, words: list[str]) -> TrainedRun:
     return TrainedRun(run, experiment, experiment.model.eval(), 1280)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export of every variant, with inputs and what the model inside genlab gives for them."""
-    warnings.simplefilter("ignore")
-    place = tmp_path_factory.mktemp("exports")
-    runs = tmp_path_factory.mktemp("runs")
-    for name, words in VARIANTS.items():
-        trained = opened(runs / name, words)
-        export(trained, place / name)
-        program = program_of(trained.model)
-        assert program is not None
-        fixed = json.loads((place / name / "config.json").read_text())["program"]["n"]
-        for file, one in {"model": program, **program.beside}.items():
-            inputs = tuple(x.repeat(8, *[1] * (x.ndim - 1))[: fixed or 7] for x in one.examples())
-            torch.save((inputs, outputs_of(one, trained.model, inputs)), place / name / f"{file}.check")
-    return place
+Exports = Callable[[str], Path]
+Found = Callable[[str], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def stranger(folder: Path) -> dict[str, dict[str, Any]]:
-    """What a process without genlab found."""
-    command = [sys.executable, "-I", "-W", "ignore", "-c", STRANGER]
-    ended = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    found: dict[str, dict[str, Any]] = json.loads(ended.stdout.splitlines()[-1])
-    return found
+def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    """Variant -> the folder of its export, with inputs and what the model inside genlab gives for them."""
+
+    @cache
+    def exported(names: tuple[str, ...]) -> Path:
+        warnings.simplefilter("ignore")
+        place = tmp_path_factory.mktemp("exports")
+        runs = tmp_path_factory.mktemp("runs")
+        for name in names:
+            trained = opened(runs / name, VARIANTS[name])
+            export(trained, place / name)
+            program = program_of(trained.model)
+            assert program is not None
+            fixed = json.loads((place / name / "config.json").read_text())["program"]["n"]
+            for file, one in {"model": program, **program.beside}.items():
+                inputs = tuple(x.repeat(8, *[1] * (x.ndim - 1))[: fixed or 7] for x in one.examples())
+                torch.save((inputs, outputs_of(one, trained.model, inputs)), place / name / f"{file}.check")
+        return place
+
+    return lambda name: exported(USUAL if name in USUAL else MORE) / name
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_the_program_gives_what_the_model_gives_without_genlab(stranger: dict[str, dict[str, Any]], name: str) -> None:
-    assert stranger[name]["model"] < 1e-6
+@pytest.fixture(scope="module")
+def stranger(folder_of: Exports) -> Found:
+    """Variant -> what a process without genlab found."""
+
+    @cache
+    def found(place: Path) -> dict[str, dict[str, Any]]:
+        command = [sys.executable, "-I", "-W", "ignore", "-c", STRANGER]
+        ended = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr[-3000:]
+        said: dict[str, dict[str, Any]] = json.loads(ended.stdout.splitlines()[-1])
+        return said
+
+    return lambda name: found(folder_of(name).parent)[name]
+
+
+@every_variant
+def test_the_program_gives_what_the_model_gives_without_genlab(stranger: Found, name: str) -> None:
+    assert stranger(name)["model"] < 1e-6
     if name == "vqvae":
-        assert stranger[name]["prior"] < 1e-6
+        assert stranger(name)["prior"] < 1e-6
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_the_code_of_the_card_draws_samples_without_genlab(
-    stranger: dict[str, dict[str, Any]], folder: Path, name: str
-) -> None:
-    shape, low, high = re.findall(r"\((.*)\) (\S+) (\S+)", stranger[name]["drawn"])[0]
-    data = json.loads((folder / name / "config.json").read_text())["data"]
+@every_variant
+def test_the_code_of_the_card_draws_samples_without_genlab(stranger: Found, folder_of: Exports, name: str) -> None:
+    shape, low, high = re.findall(r"\((.*)\) (\S+) (\S+)", stranger(name)["drawn"])[0]
+    data = json.loads((folder_of(name) / "config.json").read_text())["data"]
     expected = {"classifier": [10], "flow-maf": []}.get(name, data["shape"])  # that of a MAF is log p(x)
     assert [int(n) for n in shape.split(",") if n.strip()] == [16, *expected]
     assert float(low) < float(high)
@@ -153,10 +173,10 @@ def test_the_code_of_the_card_draws_samples_without_genlab(
         assert float(high) <= 1
 
 
-@pytest.mark.parametrize("name", VARIANTS)
-def test_the_tensors_are_those_of_the_model(folder: Path, name: str, tmp_path: Path) -> None:
+@every_variant
+def test_the_tensors_are_those_of_the_model(folder_of: Exports, name: str, tmp_path: Path) -> None:
     trained = opened(tmp_path / "run", VARIANTS[name])
-    found = load_file(folder / name / "model.safetensors")
+    found = load_file(folder_of(name) / "model.safetensors")
     assert {key for key in trained.model.state_dict() if "_extra_state" not in key} == set(found)
     for key, value in trained.model.state_dict().items():
         if "_extra_state" not in key and value.is_floating_point():

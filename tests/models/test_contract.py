@@ -274,7 +274,9 @@ def test_its_arithmetic_can_be_counted(name: str) -> None:
 
 
 @pytest.mark.skipif(not has_bf16_products(), reason="without instructions for bf16 this takes many minutes")
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(m, marks=() if m in ("vae", "gan") else pytest.mark.slow) for m in MODELS]
+)
 def test_precision_bf16_trains_and_samples(name: str, tmp_path: Path) -> None:
     loop = start(
         tmp_path, configure(f"model={name}", *BRISK.get(name, ()), "train.examples=4000", "device.precision=bf16")

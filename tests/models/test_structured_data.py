@@ -27,8 +27,10 @@ def of_kind(kind: str, *, binary: bool) -> Dataset:
     return dataset_of((values > values.mean()).float() if binary else values, y=torch.arange(90) % 3, classes=3)
 
 
-CASES = [(name, "curves") for name in MODELS] + [
-    (name, "bands") for name in ("ae", "flow_matching", "gaussian_rbm", "wgan")
+FAST = ("vae", "gan", "autoregressive", "pca")
+CASES = [pytest.param(name, "curves", marks=() if name in FAST else pytest.mark.slow) for name in MODELS] + [
+    pytest.param(name, "bands", marks=() if name == "ae" else pytest.mark.slow)
+    for name in ("ae", "flow_matching", "gaussian_rbm", "wgan")
 ]
 
 
