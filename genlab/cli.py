@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from genlab.errors import GenlabError, complain
-from genlab.numerics.waiting import sleep_soon
+from genlab.numerics.waiting import wait_as_fits
 
 COMMANDS = {
     "train": "compose a configuration, train, log, checkpoint, show what was made",
@@ -60,7 +60,7 @@ usage: genlab COMMAND [key=value ...]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    sleep_soon()
+    wait_as_fits()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the sign for plus-minus shows a question mark

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from genlab.errors import GenlabError
-from genlab.experiment.starting import newest_start
 from genlab.tracking.run_folder import RunFolder
 
 NAMES = ("name", "tag", "note", "tracker")
@@ -38,6 +37,8 @@ def job_identity(config: Mapping[str, Any]) -> str:
 
 def _latest() -> str:
     """Folder and time of the run that `latest` means now; where there is none, the training will say so."""
+    from genlab.experiment.starting import newest_start  # seconds to import
+
     try:
         run = RunFolder(newest_start().path)
     except GenlabError:

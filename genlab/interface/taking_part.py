@@ -37,6 +37,7 @@ def main(folder: Path) -> int:
         outcome = {"kind": "finished", "value": _lead(job) if rank == 0 else follow()}
     except InterruptedRun as stop:
         outcome = {"kind": "interrupted", "message": str(stop), "signal": stop.signal_number}
+        ranks.tell(None)  # all have agreed to stop
     except BaseException as error:
         outcome = {"kind": "failed", "message": _in_words(error), "lost": _is_loss(error)}
         if not isinstance(error, GenlabError | KeyboardInterrupt) and not outcome["lost"]:

@@ -141,6 +141,13 @@ def add_up(tensor: Tensor) -> Tensor:
     return tensor
 
 
+def add_up_all(tensors: Sequence[Tensor]) -> None:
+    """`add_up` of each of them, all under way at once."""
+    if world() > 1:
+        for message in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
+            message.wait()
+
+
 def everyones(tensor: Tensor) -> list[Tensor]:
     """The tensors of all processes, all of one shape."""
     if world() == 1:

@@ -159,16 +159,20 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         p for p in parameters if p.requires_grad and not hasattr(p, "placements")
     ]  # sharded ones are averaged already
     small: dict[tuple[torch.device, torch.dtype], list[nn.Parameter]] = {}
+    messages = []
     for p in trained:
         if p.numel() >= LARGE:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-            ranks.add_up(p.grad.div_(_dealt.processes))
+            messages.append(p.grad.div_(_dealt.processes))
         else:
             small.setdefault((p.device, p.dtype), []).append(p)
+    together = []
     for (device, kind), group in small.items():
         there = torch.tensor([float(p.grad is not None) for p in group], device=device, dtype=kind)
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in group] + [there])
-        ranks.add_up(flat.div_(_dealt.processes))
+        together.append(flat.div_(_dealt.processes))
+    ranks.add_up_all([*messages, *together])
+    for flat, group in zip(together, small.values(), strict=True):
         *gradients, there = flat.split([*(p.numel() for p in group), len(group)])
         for i, (p, gradient) in enumerate(zip(group, gradients, strict=True)):
             if p.grad is not None:

@@ -112,6 +112,15 @@ def test_what_only_reads_names_starts_at_once(session: Session) -> None:
         assert session.loaded_by(list(arguments)) == []
 
 
+def test_completion_starts_at_once(here: Path) -> None:
+    """Whoever presses the tabulator does not wait for torch."""
+    asked = "import sys; from genlab.cli import main; main(['-sc', 'query=bash']); print('torch' in sys.modules)"
+    env = environment(COMP_LINE="genlab train model=")
+    done = subprocess.run([sys.executable, "-c", asked], env=env, cwd=here, capture_output=True, text=True, check=True)
+    assert "model=vae" in done.stdout
+    assert done.stdout.endswith("False\n")
+
+
 def test_training_imports_only_what_it_needs(session: Session) -> None:
     for arguments in (list(Session.DIGITS), session.mnist):
         loaded = session.loaded_by(arguments)

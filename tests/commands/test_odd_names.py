@@ -130,6 +130,7 @@ def test_a_run_of_any_name_is_found(
     assert f"--logdir={name}" in started[0]
 
 
+@pytest.mark.slow
 def test_sweeps_and_evaluations_of_odd_names(original: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(original / "points.npy", "a,b.npy")
     words = ["-m", "seed=0", "dataset=array", "dataset.path=a,b.npy", *SMALL]

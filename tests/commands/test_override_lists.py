@@ -41,6 +41,7 @@ def check(numbers: range, folder: Path) -> None:
     assert not found
 
 
+@pytest.mark.slow
 def test_a_few_override_lists(tmp_path: Path) -> None:
     check(range(FEW), tmp_path)
 

@@ -103,6 +103,7 @@ def test_the_root_of_data_sets_may_be_given_anew(
     assert_refused(call(["sample", "run=run", "dataset.path=moved"], capsys), "dataset.path=moved", "set dataset.root")
 
 
+@pytest.mark.slow
 def test_an_evaluation_with_other_settings_is_kept_and_a_repeat_is_not(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -175,6 +175,7 @@ def test_a_sweep_that_is_done_is_left_alone_and_anew_starts_another(here: Path, 
     assert len(trained(here)) == 4
 
 
+@pytest.mark.slow
 def test_other_seeds_or_other_values_are_another_sweep(here: Path, genlab: Callable[..., Outcome]) -> None:
     genlab(*SEEDS)
     for words in (["seed=1,2", *SMALL], ["seed=0,1,2", *SMALL], ["seed=0,1", "train.examples=128", "model.hidden=[8]"]):
@@ -255,6 +256,7 @@ def test_a_named_folder_takes_more_jobs_and_no_other_configuration(
     assert len(trained(here)) == 3
 
 
+@pytest.mark.slow
 def test_data_of_the_same_name_are_two_jobs(here: Path, genlab: Callable[..., Outcome]) -> None:
     for k, folder in enumerate(("a", "b")):
         (here / folder).mkdir()
@@ -267,6 +269,7 @@ def test_data_of_the_same_name_are_two_jobs(here: Path, genlab: Callable[..., Ou
     assert "all 2 jobs of this sweep are done" in genlab(*words).out
 
 
+@pytest.mark.slow
 def test_an_experiment_that_sweeps_goes_on_too(here: Path, genlab: Callable[..., Outcome]) -> None:
     own = here / "conf" / "experiment"
     own.mkdir(parents=True)

@@ -49,6 +49,7 @@ def test_a_model_of_genlab_imports_no_package(site: Path, tmp_path: Path) -> Non
     assert (tmp_path / "imported").exists()
 
 
+@pytest.mark.slow
 def test_it_is_listed_with_where_it_comes_from_and_explained(site: Path, tmp_path: Path) -> None:
     listed = genlab(tmp_path, site, "list", "models").out.splitlines()
     assert listed[-1].split(maxsplit=1) == [

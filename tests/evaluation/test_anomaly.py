@@ -350,6 +350,7 @@ def test_a_run_with_a_class_left_out_is_measured_on_it_by_default_and_a_file_can
     assert facts(runs / "vae")["anomaly"]["anomalous"] == 60
 
 
+@pytest.mark.slow
 def test_another_data_set_by_its_name(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

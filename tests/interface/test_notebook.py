@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 from tests.helpers.processes import REPOSITORY, environment
@@ -39,6 +40,7 @@ def test_the_notebook_holds_its_outputs_and_no_path_of_a_machine() -> None:
     assert len(text) < 600_000
 
 
+@pytest.mark.slow
 def test_pages_of_the_interface_are_written(tmp_path: Path) -> None:
     names = ["genlab", "genlab.models.latent"]
     code = f"from pathlib import Path; from tests.api_pages import write; write(Path({str(tmp_path)!r}), {names!r})"

@@ -20,6 +20,7 @@ def campaign(*words: str) -> str:
     return ended.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_runs_that_are_killed_and_resumed_are_those_that_were_not() -> None:
     """At the very start and after the last update, while a checkpoint and a record are written, after a random time."""
     said = campaign(*FEW, "--kills", "8")

@@ -63,6 +63,7 @@ def test_a_run_in_two_processes_is_one_run(undisturbed: Path) -> None:
     assert gone(undisturbed)
 
 
+@pytest.mark.slow
 def test_what_it_learns_is_what_one_process_learns(undisturbed: Path, tmp_path: Path) -> None:
     succeed([*RUN, "hydra.run.dir=run"], tmp_path)
     alone, shared = (info(run)["results"]["test/loss"] for run in (tmp_path / "run", undisturbed))
@@ -85,7 +86,8 @@ def test_killed_at_two_it_resumes_at_two_to_the_last_bit(undisturbed: Path, tmp_
     assert records(run, CLOCK) == records(undisturbed, CLOCK)
 
 
-def test_a_killed_process_ends_the_run_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 3])
+def test_a_killed_process_ends_the_run_in_one_line(count: int, tmp_path: Path) -> None:
     """And the run goes on with one process, and with three."""
     run = tmp_path / "run"
     process = start([*LONG, "train.examples=200000", "hydra.run.dir=run"], tmp_path)
@@ -97,17 +99,16 @@ def test_a_killed_process_ends_the_run_in_one_line(tmp_path: Path) -> None:
     assert_refused(outcome, "process 1 of 2 was ended by SIGKILL", "the last checkpoint is whole", "resume")
     assert info(run)["state"] == "failed"
     assert gone(run)
-    for count in (1, 3):
-        process = start(["resume", "run", f"device.processes={count}"], tmp_path)
-        before = records(run)[-1]["examples"]
-        wait_for(lambda: records(run)[-1]["examples"] > before + 2000, process)  # noqa: B023
-        process.send_signal(signal.SIGINT)
-        outcome = end(process)
-        assert outcome.code == 130, outcome.err
-        assert outcome.err.count("\n") == 1
-        assert "all is saved" in outcome.err
-        assert gone(run)
-        assert info(run)["state"] == "interrupted"
+    process = start(["resume", "run", f"device.processes={count}"], tmp_path)
+    before = records(run)[-1]["examples"]
+    wait_for(lambda: records(run)[-1]["examples"] > before + 2000, process)
+    process.send_signal(signal.SIGINT)
+    outcome = end(process)
+    assert outcome.code == 130, outcome.err
+    assert outcome.err.count("\n") == 1
+    assert "all is saved" in outcome.err
+    assert gone(run)
+    assert info(run)["state"] == "interrupted"
 
 
 @pytest.mark.slow
@@ -155,6 +156,7 @@ def test_a_process_that_hangs_meets_the_timeout(tmp_path: Path) -> None:
     assert gone(run)
 
 
+@pytest.mark.slow
 def test_the_first_of_torchruns_processes_leads(tmp_path: Path) -> None:
     words = [*SMALL, "train.examples=1920", "hydra.sweep.dir=sweep", "seed=0,1"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "genlab", "train", "-m"]
