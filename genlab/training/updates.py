@@ -93,10 +93,14 @@ class Updates:
     def collect(self, saves: bool) -> None:
         """This process has the newest of all parameters and chains, also of those that other processes move.
 
-        Where it `saves` them in a checkpoint, it has the state of the optimizers, too.
+        Where it `saves` them in a checkpoint, it has the state of the optimizers and what all updates yielded, too.
         """
         with shares.dealt():
             shares.collect(self.trained)
+        if saves and ranks.world() > 1 and self.window:
+            values = torch.stack([torch.stack([m[name].float() for name in self.window[0]]) for m in self.window])
+            values = ranks.add_up(values) / ranks.world()
+            self.window[:] = [dict(zip(self.window[0], row.unbind(), strict=True)) for row in values.unbind()]
         if self.trained is not self.model:
             sharding.gather(self.trained, self.model)
             self._whole_state = self._optimizers() if saves else None

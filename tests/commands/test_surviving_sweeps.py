@@ -357,6 +357,7 @@ def test_the_identity_of_a_job_is_its_configuration_without_paths() -> None:
     assert len({one, *(job_identity({**config, **other}) for other in others)}) == 5
 
 
+@pytest.mark.slow
 def test_a_start_from_the_latest_run_is_another_job_once_that_is_another_run(
     here: Path, genlab: Callable[..., Outcome]
 ) -> None:

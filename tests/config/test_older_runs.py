@@ -81,6 +81,7 @@ def test_an_older_run_is_resumed_to_its_end(family: str, resumed: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_an_older_run_is_resumed_by_a_process(tmp_path: Path) -> None:
     extract(tmp_path)
     outcome = execute(["resume", "vae"], tmp_path)

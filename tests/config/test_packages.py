@@ -26,6 +26,7 @@ def genlab(folder: Path, site: Path, *words: str) -> Outcome:
     return execute(words, folder, env=environment(PYTHONPATH=path))
 
 
+@pytest.mark.slow
 def test_it_is_trained_by_its_name_and_said_to_be_of_its_package(site: Path, tmp_path: Path) -> None:
     outcome = genlab(tmp_path, site, "train", "model=mymodel", *SHORT)
     assert outcome.code == 0, outcome.err

@@ -49,6 +49,7 @@ def test_the_way_from_noise_is_shown_and_moves(run: Path, here: Path, capsys: py
     assert (here / "out" / "inpainting.png").exists()
 
 
+@pytest.mark.slow
 def test_classes_and_their_guidance(conditional: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     for guidance in ("0", "1", "4"):
