@@ -129,6 +129,8 @@ class OptunaSweeper(Sweeper):
         of_hydra = [f"hydra.sweeper.trial={{{told}}}"]
         if not any(word.startswith("hydra/sweeper=") for word in given):  # the search chose it, which a job has not
             of_hydra.append("hydra/sweeper=optuna")
+        if not any(word.startswith("hydra.mode=") for word in given):  # nor does it know that it is one of many
+            of_hydra.append("hydra.mode=MULTIRUN")
         if not any(word.startswith("hydra.sweep.subdir=") for word in given):
             varied = slug(words[len(search.space.fixed) :]) or "_default"
             of_hydra.append(f"hydra.sweep.subdir={trial.number}{varied}")

@@ -86,6 +86,14 @@ def test_a_search_begins_with_the_default_and_ends_with_a_command(
     assert len(trained(here)) == 4
 
 
+def test_the_search_of_a_family_needs_no_flag(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["train.examples=1300", "hydra.sweeper.n_trials=2", "hydra.sweeper.study_name=s"]
+    outcome = call(["train", "search=vae", "dataset=digits", *short], capsys)
+    assert (outcome.code, outcome.err) == (0, "")
+    rows = table(here / "outputs" / "train" / "search" / "s")
+    assert [row["state"] for row in rows] == ["finished"] * 2
+
+
 def test_a_search_that_was_killed_loses_no_trial(here: Path, folder: Path) -> None:
     process = start(words(trials=3), here, start_new_session=True)
     wait_for(lambda: len(list(folder.glob("1*/metrics.jsonl"))) == 1, process)
