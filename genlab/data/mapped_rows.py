@@ -4,13 +4,14 @@ The file is mapped, so that the system keeps in memory what it has room for. A b
 that share a training each reads its share.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genlab.data.array_files import Array
+from genlab.data.read_ahead import ReadAhead
 
 
 class MappedRows:
@@ -18,32 +19,28 @@ class MappedRows:
 
     def __init__(self, x: Array) -> None:
         self.x = x
-        self._ahead: dict[tuple[int, ...], Future[Tensor]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rows")
+        self._ahead = ReadAhead(
+            lambda wanted: [self._thread.submit(self._read, torch.tensor(wanted, dtype=torch.int64))]
+        )
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        found = self._ahead.pop(tuple(index.tolist()), None) if self._ahead else None
-        return self._read(index) if found is None else found.result()
+        (rows,) = self._ahead.take(index)
+        return rows.result()
 
     def prefetch(self, index: Tensor) -> None:
-        """Begin to read the rows at `index`, which will be asked for together and soon."""
-        wanted = tuple(index.tolist())
-        if wanted in self._ahead:
-            return
-        while len(self._ahead) > 1:  # an abandoned batch, left by a stream that ended early
-            self._ahead.pop(next(iter(self._ahead))).cancel()
-        self._ahead[wanted] = self._thread.submit(self._read, index)
+        self._ahead.prefetch(index)
 
     def _read(self, index: Tensor) -> Tensor:
         order = index.argsort()  # in the order of the file
-        rows = np.array(self.x[index[order].numpy()], np.uint8 if self.x.dtype == np.uint8 else np.float32, order="C")
-        found = torch.from_numpy(rows)
-        back = torch.empty_like(found)
-        back[order] = found
-        return back
+        kind = np.uint8 if self.x.dtype == np.uint8 else np.float32
+        rows = torch.from_numpy(np.array(self.x[index[order].numpy()], kind, order="C"))
+        found = torch.empty_like(rows)
+        found[order] = rows
+        return found
 
 
 def is_mapped(x: Array) -> bool:

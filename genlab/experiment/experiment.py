@@ -174,7 +174,7 @@ class Experiment:
     @property
     def processes(self) -> int:
         """How many processes share each batch of the training."""
-        return self.device.shares(self.train.batch_size)
+        return self.device.processes_for(self.train.batch_size)
 
     def begin_training(self) -> None:
         """Move the model to the device, and start the stream of random numbers that its training draws from."""

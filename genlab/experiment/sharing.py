@@ -1,6 +1,7 @@
 """What a training that is shared out demands of its batches, its chains and its model. Each mistake is one line."""
 
 from torch import nn
+from torch.optim import LBFGS
 
 from genlab.config.schema import family_of
 from genlab.errors import GenlabError
@@ -52,19 +53,13 @@ def check_shares(model: Model, train: TrainSection, processes: int, shard: bool 
 
 def _check_parts(model: Model, train: TrainSection, family: str) -> None:
     why = model.coupling
-    if why is None and any(isinstance(optimizer, _lbfgs()) for optimizer in model.optimizers.values()):
+    if why is None and any(isinstance(optimizer, LBFGS) for optimizer in model.optimizers.values()):
         why = "optimizer=lbfgs evaluates its loss several times an update"
     if why is not None:
         raise GenlabError(
             f"train.accumulate={train.accumulate}: an update of model={family} is no sum over parts of its batch, because {why}; "
             "set train.accumulate=1"
         )
-
-
-def _lbfgs() -> type:
-    from torch.optim import LBFGS
-
-    return LBFGS
 
 
 def _check_chains(model: nn.Module, processes: int) -> None:

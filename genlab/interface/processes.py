@@ -90,6 +90,8 @@ def _outcome(folder: Path, count: int, run: RunFolder, agent: "Future[None]") ->
     if first is not None and not first.get("lost"):
         if first["kind"] == "finished":
             return float(first["value"])
+        if first["kind"] == "stopped":  # at once, by a second signal
+            raise KeyboardInterrupt
         if first["kind"] == "interrupted":
             raise InterruptedRun(first["message"], int(first["signal"]))
         raise GenlabError(first["message"])

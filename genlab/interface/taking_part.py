@@ -12,12 +12,13 @@ import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 from genlab.config.targets import ALLOW
-from genlab.errors import GenlabError, InterruptedRun, in_one_line
+from genlab.errors import GenlabError, InterruptedRun, complain
 from genlab.numerics import ranks
 
 
@@ -26,7 +27,7 @@ def main(folder: Path) -> int:
     job = json.loads((folder / "job.json").read_text())
     rank, _ = ranks.of_environment()
     (folder / f"pid_{rank}").write_text(str(os.getpid()))
-    _end_with(os.getppid())
+    _watch_over(os.getppid())
     sys.path[:] = job["path"]
     _allow(job["allow"])
     outcome: dict[str, Any] = {"kind": "failed", "message": "it ended without a word"}
@@ -37,20 +38,25 @@ def main(folder: Path) -> int:
         outcome = {"kind": "finished", "value": _lead(job) if rank == 0 else follow()}
     except InterruptedRun as stop:
         outcome = {"kind": "interrupted", "message": str(stop), "signal": stop.signal_number}
-        ranks.tell(None)  # all have agreed to stop
+        with contextlib.suppress(RuntimeError):  # all have agreed to stop, and may be gone
+            ranks.tell(None)
+    except KeyboardInterrupt:
+        outcome = {"kind": "stopped"}
     except BaseException as error:
-        outcome = {"kind": "failed", "message": _in_words(error), "lost": _is_loss(error)}
-        if not isinstance(error, GenlabError | KeyboardInterrupt) and not outcome["lost"]:
-            import traceback
-
-            if in_one_line(outcome["message"]).startswith(type(error).__name__):  # a fault of our own
-                traceback.print_exc()
+        lost, line = _is_loss(error), _explained(error)
+        if line is None and not lost:
+            traceback.print_exc()
+        outcome = {"kind": "failed", "message": line or _named(error), "lost": lost}
     partial = folder / f"outcome_{rank}.partial"
     partial.write_text(json.dumps(outcome))
     partial.replace(folder / f"outcome_{rank}.json")
-    if outcome["kind"] != "failed":  # else the others may wait in the middle of an update: parting would wait, too
+    parted = outcome["kind"] in (
+        "finished",
+        "interrupted",
+    )  # else others may be in the middle of an update: it would wait, too
+    if parted:
         ranks.leave()
-    return int(outcome["kind"] == "failed")
+    return int(not parted)
 
 
 def _lead(job: dict[str, Any]) -> float:
@@ -93,7 +99,7 @@ def lead_or_follow(command: Callable[[], int]) -> int:
     except GenlabError as error:
         if not ranks.follows():
             raise
-        print(f"genlab: error: {error}", file=sys.stderr)
+        complain(str(error))
         return 2
     if ranks.follows():
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
@@ -101,7 +107,7 @@ def lead_or_follow(command: Callable[[], int]) -> int:
             follow()
         except BaseException as error:
             if not _is_loss(error):
-                print(in_one_line(f"genlab: error: process {ranks.rank()}: {_in_words(error)}"), file=sys.stderr)
+                complain(f"process {ranks.rank()}: {_explained(error) or _named(error)}")
             _end(1)
         ranks.leave()
         _end(0)
@@ -125,10 +131,15 @@ def _allow(targets: str | None) -> None:
         os.environ[ALLOW] = targets
 
 
-def _in_words(error: BaseException) -> str:
+def _explained(error: BaseException) -> str | None:
+    """A user's mistake in a line; None for a fault of genlab's own."""
     from genlab.composition.explain import explain
 
-    return explain(error, "train", []) or f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    return explain(error, "train", [])
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
 
 
 def _is_loss(error: BaseException | None) -> bool:
@@ -143,8 +154,8 @@ def _is_loss(error: BaseException | None) -> bool:
     return False
 
 
-def _end_with(parent: int) -> None:
-    """This process ends soon after the one that started it: nobody else would end it."""
+def _watch_over(parent: int) -> None:
+    """End this process soon after the one that started it has ended: nobody else would."""
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -121,6 +121,11 @@ def whole_mean(x: Tensor) -> Tensor:
     return mean
 
 
+def whole_sum(x: Tensor) -> Tensor:
+    """The sum of x over all processes, with its derivative."""
+    return _dealt.processes * whole_mean(x) if _dealt.processes > 1 else x
+
+
 def whole_rows(rows: Tensor) -> Tensor:
     """The rows (n, ...) of all processes in the order of the whole batch: (n * processes, ...), without derivative."""
     if _dealt.processes == 1:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from genlab.errors import GenlabError
+from genlab.numerics.processor import cores
 
 GROUPS = ("launcher", "sweeper")
 """Groups of Hydra's own, hydra/launcher and hydra/sweeper, of which genlab has choices."""
@@ -81,8 +82,3 @@ def with_share_of_threads(config: dict[str, Any], launcher: Mapping[str, Any]) -
     device = config.get("device")
     share = threads_of_a_job(launcher) if isinstance(device, dict) and device.get("threads", 1) is None else None
     return config if share is None else {**config, "device": {**config["device"], "threads": share}}
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,6 +1,5 @@
 """Where and how the arithmetic runs: device, precision, threads, compilation."""
 
-import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from genlab.config.schema import check
 from genlab.config.types import Positive
 from genlab.errors import GenlabError
 from genlab.numerics import ranks
+from genlab.numerics.processor import cores
 
 Precision = Literal["fp32", "tf32", "bf16"]
 Reruns = Literal["bit-identical", "statistically equal"]
@@ -24,11 +24,6 @@ def has_bf16_products() -> bool:
     """Whether this processor multiplies bf16 matrices about as fast as fp32 ones: all do, except x86 without AVX-512."""
     known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return known.get("architecture") != "x86_64" or bool(known.get("avx512_bw"))
-
-
-def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -85,7 +80,7 @@ class Device:
         torch.backends.cudnn.allow_tf32 = self.precision == "tf32"
         return device
 
-    def shares(self, batch_size: int) -> int:
+    def processes_for(self, batch_size: int) -> int:
         """How many processes share batches of that size: as many as there are, or else as `processes` says."""
         if (world := ranks.of_environment()[1]) > 1:
             return world

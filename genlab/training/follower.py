@@ -57,8 +57,8 @@ class Follower:
             while metrics is not None:
                 self.updates.window.append(metrics)
                 self.updates.set_rates()
-                self._between_updates(before, batches.seen)
-                agreement.after_update(stop.number, False, self._shows)
+                shows = self._between_updates(before, batches.seen)
+                agreement.after_update(stop.number, False, shows)
                 if agreement.signal is not None:
                     self.updates.collect(True)
                     return
@@ -69,14 +69,15 @@ class Follower:
         if self.updates.window:
             self.updates.means()
 
-    def _between_updates(self, before: int, seen: int) -> None:
+    def _between_updates(self, before: int, seen: int) -> bool:
+        """This process's part of what is due; whether that needed the model as a whole."""
         due = self.looking.every.due(before, seen)
         if seen >= self.updates.batches.examples:
             due -= SHOWING
-        self._shows = self.updates.shows(due)
-        if self._shows:
+        if shows := self.updates.shows(due):
             self.updates.collect("checkpoint" in due)
         if "log" in due:
             self.updates.means()
         if "sample" in due and not self.looking.sets:
             self.looking.load_state_dict(ranks.listen())
+        return shows

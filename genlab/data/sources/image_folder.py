@@ -30,6 +30,7 @@ from genlab.data.class_labels import sorted_names, unless_numbers
 from genlab.data.dataset import RawData
 from genlab.data.examples import Examples, Prefetching, Store
 from genlab.data.pictures import Page, are_deep, are_grey, decode_deep, decode_page, lose_depth, pages_of
+from genlab.data.read_ahead import Index, ReadAhead
 from genlab.data.units import Units
 from genlab.errors import GenlabError
 
@@ -136,38 +137,30 @@ class Pictures:
 
     def __init__(self, pages: Sequence[Page], size: int, channels: Literal[1, 3], deep: bool = False) -> None:
         self.pages, self.size, self.channels, self.deep = pages, size, channels, deep
-        self._ahead: dict[tuple[int, ...], list[Future[Any]]] = {}
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="pictures")
+        self._ahead = ReadAhead(self._decode)
 
     def __len__(self) -> int:
         return len(self.pages)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        wanted = tuple(index.tolist())
-        decoded = self._ahead.pop(wanted, None) or self._submit(wanted)
+        decoded = self._ahead.take(index)
         batch = torch.empty(
-            len(wanted), self.channels, self.size, self.size, dtype=torch.float32 if self.deep else torch.uint8
+            len(decoded), self.channels, self.size, self.size, dtype=torch.float32 if self.deep else torch.uint8
         )
         for i, picture in enumerate(decoded):
             batch[i] = torch.from_numpy(picture.result())
         return batch
 
     def prefetch(self, index: Tensor) -> None:
-        """Begin to decode the pictures at `index`, which will be asked for together and soon."""
-        wanted = tuple(index.tolist())
-        if wanted in self._ahead:
-            return
-        while len(self._ahead) > 1:  # an abandoned batch, left by a stream that ended early
-            for picture in self._ahead.pop(next(iter(self._ahead))):
-                picture.cancel()
-        self._ahead[wanted] = self._submit(wanted)
+        self._ahead.prefetch(index)
 
     def in_memory(self) -> Tensor:
         """All pictures at once."""
         parts = torch.split(torch.arange(len(self)), 256)
         return torch.cat([self[part] for part in _shown(parts, "decoding pictures")])
 
-    def _submit(self, wanted: tuple[int, ...]) -> list[Future[Any]]:
+    def _decode(self, wanted: Index) -> list[Future[Any]]:
         decode_one = decode_deep if self.deep else decode_page
         return [self._threads.submit(decode_one, self.pages[i], self.size, self.channels) for i in wanted]
 

@@ -123,7 +123,8 @@ class FlowMatching(GenerativeModel):
             if self.reflow and float(batch.progress) >= 1 - self.reflow:
                 x = self.teacher_sample(z)
             elif self.optimal_transport:
-                z = shares.mine(paired(shares.whole_rows(x), shares.whole_rows(z)))
+                whole_z = shares.whole_rows(z)
+                z = shares.mine(whole_z[nearest_partners(shares.whole_rows(x), whole_z)])
             t = shares.even_times(len(x), self.device)
             loss = self.error(x, z, t, y, self.network).mean() / self.data.dim
             self.descend(self.optimizers["flow"], loss)
@@ -253,11 +254,6 @@ class FlowMatching(GenerativeModel):
         times = torch.linspace(1, 0, ODE_STEPS + 1, device=x.device)
         z, integral = integrate_with_divergence(self.velocity(None, 1.0), x, times)
         return log_standard_normal(z) + integral
-
-
-def paired(x: Tensor, z: Tensor) -> Tensor:
-    """z (n, ...) in the order of its partners in x (n, ...)."""
-    return z[nearest_partners(x, z)]
 
 
 def nearest_partners(x: Tensor, z: Tensor) -> Tensor:

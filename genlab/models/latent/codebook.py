@@ -55,9 +55,9 @@ class Codebook(nn.Module):
         with torch.autocast(z.device.type, enabled=False):
             # Sums by a matrix product: writes to repeated indices are rounded in no fixed order.
             chosen = F.one_hot(indices, self.size).to(z.dtype)
-            n = shares.processes() * shares.whole_mean(chosen.sum(0))
+            n = shares.whole_sum(chosen.sum(0))
             self.counts.lerp_(n, 1 - decay)
-            self.sums.lerp_(shares.processes() * shares.whole_mean(chosen.T @ flat), 1 - decay)
+            self.sums.lerp_(shares.whole_sum(chosen.T @ flat), 1 - decay)
         self._revive(z)
         total = self.counts.sum()
         smooth = (self.counts + SMOOTHING) * (total / (total + self.size * SMOOTHING))
