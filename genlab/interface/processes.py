@@ -45,6 +45,7 @@ def in_processes(count: int, run: RunFolder, timeout: float, job: Mapping[str, A
 
 def _run_agent(count: int, folder: Path) -> None:
     """Start the processes and wait for all of them. In a thread, so that signals stay with the main one."""
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
@@ -60,6 +61,7 @@ def _run_agent(count: int, folder: Path) -> None:
         local_addr="127.0.0.1",
         max_restarts=0,
         monitor_interval=0.2,
+        logs_specs=DefaultLogsSpecs(str(folder / "logs")),  # else in a folder that stays behind
     )
     elastic_launch(config, sys.executable)("-m", "genlab.interface.taking_part", str(folder))
 

@@ -9,6 +9,7 @@ The first process alone reads the command line, composes, writes and prints. It 
 import contextlib
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -27,7 +28,8 @@ def main(folder: Path) -> int:
     job = json.loads((folder / "job.json").read_text())
     rank, _ = ranks.of_environment()
     (folder / f"pid_{rank}").write_text(str(os.getpid()))
-    _watch_over(os.getppid())
+    starter = os.getppid()
+    _watch_over(starter, folder)
     sys.path[:] = job["path"]
     _allow(job["allow"])
     outcome: dict[str, Any] = {"kind": "failed", "message": "it ended without a word"}
@@ -48,14 +50,17 @@ def main(folder: Path) -> int:
             traceback.print_exc()
         outcome = {"kind": "failed", "message": line or _named(error), "lost": lost}
     partial = folder / f"outcome_{rank}.partial"
-    partial.write_text(json.dumps(outcome))
-    partial.replace(folder / f"outcome_{rank}.json")
+    with contextlib.suppress(FileNotFoundError):  # the one that started this process has ended, and the folder is gone
+        partial.write_text(json.dumps(outcome))
+        partial.replace(folder / f"outcome_{rank}.json")
     parted = outcome["kind"] in (
         "finished",
         "interrupted",
-    )  # else others may be in the middle of an update: it would wait, too
+    )  # else others wait in the middle of an update: it would, too
     if parted:
         ranks.leave()
+    if os.getppid() != starter:
+        shutil.rmtree(folder, ignore_errors=True)
     return int(not parted)
 
 
@@ -154,12 +159,13 @@ def _is_loss(error: BaseException | None) -> bool:
     return False
 
 
-def _watch_over(parent: int) -> None:
-    """End this process soon after the one that started it has ended: nobody else would."""
+def _watch_over(parent: int, folder: Path) -> None:
+    """End this process soon after the one that started it has ended, and remove the `folder` of its job: nobody else would."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
+        shutil.rmtree(folder, ignore_errors=True)
         os.kill(os.getpid(), 15)
         time.sleep(30)
         os._exit(1)

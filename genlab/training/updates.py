@@ -44,6 +44,8 @@ class Updates:
         )
         self.window: list[Metrics] = []
         """What the updates since the last record yielded."""
+        self._of_all = 0
+        """So many of them, the first ones, are means over all processes already."""
         self.trained = model
         """What the updates move: the model, or this process's part of a copy of it (sharding.py)."""
         self._loop: Iterator[Metrics] | None = None
@@ -84,11 +86,24 @@ class Updates:
 
     def means(self) -> dict[str, float]:
         """Name -> mean over the updates since the last record, and over all processes; the next record begins."""
+        self._average_window()
         values = torch.stack([torch.stack([m[name].float() for m in self.window]).mean() for name in self.window[0]])
-        values = ranks.add_up(values) / ranks.world()
         names = list(self.window[0])
         self.window.clear()
+        self._of_all = 0
         return {name: float(value) for name, value in zip(names, values.unbind(), strict=True)}
+
+    def _average_window(self) -> None:
+        """What each update yielded becomes its mean over all processes.
+
+        Each update is averaged once and on its own, so a checkpoint between two records does not change the last digit.
+        """
+        new = self.window[self._of_all :]
+        if ranks.world() > 1 and new:
+            values = torch.stack([torch.stack([m[name].float() for name in new[0]]) for m in new])
+            values = ranks.add_up(values) / ranks.world()
+            self.window[self._of_all :] = [dict(zip(new[0], row.unbind(), strict=True)) for row in values.unbind()]
+            self._of_all = len(self.window)
 
     def collect(self, saves: bool) -> None:
         """This process has the newest of all parameters and chains, also of those that other processes move.
@@ -97,10 +112,8 @@ class Updates:
         """
         with shares.dealt():
             shares.collect(self.trained)
-        if saves and ranks.world() > 1 and self.window:
-            values = torch.stack([torch.stack([m[name].float() for name in self.window[0]]) for m in self.window])
-            values = ranks.add_up(values) / ranks.world()
-            self.window[:] = [dict(zip(self.window[0], row.unbind(), strict=True)) for row in values.unbind()]
+        if saves:
+            self._average_window()
         if self.trained is not self.model:
             sharding.gather(self.trained, self.model)
             self._whole_state = self._optimizers() if saves else None
@@ -126,4 +139,5 @@ class Updates:
         self.batches.load_state_dict(state["batches"])
         rng.set_state(state["random"], self.where)
         self.window = [{k: v.to(self.where) for k, v in m.items()} for m in state["window"]]
+        self._of_all = len(self.window)
         self.model.gradient_norms = {name: torch.tensor(float(n)) for name, n in state["gradient_norms"].items()}

@@ -12,7 +12,19 @@ import pytest
 import torch
 
 from genlab.training import checkpoint
-from tests.helpers.processes import CLOCK, assert_refused, call, end, info, records, same, start, succeed, wait_for
+from tests.helpers.processes import (
+    CLOCK,
+    assert_refused,
+    call,
+    end,
+    environment,
+    info,
+    records,
+    same,
+    start,
+    succeed,
+    wait_for,
+)
 from tests.helpers.support import BRISK, MODELS
 
 SMALL = ["train", "model.hidden=[32]", "train.batch_size=96", "train.log_every=960", "train.checkpoint_every=1920"]
@@ -72,13 +84,18 @@ def test_what_it_learns_is_what_one_process_learns(undisturbed: Path, tmp_path: 
 
 
 def test_killed_at_two_it_resumes_at_two_to_the_last_bit(undisturbed: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    process = start([*RUN, "device.processes=2", "hydra.run.dir=run"], tmp_path)
+    run, temporary = tmp_path / "run", tmp_path / "temporary"
+    temporary.mkdir()
+    env = environment(TMPDIR=str(temporary))
+    process = start([*RUN, "device.processes=2", "hydra.run.dir=run"], tmp_path, env)
     wait_for(lambda: (run / "checkpoints" / "last.pt").exists(), process)
     os.kill(process.pid, signal.SIGKILL)
     end(process)
     assert gone(run), "processes end with the one that started them"
-    succeed(["resume", "run"], tmp_path)
+    succeed(["resume", "run"], tmp_path, env=env)
+    assert [path for path in temporary.iterdir() if path.name != "torchinductor_root"] == [], (
+        "no temporary files stay behind"
+    )
     for name in ("last.pt", "best.pt"):
         a, b = (checkpoint.load(folder / "checkpoints" / name) for folder in (run, undisturbed))
         for key in ("model", "optimizers", "batches", "lowest", "eval"):
