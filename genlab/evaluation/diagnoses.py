@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
-from scipy.stats import binom
+from scipy.special import bdtr
 from torch import Tensor
 
 from genlab.data.dataset import Dataset
@@ -108,7 +108,7 @@ def missing_classes(generated: Tensor, real: Tensor, n: int, names: Sequence[str
     """
     seen = (generated * n).round()
     present = int((real > 0).sum())
-    chance = torch.from_numpy(binom.cdf(seen.numpy(), n, EXCLUDED * real.numpy()))
+    chance = torch.from_numpy(bdtr(seen.double().numpy(), n, EXCLUDED * real.double().numpy()))
     missing = (generated < RARE * real) & (chance < CHANCE / max(1, present))
     if not bool(missing.any()):
         return None

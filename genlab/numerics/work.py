@@ -5,13 +5,15 @@ operation of torch also takes some time whatever its size, which decides for sma
 adds both up for a processor of an ordinary kind; only ratios of it mean anything.
 """
 
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 FLOPS_PER_SECOND = 1e10
 SECONDS_PER_OPERATION = 5e-6
@@ -28,32 +30,38 @@ class Work:
         return self.flops / FLOPS_PER_SECOND + self.operations * SECONDS_PER_OPERATION
 
 
-class _NoModules:
-    """Takes the place of the counter's sums by module: their hooks fail on gradients of gradients."""
-
-    parents = frozenset({"Global"})
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-class _Operations(TorchDispatchMode):
-    """Counts the operations of torch within it."""
+class _Counter(TorchDispatchMode):
+    """Counts what torch does within it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.count = 0
+        self.flops = self.operations = 0
+        self._inside = False  # of an operation that torch makes of others
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which takes a second, to keep it away from the method below
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += 1
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        self.operations += not self._inside
+        if func not in flop_registry and func is not torch.ops.prim.device.default:
+            before, self._inside = self._inside, True
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            self._inside = before
+            if parts is not NotImplemented:
+                return parts
+        found = func(*args, **kwargs)
+        if func.overloadpacket in flop_registry:
+            self.flops += int(flop_registry[func.overloadpacket](*args, **kwargs, out_val=found))
+        return found
 
 
 def count_work(act: Callable[[], object]) -> Work:
     """The work of a call of `act`. Compiled code runs as it is written."""
-    counter, operations = FlopCounterMode(display=False), _Operations()
-    counter.mod_tracker = _NoModules()  # type: ignore[assignment]
-    with torch.compiler.set_stance("force_eager"), counter, operations:
+    counter = _Counter()
+    compiles = "torch._dynamo" in sys.modules  # to ask torch would import it
+    with torch.compiler.set_stance("force_eager") if compiles else nullcontext(), counter:
         act()
-    return Work(int(counter.get_total_flops()), operations.count)
+    return Work(counter.flops, counter.operations)

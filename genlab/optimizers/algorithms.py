@@ -13,6 +13,7 @@ from pydantic import Field
 from torch.optim import Optimizer
 
 from genlab.config.types import Count, Fraction, NonNegative, Positive, Share
+from genlab.optimizers.eager import EagerAdagrad, EagerAdam, EagerAdamW, EagerRMSprop, EagerSGD
 
 Betas = Annotated[list[Share], Field(min_length=2, max_length=2)]
 Create = Callable[[list[Any]], Optimizer]
@@ -20,37 +21,37 @@ Create = Callable[[list[Any]], Optimizer]
 
 def sgd(*, lr: Positive, weight_decay: NonNegative) -> Create:
     """Stochastic gradient descent, theta <- theta - lr g."""
-    return partial(torch.optim.SGD, lr=lr, weight_decay=weight_decay)
+    return partial(EagerSGD, lr=lr, weight_decay=weight_decay)
 
 
 def momentum(*, lr: Positive, momentum: Share, weight_decay: NonNegative) -> Create:
     """Heavy ball, v <- momentum v + g; theta <- theta - lr v (Polyak 1964)."""
-    return partial(torch.optim.SGD, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+    return partial(EagerSGD, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
 
 
 def nesterov(*, lr: Positive, momentum: Fraction, weight_decay: NonNegative) -> Create:
     """Nesterov's accelerated gradient (Nesterov 1983, in the form of Sutskever et al. 2013)."""
-    return partial(torch.optim.SGD, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True, fused=True)
+    return partial(EagerSGD, lr=lr, momentum=momentum, weight_decay=weight_decay, nesterov=True, fused=True)
 
 
 def adagrad(*, lr: Positive, eps: Positive, weight_decay: NonNegative) -> Create:
     """Rates divided by the root of the summed squared gradients (Duchi et al. 2011)."""
-    return partial(torch.optim.Adagrad, lr=lr, eps=eps, weight_decay=weight_decay)
+    return partial(EagerAdagrad, lr=lr, eps=eps, weight_decay=weight_decay)
 
 
 def rmsprop(*, lr: Positive, alpha: Share, eps: Positive, momentum: Share, weight_decay: NonNegative) -> Create:
     """Rates divided by a running root mean square of the gradient (Hinton 2012)."""
-    return partial(torch.optim.RMSprop, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay)
+    return partial(EagerRMSprop, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay)
 
 
 def adam(*, lr: Positive, betas: Betas, eps: Positive, weight_decay: NonNegative) -> Create:
     """Adaptive moments (Kingma & Ba 2015)."""
-    return partial(torch.optim.Adam, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True)
+    return partial(EagerAdam, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def adamw(*, lr: Positive, betas: Betas, eps: Positive, weight_decay: NonNegative) -> Create:
     """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019)."""
-    return partial(torch.optim.AdamW, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True)
+    return partial(EagerAdamW, lr=lr, betas=(betas[0], betas[1]), eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def lbfgs(

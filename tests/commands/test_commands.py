@@ -40,7 +40,7 @@ from tests.helpers.processes import (
 
 REAL_MNIST = Path(os.environ.get("GENLAB_DATA") or "/nowhere")
 
-HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "tensorboard", "hydra")
+HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "tensorboard", "hydra", "torch._dynamo", "scipy.stats")
 SESSION = """
 import json, sys
 from genlab.cli import main
@@ -127,6 +127,8 @@ def test_training_imports_only_what_it_needs(session: Session) -> None:
         assert "torch" in loaded
         assert "torchvision" not in loaded
         assert "sklearn" not in loaded
+        assert "torch._dynamo" not in loaded, "the compiler takes longer to import than a small model to train"
+        assert "scipy.stats" not in loaded
 
 
 # What a run leaves behind

@@ -7,8 +7,9 @@ import torch
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 from sklearn.metrics.pairwise import polynomial_kernel, rbf_kernel
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics.classification import MulticlassCalibrationError
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from genlab.metrics.classes import (
@@ -21,7 +22,7 @@ from genlab.metrics.classes import (
     total_variation,
 )
 from genlab.metrics.estimate import Estimate, bootstrap, mean
-from genlab.metrics.frechet import _Given, fid, frechet_distance
+from genlab.metrics.frechet import fid, frechet_distance
 from genlab.metrics.kernels import CUBIC, Kernel, gaussian, median_distance, mmd, within
 from genlab.metrics.manifolds import manifold, quality
 from genlab.metrics.memorisation import memorisation, nearest
@@ -29,6 +30,17 @@ from genlab.metrics.memorisation import memorisation, nearest
 
 def normal(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> Tensor:
     return shift + scale * torch.randn(n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+class Given(nn.Module):
+    """Stands in for the feature network of torchmetrics: it passes features through."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
 
 
 def gaussian_frechet_distance(mu1: Tensor, cov1: Tensor, mu2: Tensor, cov2: Tensor) -> float:
@@ -56,7 +68,7 @@ def test_frechet_distance_of_two_gaussians_is_the_closed_form() -> None:
     x, y = mu1 + normal(n, d, 4) @ mix1.T, mu2 + normal(n, d, 5) @ mix2.T
     exact = gaussian_frechet_distance(mu1[0], mix1 @ mix1.T, mu2[0], mix2 @ mix2.T)
     assert frechet_distance(x, y) == pytest.approx(exact, rel=0.01)
-    # With the moments of the very samples the two agree to rounding: library against symmetric closed form.
+    # With the moments of the very samples the two agree to rounding: singular values against the symmetric closed form.
     moments = gaussian_frechet_distance(x.mean(0), x.T.cov(), y.mean(0), y.T.cov())
     assert frechet_distance(x, y) == pytest.approx(moments, rel=1e-9)
 
@@ -86,9 +98,18 @@ def test_frechet_distance_of_one_repeated_example_is_finite() -> None:
     assert frechet_distance(x, same) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("m", [400, 12])  # with 12 samples of 16 features a covariance is singular
+def test_frechet_distance_agrees_with_torchmetrics(m: int) -> None:
+    x, y = normal(400, 16, 0, scale=3.0), normal(m, 16, 1, shift=0.1)
+    other = FrechetInceptionDistance(feature=Given(16))
+    other.update(x, real=True)
+    other.update(y, real=False)
+    assert frechet_distance(x, y) == pytest.approx(float(other.compute()), rel=1e-6)
+
+
 def test_kid_agrees_with_torchmetrics_on_the_whole_set() -> None:
     x, y = normal(400, 16, 0), normal(400, 16, 1, shift=0.1)
-    other = KernelInceptionDistance(feature=_Given(16), subsets=1, subset_size=400)
+    other = KernelInceptionDistance(feature=Given(16), subsets=1, subset_size=400)
     other.update(x, real=True)
     other.update(y, real=False)
     assert mmd(x, y, CUBIC).value == pytest.approx(float(other.compute()[0]), rel=1e-9)

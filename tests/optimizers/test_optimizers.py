@@ -1,5 +1,8 @@
 """Optimizers do what their names say, and schedules run from where to where they should."""
 
+import copy
+import inspect
+
 import pytest
 import torch
 from torch import nn
@@ -34,6 +37,31 @@ def test_every_optimizer_goes_downhill(name: str) -> None:
     for _ in range(200):
         optimizer.step(closure)  # type: ignore[arg-type]
     assert quadratic(parameter).item() < 0.75 * before
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "lbfgs"])
+def test_every_optimizer_is_the_one_of_torch(name: str) -> None:
+    """To the last bit, with its state, after a state of torch's own was loaded."""
+    recipe = make_recipe(configure(f"optimizer={name}", "optimizer.weight_decay=0.1", "model=ae"))
+    parameters = [nn.Parameter(torch.tensor([1.0, -1.0])) for _ in range(2)]
+    ours = recipe(parameters[:1])
+    theirs_of = next(base for base in type(ours).__mro__ if base.__module__.startswith("torch.optim"))
+    ours.param_groups[0]["lr"] = 0.1
+    kept = {
+        key: value
+        for key, value in ours.param_groups[0].items()
+        if key in inspect.signature(theirs_of).parameters and key != "params"
+    }
+    theirs = theirs_of(parameters[1:], **kept)
+    for step in range(10):
+        for parameter, optimizer in zip(parameters, (ours, theirs), strict=True):
+            optimizer.zero_grad()
+            quadratic(parameter).backward()
+            optimizer.step()
+        assert torch.equal(*parameters)
+        if step == 4:
+            groups = ours.state_dict()["param_groups"]
+            ours.load_state_dict({"state": copy.deepcopy(theirs.state_dict()["state"]), "param_groups": groups})
 
 
 def test_momentum_and_nesterov_follow_their_recursions() -> None:

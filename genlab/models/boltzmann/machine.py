@@ -92,7 +92,7 @@ class BoltzmannMachine(GenerativeModel):
         self.negative = negative_phase_of(
             shared["negative"], shared["k"], shared["chains"], self.hidden, shared["temperatures"]
         )
-        self.workspace = Workspace(self.W)
+        self.memory = Workspace()
         weights: dict[str, Any] = {"params": [self.W]}  # weight decay leaves the biases alone
         others: dict[str, Any] = {"params": [p for p in self.parameters() if p is not self.W], "weight_decay": 0.0}
         self.optimizers[family_of(type(self).__name__)] = optimizer([weights, others])
@@ -189,6 +189,10 @@ class BoltzmannMachine(GenerativeModel):
         return torch.log_softmax(-self.class_free_energies(x), 1)
 
     # Parts of the training loop, which is in the file of each machine.
+
+    def workspace(self, name: str, *shape: int) -> Tensor:
+        """Memory to be written, which lasts to the next call with this name."""
+        return self.memory(self.W, name, *shape)
 
     def phases(self, n: int) -> Phases:
         """Memory for the units of n examples and of the chains of the negative phase."""

@@ -5,15 +5,17 @@ from torch import Tensor
 
 
 class Workspace:
-    """Tensors by name, on the device and of the type of the tensor `like`."""
+    """Tensors by name."""
 
-    def __init__(self, like: Tensor) -> None:
-        self.like = like
+    def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
 
-    def __call__(self, name: str, *shape: int) -> Tensor:
-        """The tensor of that name, with whatever was written there last; new zeros where it had another shape."""
+    def __call__(self, like: Tensor, name: str, *shape: int) -> Tensor:
+        """The tensor of that name, with whatever was written there last, on the device and of the type of `like`.
+
+        It is new, and zero, where it had another shape or device.
+        """
         found = self.tensors.get(name)
-        if found is None or found.shape != shape or found.device != self.like.device or found.dtype != self.like.dtype:
-            found = self.tensors[name] = torch.zeros(shape, device=self.like.device, dtype=self.like.dtype)
+        if found is None or found.shape != shape or found.device != like.device or found.dtype != like.dtype:
+            found = self.tensors[name] = torch.zeros(shape, device=like.device, dtype=like.dtype)
         return found
