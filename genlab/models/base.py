@@ -19,6 +19,7 @@ from genlab.errors import GenlabError
 from genlab.models.candidates import Candidate
 from genlab.models.ema import FrozenCopy
 from genlab.numerics import shares
+from genlab.optimizers.product_gradient import ProductGradient, group_of_plain_descent
 from genlab.optimizers.recipe import Recipe
 from genlab.plots.learning_curves import Chart
 
@@ -102,6 +103,7 @@ class Model(nn.Module, ABC):
         self.data = data
         self.optimizers = {}
         self.gradient_norms: Metrics = {}
+        self._unwritten: dict[str, ProductGradient] = {}  # of the last update, by the name of its optimizer
         self.register_load_state_dict_pre_hook(_rename_moved)
 
     @abstractmethod
@@ -163,26 +165,40 @@ class Model(nn.Module, ABC):
             return shares.whole_mean(value.detach())
 
         if isinstance(optimizer, torch.optim.LBFGS):
-            return self.update(optimizer, backward_everywhere)
+            return self.update(optimizer, closure=backward_everywhere)
         value = backward()
         self.update(optimizer)
         return value.detach()
 
     @final
-    def update(self, optimizer: Optimizer, closure: Callable[[], Tensor] | None = None) -> Tensor:
-        """Step with the gradients in `.grad`, averaged over all processes that share the batch.
+    def update(
+        self,
+        optimizer: Optimizer,
+        product: ProductGradient | None = None,
+        closure: Callable[[], Tensor] | None = None,
+    ) -> Tensor:
+        """Step with the gradients in `.grad` and `product`, averaged over all processes that share the batch.
 
         Every optimizer step goes through this method. In the turns of an update before the last one there is none.
         """
         if not shares.last_turn():
             return torch.empty(0)
+        name = self._name_of(optimizer)
+        self._unwritten.pop(name, None)
+        if product is not None:
+            group = group_of_plain_descent(optimizer, product.parameter) if shares.count() == 1 else None
+            if group is None:
+                product.write()
+            else:
+                product.descend(group)
+                self._unwritten[name] = product
         if closure is None:
             shares.average_gradients(_parameters_of(optimizer))
         clip = optimizer.param_groups[0]["clip"]
         if clip is not None:
-            self.gradient_norms[self._name_of(optimizer)] = nn.utils.clip_grad_norm_(_parameters_of(optimizer), clip)
+            self.gradient_norms[name] = nn.utils.clip_grad_norm_(_parameters_of(optimizer), clip)
         elif self.gradient_norms:  # those of a checkpoint, from before this update
-            self.gradient_norms.pop(self._name_of(optimizer), None)
+            self.gradient_norms.pop(name, None)
         if closure is None:
             optimizer.step()
             return torch.empty(0)
@@ -193,6 +209,8 @@ class Model(nn.Module, ABC):
         """Norm of the gradient of the last update of optimizer `name`, before clipping."""
         if name in self.gradient_norms:
             return self.gradient_norms[name]
+        if name in self._unwritten:
+            self._unwritten[name].write()
         groups = self.optimizers[name].param_groups
         gradients = [p.grad for group in groups for p in group["params"] if p.grad is not None]
         return nn.utils.get_total_norm(gradients)

@@ -30,6 +30,10 @@ class Work:
         return self.flops / FLOPS_PER_SECOND + self.operations * SECONDS_PER_OPERATION
 
 
+_INDIVISIBLE: set[Any] = {torch.ops.prim.device.default}
+"""Operations that torch does not make of others, as far as was seen."""
+
+
 class _Counter(TorchDispatchMode):
     """Counts what torch does within it."""
 
@@ -45,13 +49,14 @@ class _Counter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         self.operations += not self._inside
-        if func not in flop_registry and func is not torch.ops.prim.device.default:
+        if func not in _INDIVISIBLE:
             before, self._inside = self._inside, True
             with self:
                 parts = func.decompose(*args, **kwargs)
             self._inside = before
             if parts is not NotImplemented:
                 return parts
+            _INDIVISIBLE.add(func)
         found = func(*args, **kwargs)
         if func.overloadpacket in flop_registry:
             self.flops += int(flop_registry[func.overloadpacket](*args, **kwargs, out_val=found))

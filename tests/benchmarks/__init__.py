@@ -1,6 +1,5 @@
 """genlab's training loops beside those of others: one file a family, all loops in one process, taking turns."""
 
-import os
+from genlab.numerics.waiting import wait_as_fits
 
-# As genlab sets it for itself before torch starts its threads (genlab/cli.py says why), here for every loop alike.
-os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+wait_as_fits()  # before torch starts its threads, as genlab does for itself, here for every loop alike

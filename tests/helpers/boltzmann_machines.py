@@ -108,7 +108,7 @@ def log_p_visible(machine: RBM) -> Tensor:
 def written_gradients(
     machine: BoltzmannMachine, v: Tensor, v_model: Tensor, h_model: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """The gradients that a training loop writes; `h_model` stands in for p(h|v_model)."""
+    """The gradients that a training loop makes; `h_model` stands in for p(h|v_model)."""
     n, m = len(v), len(v_model)
     phases = Phases(
         n,
@@ -123,6 +123,7 @@ def written_gradients(
         if h_model is not None:
             phases.h_model.copy_(h_model)
         statistics = machine.write_gradients(phases)
+        statistics.weights.write()
         if isinstance(machine, GaussianRBM) and machine.learn_sigma:
             machine.write_variance_gradient(statistics, v, v_model)
     return {name: p.grad.clone() for name, p in machine.named_parameters() if p.grad is not None}

@@ -35,10 +35,11 @@ from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
 from genlab.models.base import Metrics
 from genlab.models.boltzmann.class_units import class_units, draw_classes
-from genlab.models.boltzmann.gradients import Statistics, gradient_of
+from genlab.models.boltzmann.gradients import Statistics
 from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.models.boltzmann.machine_arguments import MachineArguments
 from genlab.models.scaling import Scaling, common_std
+from genlab.optimizers.product_gradient import gradient_of
 from genlab.optimizers.recipe import Recipe
 
 
@@ -79,17 +80,18 @@ class GaussianRBM(BoltzmannMachine):
                 statistics = self.write_gradients(phases)
                 if self.learn_sigma:
                     self.write_variance_gradient(statistics, v, v_model)
-                self.update(optimizer)
-                if self.learn_sigma:
+                    self.update(optimizer)
                     self.limit_sigma()
+                else:
+                    self.update(optimizer, statistics.weights)
                 self.move_offset(statistics.h_data)
                 self.averages.update(float(batch.progress))
             yield statistics.metrics | self.negative.metrics
 
     def write_variance_gradient(self, statistics: Statistics, v: Tensor, v_model: Tensor) -> None:
-        """Of -log p by log sigma_i^2. sum_j W_ij <u_i h_j> follows from the gradient of W, which is written already."""
+        """Of -log p by log sigma_i^2. sum_j W_ij <u_i h_j> follows from the gradient of W, which is written, too."""
         assert isinstance(self.log_var, nn.Parameter)
-        joint = (gradient_of(self.W) * self.W).sum(1).neg_()  # of data minus model, centred
+        joint = (statistics.weights.write() * self.W).sum(1).neg_()  # of data minus model, centred
         if self.centred:
             joint += self.mu * (self.W @ statistics.dh) + statistics.du * (self.W @ self.lam)
         squares = (v - self.a).square().mean(0) - (v_model - self.a).square().mean(0)

@@ -1,4 +1,4 @@
-"""The gradient of -log p of a restricted Boltzmann machine, written in place from the units of both phases.
+"""The gradient of -log p of a restricted Boltzmann machine, from the units of both phases.
 
 One matrix product gives the statistics of the data and of the model at once, since the units of both phases lie in one array.
 The centred gradient (Montavon & Mueller 2012; Melchior et al. 2016) measures u from the offset mu and h from the offset lambda.
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from genlab.models.base import Metrics
 from genlab.numerics import shares
+from genlab.optimizers.product_gradient import ProductGradient, gradient_of
 
 
 class Phases:
@@ -51,6 +52,8 @@ class Statistics:
     """<u>_data - <u>_model, (visible,)."""
     dh: Tensor
     """<h>_data - <h>_model, (hidden,), the push of the sparsity included."""
+    weights: ProductGradient
+    """The gradient of W, which is not written yet."""
     metrics: Metrics
 
 
@@ -63,7 +66,7 @@ def write_gradients(
     sparsity: Sparsity | None,
     workspace: Callable[..., Tensor],
 ) -> Statistics:
-    """Write the gradients of -log p into `W.grad`, `a.grad` and `b.grad`; the units of `phases` are used up.
+    """The gradient of -log p by W; those by a and b are written into `a.grad` and `b.grad`. The units of `phases` are used up.
 
     They are minus these, with mu = lam = 0 for the standard gradient and strength = 0 without sparsity:
 
@@ -93,19 +96,11 @@ def write_gradients(
         u[-2], u[-1] = centring.mu, du
         torch.mul(dh, -n, out=h[-2])
         torch.mul(centring.lam, -n, out=h[-1])
-    gradient = gradient_of(W)
-    torch.addmm(gradient, u[:rows].t(), h[:rows], beta=0, alpha=-1 / n, out=gradient)
+    weights = ProductGradient(W, u[:rows], h[:rows], -1 / n)
     torch.neg(du, out=gradient_of(a))
     torch.neg(dh, out=gradient_of(b))
     if centring is not None:
         # dW lambda and mu dW, by way of the few rows that made dW
         gradient_of(a).addmv_(u[:rows].t(), h[:rows] @ centring.lam, alpha=1 / n)
         gradient_of(b).addmv_(h[:rows].t(), u[:rows] @ centring.mu, alpha=1 / n)
-    return Statistics(h_mean, du, dh, metrics)
-
-
-def gradient_of(parameter: nn.Parameter) -> Tensor:
-    """The memory of its gradient."""
-    if parameter.grad is None:
-        parameter.grad = torch.zeros_like(parameter)
-    return parameter.grad
+    return Statistics(h_mean, du, dh, weights, metrics)

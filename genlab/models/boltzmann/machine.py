@@ -39,6 +39,7 @@ from genlab.models.boltzmann.gradients import Centring, Phases, Sparsity, Statis
 from genlab.models.boltzmann.machine_arguments import MachineArguments
 from genlab.models.boltzmann.machine_charts import CHARTS
 from genlab.models.boltzmann.negative_phase import ContrastiveDivergence, negative_phase_of
+from genlab.models.boltzmann.sparse_units import affine_of
 from genlab.models.boltzmann.workspace import Workspace
 from genlab.models.candidates import Candidate, choose, higher
 from genlab.models.conditioning import num_classes_of
@@ -161,7 +162,7 @@ class BoltzmannMachine(GenerativeModel):
 
     def hidden_input(self, u: Tensor, out: Tensor | None = None) -> Tensor:
         """z = b + u W, (n, hidden)."""
-        return torch.addmm(self.theta("b"), u, self.theta("W"), out=out)
+        return affine_of(self.theta("b"), u, self.theta("W"), out=out)
 
     def visible_input(self, h: Tensor, out: Tensor | None = None) -> Tensor:
         """y = a + W h, (n, visible)."""

@@ -62,7 +62,7 @@ class RBM(BoltzmannMachine):
 
                 # dW = <x h>_data - <x h>_model, da = <x>_data - <x>_model, db = <h>_data - <h>_model.
                 statistics = self.write_gradients(phases)
-                self.update(optimizer)
+                self.update(optimizer, statistics.weights)
                 self.move_offset(statistics.h_data)
                 self.averages.update(float(batch.progress))
             yield statistics.metrics | self.negative.metrics

@@ -1,0 +1,36 @@
+"""Products of units with the weights: where most units are 0, u W is a sum of the few rows of W whose unit is on."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ON = 0.18
+"""Largest share of units on, and"""
+COLUMNS = 200
+"""fewest columns, for which the sum of rows takes less time than the dense product on one thread and on two: the ways cross
+between 0.18 and 0.3 for 256 to 1,000 columns, and not at all for 64 (tests/benchmarks/sparse_units.py)."""
+SEEN = 4
+"""Examples of which the units are counted."""
+
+
+def affine_of(b: Tensor, u: Tensor, W: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """b + u W, (n, columns), for u (n, rows). Which way it takes follows from u alone; only the order of the sum differs."""
+    if u.device.type != "cpu" or W.shape[1] < COLUMNS or torch.is_grad_enabled() or _share_on(u) > ON:
+        return torch.addmm(b, u, W, out=out)
+    return sum_of_rows(b, u, W, out=out)
+
+
+def sum_of_rows(b: Tensor, u: Tensor, W: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """b + sum_i u_i W_i over the units u_i that are not 0."""
+    place = np.flatnonzero(u.bool().numpy())  # numpy finds them without a branch, torch does not
+    row = torch.from_numpy(place % len(W))
+    first = torch.from_numpy(np.searchsorted(place, len(W) * np.arange(len(u))))
+    ones = float(u.max()) <= 1 and float(u.sum()) == len(row)
+    weights = None if ones else u.flatten()[torch.from_numpy(place)]
+    return torch.add(F.embedding_bag(row, W, first, mode="sum", per_sample_weights=weights), b, out=out)
+
+
+def _share_on(u: Tensor) -> float:
+    few = u[:SEEN]
+    return int(torch.count_nonzero(few)) / max(1, few.numel())
