@@ -16,6 +16,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from genlab.plots.light_font import families
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5d3a9b", "#7f7f7f")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 LINES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
@@ -79,7 +81,7 @@ def line(number: int) -> Any:
 @contextmanager
 def figure(height: float) -> Iterator[Figure]:
     """An empty figure of one column's width and `height` inches, with the settings of all figures."""
-    with mpl.rc_context(SETTINGS):
+    with mpl.rc_context({**SETTINGS, "font.family": families()}):
         yield Figure(figsize=(WIDTH, height), layout="constrained")
 
 
@@ -88,7 +90,7 @@ def save(drawn: Figure, folder: Path, name: str, caption: str) -> Drawing:
     engine = drawn.get_layout_engine()
     if engine is not None and drawn.axes:
         engine.execute(drawn)
-        drawn.set_layout_engine("none")  # once is enough for both files
+        drawn.set_layout_engine(None)  # once is enough: with an engine, each file is drawn twice
     drawn.savefig(folder / f"{name}.pdf", transparent=True, metadata={"CreationDate": None})
     text = io.StringIO()
     drawn.savefig(text, format="svg", transparent=True, metadata={"Date": None})

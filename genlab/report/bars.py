@@ -1,8 +1,9 @@
 """Figures of the measures: every measure with its error bars, and cost against quality."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from genlab.plots.style import FAINT, INK, Drawing, colour, figure, line, marker
 from genlab.report.contexts import context
 from genlab.report.measures import BY_CLASS, COST, LIKELIHOOD, QUALITY, TRAINING, Measure, short_unit
 from genlab.report.rows import Cell, Row, aggregate, cells
+from genlab.report.side_by_side import draw_all
 from genlab.report.tables import Column, MetricTable
-from genlab.tracking.progress import tracked
 
 MOST_LABELS = 12  # rows written beside their points; beyond that their numbers are
 LABEL_ROOM = 22  # characters of a label on one line
@@ -33,23 +34,25 @@ class MetricDrawing:
 
 def draw_measures(tables: Sequence[MetricTable], folder: Path) -> list[MetricDrawing]:
     """One figure a measure that at least two rows have: value and error bar a row, floor and baseline as lines."""
-    drawings: list[MetricDrawing] = []
-    for table in tracked(tables, "figures of the measures"):
+    groups: list[str] = []
+    tasks: dict[str, Callable[[], Drawing]] = {}  # by the name of the file
+    for table in tables:
         several = len({str(other.context) for other in tables if other.group == table.group}) > 1
         for j, column in enumerate(table.columns):
             points = [(row.row, cell) for row in table.lines if (cell := row.cells[j]) is not None]
             if table.group in (COST, TRAINING, BY_CLASS) or len(points) < 2:
                 continue
-            names = {d.drawing.name for d in drawings}
             name = base = f"measure_{_slug(column.name)}" + (
                 f"_{_slug(column.kind)}" if table.group == LIKELIHOOD else ""
             )
             k = 2
-            while name in names:
+            while name in tasks:
                 name, k = f"{base}_{k}", k + 1
             references = [(r.label, cell) for r in table.references if (cell := r.cells[j]) is not None]
-            drawings.append(MetricDrawing(table.group, _dots(points, references, column, table, several, folder, name)))
-    return drawings
+            groups.append(table.group)
+            tasks[name] = partial(_dots, points, references, column, table, several, folder, name)
+    drawings = draw_all(list(tasks.values()), "figures of the measures")
+    return [MetricDrawing(group, drawing) for group, drawing in zip(groups, drawings, strict=True)]
 
 
 def _dots(

@@ -4,8 +4,9 @@ A loss is comparable within one family on one representation of one data set, so
 Measures that mean the same for every family (ELBO, log-likelihood, accuracy, squared error) share one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from genlab.plots.style import Drawing, colour, figure, line, save
 from genlab.report.read_runs import Run
 from genlab.report.rows import Row
-from genlab.tracking.progress import tracked
+from genlab.report.side_by_side import draw_all
 
 Array = npt.NDArray[np.float64]
 
@@ -94,15 +95,17 @@ def make_panels(rows: Sequence[Row]) -> list[Panel]:
 
 def draw_curves(panels: Sequence[Panel], folder: Path) -> list[CurvePair]:
     """Each panel against examples seen, and the main ones against seconds too, as files in `folder`."""
-    pairs: list[CurvePair] = []
+    tasks: list[Callable[[], Drawing]] = []
+    places: list[tuple[Panel, int, int | None]] = []  # of its figures among the tasks
     taken: set[str] = set()
-    for panel in tracked(panels, "learning curves"):
+    for panel in panels:
         base = f"curve_{_slug(panel.title.partition(' (')[0].partition(', ')[0])}"
         name = next(n for n in (base, *(f"{base}_{k}" for k in range(2, len(panels) + 2))) if n not in taken)
         taken.add(name)
-        by_seconds = _draw(panel, "seconds", folder, name) if panel.main else None
-        pairs.append(CurvePair(panel, _draw(panel, "examples", folder, name), by_seconds))
-    return pairs
+        places.append((panel, len(tasks), len(tasks) + 1 if panel.main else None))
+        tasks += [partial(_draw, panel, axis, folder, name) for axis in ("examples", "seconds")[: 1 + panel.main]]
+    drawn = draw_all(tasks, "learning curves")
+    return [CurvePair(panel, drawn[one], None if other is None else drawn[other]) for panel, one, other in places]
 
 
 def _draw(panel: Panel, axis: str, folder: Path, name: str) -> Drawing:

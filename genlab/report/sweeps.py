@@ -1,7 +1,8 @@
 """Figures of what was swept: a measure against a key with numbers for values, one curve for each choice of the other keys."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from genlab.plots.style import Drawing, colour, figure, line, marker, save
 from genlab.report.measures import TRAINING, definition, short_unit
 from genlab.report.row_labels import short
 from genlab.report.rows import Cell, Row
+from genlab.report.side_by_side import draw_all
 from genlab.report.tables import RANKED, Column, MetricTable
 
 LEAST_VALUES = 3  # of a key, for a curve
@@ -28,7 +30,7 @@ class Curve:
 
 def draw_sweeps(rows: Sequence[Row], keys: Sequence[str], tables: Sequence[MetricTable], folder: Path) -> list[Drawing]:
     """A figure for every key among `keys`, in which rows differ, and every measure that has a better direction."""
-    drawings: list[Drawing] = []
+    tasks: dict[str, Callable[[], Drawing]] = {}  # by the name of the file
     ranked = [table for table in tables if table.group in RANKED]
     for key in keys:
         if sum(value is not None for value in {number_of(row, key) for row in rows}) < LEAST_VALUES:
@@ -39,12 +41,12 @@ def draw_sweeps(rows: Sequence[Row], keys: Sequence[str], tables: Sequence[Metri
                 cells = [(entry.row, cell) for entry in table.lines if (cell := entry.cells[j]) is not None]
                 curves = make_curves(cells, key, keys)
                 if better and 0 < len(curves) <= MOST_CURVES and "_class_" not in column.name:  # not one for each class
-                    base, taken = f"sweep_{_slug(column.name)}_{_slug(key)}", {d.name for d in drawings}
+                    base = f"sweep_{_slug(column.name)}_{_slug(key)}"
                     name = next(
-                        n for k in range(len(taken) + 1) if (n := f"{base}_{k + 1}" if k else base) not in taken
+                        n for k in range(len(tasks) + 1) if (n := f"{base}_{k + 1}" if k else base) not in tasks
                     )
-                    drawings.append(_draw(curves, key, column, better, folder, name))
-    return drawings
+                    tasks[name] = partial(_draw, curves, key, column, better, folder, name)
+    return draw_all(list(tasks.values()), "figures of the sweep")
 
 
 def make_curves(cells: Sequence[tuple[Row, Cell]], key: str, keys: Sequence[str]) -> list[Curve]:
