@@ -33,7 +33,7 @@ from genlab.tracking.run_folder import RunFolder
 from genlab.training.budget import FIGURE
 from genlab.training.cuda_graphs import WARMUP
 from genlab.training.trainer import Trainer
-from genlab.training.validation import evaluate_split
+from genlab.training.validation import evaluate_split, monitor_state
 
 WARM = WARMUP + 2  # updates before any is timed
 PROBE = 500  # examples of which an evaluation is timed
@@ -199,7 +199,10 @@ class _Measured:
             laps.append(self._clocked(act))
         trainer.tracker.flush()
         self.bytes_of_record = (_size(events) - before + trainer.run.metrics.stat().st_size) // 3
-        total = median(laps) * self._times(trainer.looking.every.log)
+        records, stride = self._times(trainer.looking.every.log), trainer.looking.stride or 1
+        look = self._clocked(partial(monitor_state, trainer.model, trainer.dataset, trainer.seed, self.where))
+        without = max(0.0, median(laps) - look * trainer.looking.looks(trainer.batches))
+        total = without * records + look * -(-records // stride)
         self.parts["records"] = Span(LEAST * total, total, MOST * total)
 
     def _times(self, every: int) -> int:

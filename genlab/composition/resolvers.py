@@ -43,10 +43,16 @@ def run_name(run: object) -> str:
     return f"{model.lower()}-{dataset}"
 
 
+LARGE_PICTURES = ("mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "svhn", "image_folder")
+
+
 def on_dataset(name: str, value: object, otherwise: object, *, _root_: DictConfig) -> object:
-    """`value` where the data set is `name`, else `otherwise`: ${on:digits,20000,600000} is shorter on small data."""
-    target = OmegaConf.select(_root_, "dataset._target_") or ""
-    return value if str(target).rpartition(".")[2] == name else otherwise
+    """`value` where the data set is `name`, else `otherwise`: ${on:digits,20000,600000} is shorter on small data.
+
+    `large_pictures` stands for all whose pictures have 28 pixels a side or more.
+    """
+    target = str(OmegaConf.select(_root_, "dataset._target_") or "").rpartition(".")[2]
+    return value if target in (LARGE_PICTURES if name == "large_pictures" else (name,)) else otherwise
 
 
 def gpus_here() -> int:

@@ -2,9 +2,11 @@
 
 A short training of an expensive model would otherwise spend more time on its pictures and on the test split than on itself.
 Costs are counted in operations and not timed (numerics/work.py), so that a run shows and measures the same however busy the
-machine is, and a resumed run the same as one that was never stopped. One half is for measures, the other for pictures.
+machine is, and a resumed run the same as one that was never stopped. One half is for measures, the other for pictures; looks at
+the state of the model, at each record, may cost a quarter more.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -82,6 +84,11 @@ def budget_of(
     samples = next((n for n in choices if LEAST_SETS * (cost(n) + FIGURE) <= half), choices[-1])
     sets = max(1, min(SETS, int(half / (cost(samples) + FIGURE))))
     return Budget(samples, sets, validation, test, half)
+
+
+def stride(cost: float, allowed: float) -> int:
+    """Every how many records the state of the model is looked at, where all looks cost `cost` of `allowed` nominal seconds."""
+    return max(1, math.ceil(cost / max(FREE, allowed / 4)))
 
 
 def _affordable(cost: float, budget: float, times: int, of: int) -> int:

@@ -42,7 +42,10 @@ class TrainSection:
     checkpoint_every: Count | None
     """Examples between two checkpoints; null for as often as evaluations."""
     evaluation_budget: NonNegative | None = 0.5
-    """Most that pictures and measures may cost, as a share of the training; null for no limit. Older runs lack this key."""
+    """Most that pictures and measures may cost, as a share of the training; null for no limit. Older runs lack this key.
+
+    Looks at the state of the model may cost a quarter of it more.
+    """
     accumulate: Count = 1
     """Parts in which an update goes through its batch, one after the other, for a device of little memory. Older runs lack it."""
     patience: Count | None = None

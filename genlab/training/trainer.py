@@ -8,6 +8,7 @@ stream.
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -250,7 +251,8 @@ class Trainer:
         values = {f"train/{name}": mean for name, mean in self.updates.means().items()}
         self._refuse_nonfinite(values)
         values |= state_of_optimizers(self.updates.trained)
-        self._refuse_nonfinite(monitored := monitor_state(self.model, self.dataset, self.seed, self.where))
+        monitor = partial(monitor_state, self.model, self.dataset, self.seed, self.where)
+        self._refuse_nonfinite(monitored := self.looking.state_of_model(monitor, self.batches))
         values |= monitored
         now, seen = time.perf_counter(), self.batches.seen
         values["throughput/images_per_second"] = (seen - self._lap[1]) / max(now - self._lap[0], 1e-9)

@@ -23,6 +23,13 @@ def test_every_model_composes_with_every_data_set(model: str, dataset: str) -> N
     Experiment(configure(f"model={model}", f"dataset={dataset}"))
 
 
+def test_a_training_on_large_pictures_may_be_shorter() -> None:
+    lengths = {name: configure("model=wgan", f"dataset={name}")["preferred"]["examples"] for name in names("dataset")}
+    shorter = {name for name, length in lengths.items() if length < lengths["digits"]}
+    assert shorter == {"mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "svhn", "image_folder"}
+    assert len(set(lengths.values())) == 2
+
+
 @pytest.mark.parametrize(("group", "name"), [(group, name) for group in GROUPS for name in names(group)])
 def test_every_file_composes_passes_its_own_checks_and_says_what_it_is(group: str, name: str) -> None:
     overrides = [f"{group}={name}"]

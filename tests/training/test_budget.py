@@ -12,6 +12,7 @@ from genlab.training import budget
 from genlab.training.budget import LEAST_MEASURED, budget_of
 from genlab.training.cadence import SETS, Cadence, early_and_late, thinned
 from genlab.training.sections import TrainSection
+from genlab.training.trainer import Trainer
 from tests.helpers.processes import CLOCK, call, files, info, records
 from tests.helpers.support import configure, experiment_of, make_dataset, make_model
 
@@ -172,3 +173,50 @@ def test_training_examples_without_a_label_are_no_hindrance() -> None:
     assert (dataset.train.y[:8] < 0).any()
     model = make_model(config, dataset.spec)
     assert budget_of(model, dataset, 0, section(0.5), 1.0, 5).test > 0
+
+
+def test_looks_at_the_state_of_the_model_become_rarer_where_they_cost_much(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "FREE", 0.0)
+    words = ("train.log_every=64", "train.batch_size=64")
+    looked: dict[str, list[dict[str, float]]] = {}
+    for share in ("0.02", "null"):
+        run, _ = trained(tmp_path / share, capsys, *words, f"train.evaluation_budget={share}")
+        looked[share] = [record for record in records(run, CLOCK) if "monitor/noise_mse_1" in record]
+        assert all(record.get("train/loss") for record in records(run, CLOCK)[:-1]), "the losses are in every record"
+    at = [record["examples"] for record in looked["0.02"]]
+    assert at[0] == 64
+    assert at[-1] == 640
+    assert len(at) < len(looked["null"]) == 10
+    assert [record["monitor/noise_mse_1"] for record in looked["0.02"]] == [
+        record["monitor/noise_mse_1"] for record in looked["null"] if record["examples"] in at
+    ]
+
+
+def test_a_resumed_run_looks_when_the_undisturbed_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(budget, "FREE", 0.0)
+    monkeypatch.chdir(tmp_path)
+    words = ["train", *DIFFUSION, "train.examples=1280", "train.log_every=64", "train.batch_size=64"]
+    words.append("train.evaluation_budget=0.05")
+    assert call([*words, "hydra.run.dir=whole"], capsys).code == 0
+    between = Trainer.between_updates
+
+    def stop(trainer: Trainer, before: int, seen: int) -> None:
+        trainer.stop.number = 15 if seen == 576 and not trainer.resumed else None
+        between(trainer, before, seen)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "between_updates", stop)
+        assert call([*words, "hydra.run.dir=parts"], capsys).code == 143
+    assert call(["resume", "parts"], capsys).code == 0
+    found = records(Path("parts"), CLOCK)
+    assert found == records(Path("whole"), CLOCK)
+    assert 1 < sum("monitor/noise_mse_1" in record for record in found) < 20
+
+
+@pytest.mark.parametrize(("cost", "allowed", "stride"), [(0.0, 1.0, 1), (1.0, 4.0, 1), (10.0, 4.0, 10), (0.5, 0.0, 1)])
+def test_the_stride_is_the_smallest_that_is_allowed(cost: float, allowed: float, stride: int) -> None:
+    assert budget.stride(cost, allowed) == stride
