@@ -1,6 +1,7 @@
 """How much work a computation is, counted and not timed: the same number at every time and under every load.
 
-FLOPs are those that torch.utils.flop_counter counts: matrix products and convolutions, with two for a multiply-add. Every
+FLOPs are those that torch.utils.flop_counter counts: matrix products and convolutions, with two for a multiply-add; and the
+additions of a sum of rows, which takes the place of a product where most factors are 0. Every
 operation of torch also takes some time whatever its size, which decides for small networks and long chains. `nominal_seconds`
 adds both up for a processor of an ordinary kind; only ratios of it mean anything.
 """
@@ -58,7 +59,9 @@ class _Counter(TorchDispatchMode):
                 return parts
             _INDIVISIBLE.add(func)
         found = func(*args, **kwargs)
-        if func.overloadpacket in flop_registry:
+        if func.overloadpacket is torch.ops.aten._embedding_bag_forward_only:
+            self.flops += args[1].numel() * args[0].shape[1]  # of rows args[1] of the matrix args[0]
+        elif func.overloadpacket in flop_registry:
             self.flops += int(flop_registry[func.overloadpacket](*args, **kwargs, out_val=found))
         return found
 

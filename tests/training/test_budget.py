@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from genlab.models.boltzmann.sparse_units import sum_of_rows
 from genlab.numerics.work import count_work
 from genlab.training import budget
 from genlab.training.budget import LEAST_MEASURED, budget_of
@@ -25,6 +26,8 @@ def test_work_counts_what_is_done_and_the_operations_it_takes() -> None:
     assert (once.flops, once.operations) == (2 * 3 * 4 * 5, 1)
     assert (twice.flops, twice.operations) == (2 * once.flops, 2)
     assert twice.nominal_seconds == pytest.approx(2 * once.nominal_seconds)
+    with torch.no_grad():
+        assert count_work(lambda: sum_of_rows(torch.ones(5), torch.eye(4), torch.ones(4, 5))).flops == 4 * 5
 
 
 def test_counting_leaves_the_random_stream_as_it_is() -> None:
