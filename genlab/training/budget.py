@@ -131,9 +131,11 @@ def remark(budget: Budget, model: Model, dataset: Dataset, words: Sequence[str],
     """What was left out, and on further lines the commands that make it; None where all is there. `sets` were drawn."""
     whole = unlimited(model, dataset)
     parts, commands = [], []
-    if budget.test < whole.test or budget.validation < whole.validation:
+    if budget.test < whole.test:
         parts.append(f"{budget.test:,} of {whole.test:,} test examples are measured")
         commands.append(to_type("evaluate", *words))
+    elif budget.validation < whole.validation:
+        parts.append(f"evaluations in between are of {budget.validation:,} of {whole.validation:,} validation examples")
     if isinstance(model, GenerativeModel):
         shown = [f"{budget.samples:,} samples of {whole.samples:,}"] if budget.samples < whole.samples else []
         shown += [f"{sets} of {SETS} sets"] if budget.seconds is not None and 2 * sets <= SETS else []
@@ -142,6 +144,7 @@ def remark(budget: Budget, model: Model, dataset: Dataset, words: Sequence[str],
             commands.append(to_type("sample", *words))
     if not parts:
         return None
-    return f"{' and '.join(parts)}, so that they cost less than the training; for more:\n" + "\n".join(
-        f"{BESIDE * ' '}{command}" for command in commands
-    )
+    said = f"{' and '.join(parts)}, so that they cost less than the training; "
+    if not commands:
+        return f"{said}train.evaluation_budget=null takes all"
+    return said + "for more:\n" + "\n".join(f"{BESIDE * ' '}{command}" for command in commands)

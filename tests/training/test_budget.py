@@ -1,6 +1,7 @@
 """What pictures and measures of a run cost, counted and not timed; and when pictures are due."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,22 @@ def test_a_resumed_run_looks_when_the_undisturbed_one_does(
     found = records(Path("parts"), CLOCK)
     assert found == records(Path("whole"), CLOCK)
     assert 1 < sum("monitor/noise_mse_1" in record for record in found) < 20
+
+
+def test_it_says_what_was_left_out_and_how_to_get_it() -> None:
+    config = configure("model=ae")
+    dataset = make_dataset(config)
+    model = make_model(config, dataset.spec)
+    whole = budget.unlimited(model, dataset)
+    assert budget.remark(whole, model, dataset, [], SETS) is None
+    some = budget.remark(replace(whole, validation=100), model, dataset, [], SETS)
+    assert some == (
+        "evaluations in between are of 100 of 144 validation examples, so that they cost less than the training; "
+        "train.evaluation_budget=null takes all"
+    )
+    fewer = str(budget.remark(replace(whole, validation=100, test=200), model, dataset, ["run=a"], SETS))
+    assert fewer.splitlines()[0].startswith("200 of 359 test examples are measured, ")
+    assert fewer.splitlines()[1].endswith("evaluate run=a")
 
 
 @pytest.mark.parametrize(("cost", "allowed", "stride"), [(0.0, 1.0, 1), (1.0, 4.0, 1), (10.0, 4.0, 10), (0.5, 0.0, 1)])
