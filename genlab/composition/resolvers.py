@@ -43,16 +43,17 @@ def run_name(run: object) -> str:
     return f"{model.lower()}-{dataset}"
 
 
-LARGE_PICTURES = ("mnist", "fashion_mnist", "kmnist", "emnist", "cifar10", "svhn", "image_folder")
+GREY = ("mnist", "fashion_mnist", "kmnist", "emnist")
+KINDS = {"grey_pictures": GREY, "large_pictures": (*GREY, "cifar10", "svhn", "image_folder")}
 
 
 def on_dataset(name: str, value: object, otherwise: object, *, _root_: DictConfig) -> object:
     """`value` where the data set is `name`, else `otherwise`: ${on:digits,20000,600000} is shorter on small data.
 
-    `large_pictures` stands for all whose pictures have 28 pixels a side or more.
+    `large_pictures` stands for all whose pictures have 28 pixels a side or more, `grey_pictures` for MNIST and its relatives.
     """
     target = str(OmegaConf.select(_root_, "dataset._target_") or "").rpartition(".")[2]
-    return value if target in (LARGE_PICTURES if name == "large_pictures" else (name,)) else otherwise
+    return value if target in KINDS.get(name, (name,)) else otherwise
 
 
 def gpus_here() -> int:
