@@ -29,7 +29,7 @@ def test_defaults_may_differ_on_kinds_of_pictures() -> None:
         return {name for name, value in found.items() if value != found["digits"]}
 
     grey = {"mnist", "fashion_mnist", "kmnist", "emnist"}
-    assert where("wgan", "model", "network") == where("wgan", "preferred", "examples") == grey
+    assert where("gan", "model", "network") == where("wgan", "model", "network") == grey
     assert where("diffusion", "preferred", "examples") == grey | {"cifar10", "svhn", "image_folder"}
 
 

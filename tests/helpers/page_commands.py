@@ -204,11 +204,13 @@ def _data_with(keys: Sequence[str]) -> list[str]:
     return [f"dataset={next(name for name in sources if own <= set(_section('dataset', name)))}"] if own else []
 
 
+@functools.cache
 def _section(group: str, name: str) -> dict[str, Any]:
+    if group == "model":  # with what its values say of the data set
+        return dict(configure(f"model={name}")["model"])
     content = configurations()[REPOSITORY / "conf" / group / f"{name}.yaml"]
-    section = content.get(group, {}) if group == "model" else content
-    assert isinstance(section, dict)
-    return section
+    assert isinstance(content, dict)
+    return content
 
 
 def check_model_key(word: str) -> None:

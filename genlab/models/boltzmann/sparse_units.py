@@ -16,7 +16,7 @@ SEEN = 4
 
 def affine_of(b: Tensor, u: Tensor, W: Tensor, *, out: Tensor | None = None) -> Tensor:
     """b + u W, (n, columns), for u (n, rows). Which way it takes follows from u alone; only the order of the sum differs."""
-    if u.device.type != "cpu" or W.shape[1] < COLUMNS or torch.is_grad_enabled() or _share_on(u) > ON:
+    if u.device.type != "cpu" or W.shape[1] < COLUMNS or torch.is_grad_enabled() or not 0 < _share_on(u) <= ON:
         return torch.addmm(b, u, W, out=out)
     return sum_of_rows(b, u, W, out=out)
 
