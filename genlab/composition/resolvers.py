@@ -44,13 +44,15 @@ def run_name(run: object) -> str:
 
 
 GREY = ("mnist", "fashion_mnist", "kmnist", "emnist")
-KINDS = {"grey_pictures": GREY, "large_pictures": (*GREY, "cifar10", "svhn", "image_folder")}
+LARGE = (*GREY, "cifar10", "svhn", "image_folder")
+KINDS = {"grey_pictures": GREY, "large_pictures": LARGE, "pictures": ("digits", *LARGE)}
+"""Kind -> data sets: MNIST and its relatives; all whose pictures have 28 pixels a side or more; and the digits, too."""
 
 
 def on_dataset(name: str, value: object, otherwise: object, *, _root_: DictConfig) -> object:
     """`value` where the data set is `name`, else `otherwise`: ${on:digits,20000,600000} is shorter on small data.
 
-    `large_pictures` stands for all whose pictures have 28 pixels a side or more, `grey_pictures` for MNIST and its relatives.
+    A name of KINDS stands for several data sets.
     """
     target = str(OmegaConf.select(_root_, "dataset._target_") or "").rpartition(".")[2]
     return value if target in KINDS.get(name, (name,)) else otherwise

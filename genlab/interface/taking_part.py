@@ -53,11 +53,8 @@ def main(folder: Path) -> int:
     with contextlib.suppress(FileNotFoundError):  # the one that started this process has ended, and the folder is gone
         partial.write_text(json.dumps(outcome))
         partial.replace(folder / f"outcome_{rank}.json")
-    parted = outcome["kind"] in (
-        "finished",
-        "interrupted",
-    )  # else others wait in the middle of an update: it would, too
-    if parted:
+    parted = outcome["kind"] in ("finished", "interrupted")
+    if parted:  # else others wait in the middle of an update, and so would this one
         ranks.leave()
     if os.getppid() != starter:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,8 @@
 """The font of the figures that are written as PDF: DejaVu Sans, which comes with matplotlib, without what no figure needs.
 
-matplotlib reads and shortens the whole font for every file that it writes, four fifths of the time that a PDF takes. Here it is
-shortened once: to European letters, Greek and signs, without the tables for ligatures and kerning, which matplotlib's PDF does
-not use. Other letters come from the whole font.
+matplotlib reads and shortens the whole font for every file that it writes, most of the time that a PDF takes. Here it is
+shortened once, to European letters, Greek and signs. What they look like, and how far apart they stand, does not change. Other
+letters come from the whole font.
 """
 
 import tempfile

@@ -202,7 +202,7 @@ class BoltzmannMachine(GenerativeModel):
         return Phases(n, m, u, h)
 
     def write_gradients(self, phases: Phases) -> Statistics:
-        """Write the gradients of -log p by W, a and b (gradients.py)."""
+        """Write the gradients of -log p by a and b, and find that by W (gradients.py)."""
         centring = Centring(self.mu, self.lam) if self.centred else None
         return write_gradients(phases, self.W, self.a, self.b, centring, self.sparsity, self.workspace)
 
