@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from genlab.config.schema import check
+from genlab.config.schema import check, family_of
 from genlab.config.targets import ALLOW, locate, packages_of
 from genlab.config.types import Seed
 from genlab.data.dataset import Dataset, RawData
@@ -29,6 +29,7 @@ from genlab.experiment.sharing import check_batches, check_shares
 from genlab.models.base import Model
 from genlab.networks.whole_batch_norm import take_whole_batches
 from genlab.numerics import ranks
+from genlab.numerics.memory import WithinMemory, check_memory_of_training
 from genlab.numerics.rng import derive
 from genlab.optimizers.recipe import Recipe
 from genlab.tracking.other_trackers import kinds_of
@@ -142,13 +143,20 @@ class Experiment:
         Raises GenlabError where the family cannot model such data, or needs larger batches.
         """
         torch.manual_seed(derive(self.seed, "parameters"))
-        model: Model = self._family(data=data, optimizer=self.recipe, **self._model_keys)
+        with WithinMemory(self._named):
+            model: Model = self._family(data=data, optimizer=self.recipe, **self._model_keys)
         if self.train.batch_size < model.least_batch:
             raise GenlabError(
                 f"train.batch_size={self.train.batch_size}: an update of this model takes {model.least_batch} examples "
                 "or more; set a larger batch"
             )
         return model
+
+    @property
+    def _named(self) -> str:
+        """The network, as a message names it."""
+        widths = self._model_keys.get("hidden")
+        return f"model={family_of(self._family.__name__)}" + ("" if widths is None else f" with model.hidden={widths}")
 
     @property
     def start(self) -> str | None:
@@ -167,6 +175,8 @@ class Experiment:
         """
         self.device.prepare()
         _ = self.dataset, self.examples, self.model
+        if self.device.resolve().type == "cpu":
+            check_memory_of_training(self.model, self._named)
         check_shares(self.model, self.train, self.processes, self.device.shard)
         self.config["device"] = {**self.config["device"], "processes": self.processes}
         check_patience(self.train.patience, self.model, self.dataset, self.seed)

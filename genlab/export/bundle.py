@@ -15,8 +15,10 @@ from genlab.config.schema import family_of
 from genlab.errors import GenlabError
 from genlab.experiment.opening import TrainedRun
 from genlab.export.card import PRIVATE, about_model, card
-from genlab.export.programs import Program, program_of
+from genlab.export.program import Program
+from genlab.export.programs import program_of
 from genlab.export.tracing import compiled
+from genlab.networks.choices import choices_of
 from genlab.tracking.untrusted import read_json
 
 CONTENT = {"model.safetensors", "model.pt2", "prior.pt2", "codes.safetensors", "config.json", "CARD.md", "samples.png"}
@@ -62,6 +64,7 @@ def export(opened: TrainedRun, folder: Path) -> list[Path]:
             _name(opened),
             model.data,
             config,
+            choices_of(model),
             _protocol(opened),
             _measures(opened),
             program,
@@ -100,9 +103,10 @@ def _description(opened: TrainedRun, program: Program | None, fixed: int | None)
     """The content of config.json."""
     data = opened.model.data
     keys = {key: value for key, value in opened.experiment.config["model"].items() if key not in PRIVATE}
+    choices = {key: value for key, value in choices_of(opened.model).items() if keys.get(key) in (None, "auto")}
     found: dict[str, Any] = {
         "model": _name(opened),
-        "settings": keys,
+        "settings": {**keys, **choices},
         "data": {
             "name": data.name,
             "shape": list(data.shape),

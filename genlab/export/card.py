@@ -14,7 +14,7 @@ import yaml
 from genlab.config.schema import family_of
 from genlab.data.spec import DataSpec
 from genlab.export.drawing import example
-from genlab.export.programs import Program
+from genlab.export.program import Program
 from genlab.metrics.rounding import plain, rounded
 
 HEAD = """\
@@ -37,6 +37,7 @@ def card(
     name: str,
     data: DataSpec,
     config: Mapping[str, Any],
+    choices: Mapping[str, Any],
     facts: Mapping[str, Any],
     measures: Mapping[str, Any],
     program: Program | None,
@@ -45,7 +46,10 @@ def card(
     picture: bool,
     about: str,
 ) -> str:
-    """The text of CARD.md. `facts` are those of the training; `measures` are name -> {value, stderr, unit}."""
+    """The text of CARD.md. `choices` stand for keys that were left open, and `facts` are those of the training.
+
+    `measures` are name -> {value, stderr, unit}.
+    """
     tags = ["genlab", "generative-model" if name != "classifier" else "classification", name.replace("_", "-")]
     head: dict[str, Any] = {"library_name": "pytorch", "tags": tags, "datasets": [data.name.replace("_", "-")]}
     if data.is_image and name != "classifier":
@@ -53,7 +57,13 @@ def card(
     title = f"{name} on {data.name}"
     parts = [HEAD.format(head=yaml.safe_dump(head, sort_keys=False), title=title, about=about)]
     parts += [PICTURE] if picture else []
-    parts += [_files(program), _use(program, data, fixed), _model(name, config), _data(data, config), _protocol(facts)]
+    parts += [
+        _files(program),
+        _use(program, data, fixed),
+        _model(name, config, choices),
+        _data(data, config),
+        _protocol(facts),
+    ]
     parts.append(_measures(measures))
     return "".join(parts)
 
@@ -100,8 +110,12 @@ def _use(program: Program | None, data: DataSpec, fixed: int | None) -> str:
     )
 
 
-def _model(name: str, config: Mapping[str, Any]) -> str:
-    settings = {key: value for key, value in config["model"].items() if key not in PRIVATE and value is not None}
+def _model(name: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
+    """`choices` stand for the keys that were left open."""
+    chosen = {
+        key: choices.get(key, value) if value in (None, "auto") else value for key, value in config["model"].items()
+    }
+    settings = {key: value for key, value in chosen.items() if key not in PRIVATE and value is not None}
     shown = ", ".join(f"{key} {_shown(value)}" for key, value in settings.items())
     return f"\n## Model\n\n`model={name}` of genlab, with {shown or 'no settings of its own'}.\n"
 

@@ -1,6 +1,6 @@
 """How samples are drawn from an exported model without genlab: the code that stands in its card, for each kind of program."""
 
-from genlab.export.programs import Program
+from genlab.export.program import Program
 
 HEAD = """\
 import json
@@ -65,8 +65,18 @@ for _ in range(settings["steps"]):
 AUTOREGRESSIVE = """\
 u = torch.zeros(n, *settings["shape"])
 noise = torch.rand(n, settings["dim"], settings["noises"])
-for i in settings["order"]:  # a whole pass for each component; genlab keeps what it knows and needs one in all
+for i in settings["orders"][0]:  # a whole pass for each component; genlab keeps what it knows and needs one in all
     u.view(n, -1)[:, i] = program(u, noise{y})[0].view(n, -1)[:, i]
+"""
+
+MIXTURE = """\
+u = torch.zeros(n, *settings["shape"])
+noise = torch.rand(n, settings["dim"], settings["noises"])
+orders = torch.tensor(settings["orders"])
+k = torch.randint(len(orders), (n,))  # the set of masks that draws each example
+for i in orders[k].t():  # a whole pass for each component, which lies elsewhere in each order
+    drawn = program(u, noise, k{y})[0].view(n, -1)
+    u.view(n, -1).scatter_(1, i.view(n, 1), drawn.gather(1, i.view(n, 1)))
 """
 
 CLASSIFIER = """\
@@ -127,7 +137,8 @@ def _body(program: Program, y: str) -> str:
             start = spins if settings["binary"] else f"2 * torch.rand({shape}) - 1" if settings["bounded"] else free
             return ENERGY.format(start=start, noise="rand" if settings["binary"] else "randn") + _outer(program)
         case "autoregressive":
-            return AUTOREGRESSIVE.format(y=y) + _outer(program)
+            walk = AUTOREGRESSIVE if len(settings["orders"]) == 1 else MIXTURE
+            return walk.format(y=y) + _outer(program)
         case "classifier":
             return CLASSIFIER
         case _:

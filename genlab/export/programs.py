@@ -14,20 +14,21 @@
 Noise is an input, so that a program gives the same on every machine, and the user decides how it is drawn.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from genlab.export.program import Program, classes_of, example_of, noise_of, scale_of, shape_of
 from genlab.models.abilities import Decodes, DecodesByClass, HasLogProb
 from genlab.models.autoregressive.autoregressive import Autoregressive
 from genlab.models.autoregressive.output_distributions import NOISES
 from genlab.models.base import Model
 from genlab.models.boltzmann.gaussian_rbm import GaussianRBM
 from genlab.models.boltzmann.machine import BoltzmannMachine
-from genlab.models.conditioning import one_hot
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.flow_matching import FlowMatching
 from genlab.models.diffusion.prediction import estimate, network_time
@@ -41,42 +42,8 @@ from genlab.models.latent.priors import StandardNormal
 from genlab.models.latent.vae import VAE
 from genlab.models.latent.vqvae import VQVAE
 
+MOST_STEPS = 32  # components of a MAF whose samples are a program: each takes a pass of its own in every layer
 KEPT_CODES = 1000  # draws of p(h) that go with a decoder whose p(h) is no standard density
-
-
-@dataclass(frozen=True)
-class Program:
-    """A function of tensors, with what each of them is."""
-
-    function: Callable[..., Any]
-    inputs: dict[str, tuple[Tensor, str]]
-    """Name -> an example (2, ...) of it, and its meaning."""
-    outputs: dict[str, str]
-    """Name -> meaning."""
-    kind: str
-    """Of drawing samples with it (drawing.py)."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Numbers that drawing samples takes."""
-    beside: dict[str, "Program"] = field(default_factory=dict)
-    """File name -> another program that drawing samples takes."""
-    codes: Tensor | None = None
-    """Draws of p(h), where that is no standard density."""
-
-    def examples(self) -> tuple[Tensor, ...]:
-        return tuple(example for example, _ in self.inputs.values())
-
-    def module(self, model: nn.Module) -> nn.Module:
-        """The function as a module that holds the parameters of `model`."""
-        return Wrapped(model, self.function)
-
-
-class Wrapped(nn.Module):
-    def __init__(self, model: nn.Module, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.model, self.function = model, function
-
-    def forward(self, *inputs: Tensor) -> Any:
-        return self.function(*inputs)
 
 
 def program_of(model: Model) -> Program | None:
@@ -86,31 +53,14 @@ def program_of(model: Model) -> Program | None:
             return make(model)
     if isinstance(model, Decodes) and not (isinstance(model, Flow) and model.in_turn):
         return _decoder(model)
+    if isinstance(model, Flow) and model.data.dim <= MOST_STEPS:
+        return replace(_decoder(model), function=_in_steps(model))
     if isinstance(model, HasLogProb):
         settings = {"shape": list(model.data.shape), "support": model.data.support}
-        return Program(model.log_prob, {"x": _x(model)}, {"log_p": "log p(x) in nats, (n,)"}, "log_prob", settings)
+        return Program(
+            model.log_prob, {"x": example_of(model)}, {"log_p": "log p(x) in nats, (n,)"}, "log_prob", settings
+        )
     return None
-
-
-def _x(model: Model, meaning: str = "examples in the units of the data") -> tuple[Tensor, str]:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(2, *model.data.shape, generator=generator)
-    return (x > 0.5).float() if model.data.support == "binary" else x, f"{meaning}, {_shape(model.data.shape)}"
-
-
-def _noise(*shape: int) -> Tensor:
-    return torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return f"(n, {', '.join(map(str, shape))})"
-
-
-def _classes(model: Any) -> dict[str, tuple[Tensor, str]]:
-    """The input of classes, for a conditional model."""
-    k = int(getattr(model, "num_classes", 0) or 0)
-    labels = one_hot(torch.tensor([0, 1 % max(k, 1)]), k)
-    return {} if labels is None else {"y": (labels, f"classes as 0 and 1, (n, {k})")}
 
 
 def _mean_of_x(model: Model) -> dict[str, str]:
@@ -120,19 +70,29 @@ def _mean_of_x(model: Model) -> dict[str, str]:
         "real": "in the units of the data",
     }
     what = "f(h)" if isinstance(model, Flow) else "E[x|h]"
-    return {"x": f"{what}, {means[model.data.support]}, {_shape(model.data.shape)}"}
+    return {"x": f"{what}, {means[model.data.support]}, {shape_of(model.data.shape)}"}
 
 
 def _decoder(model: Any) -> Program:
-    h = {"h": (_noise(model.latent_dim), f"codes, {_shape([model.latent_dim])}")}
+    h = {"h": (noise_of(model.latent_dim), f"codes, {shape_of([model.latent_dim])}")}
     classes = int(getattr(model, "num_classes", 0) or 0) if isinstance(model, DecodesByClass) else 0
     settings = {
         "latent_dim": model.latent_dim,
         "uniform": getattr(model, "latent", "normal") == "uniform",
         "num_classes": classes,
     }
-    inputs = {**h, **(_classes(model) if classes else {})}
+    inputs = {**h, **(classes_of(model) if classes else {})}
     return Program(model.decode, inputs, _mean_of_x(model), "decoder", settings, codes=_kept_codes(model))
+
+
+def _in_steps(model: Flow) -> Callable[..., Tensor]:
+    """x = f(z) of a MAF by whole passes, one for each component: operations alone, without anything that is kept."""
+
+    def decode(h: Tensor, y: Tensor | None = None) -> Tensor:
+        with torch.enable_grad():
+            return model.real_line.inverse(model.flow.inverse(h, y)).detach()
+
+    return decode
 
 
 def _kept_codes(model: Any) -> Tensor | None:
@@ -162,7 +122,7 @@ def _hvae(model: HVAE) -> Program:
         return model.decode(model.sample_down(noise[-1], len(model.levels) - 1, list(noise)))
 
     inputs = {
-        f"eps_{t}": (_noise(width), f"standard normal noise of level {t}, {_shape([width])}")
+        f"eps_{t}": (noise_of(width), f"standard normal noise of level {t}, {shape_of([width])}")
         for t, width in enumerate(model.levels, 1)
     }
     return Program(generate, inputs, _mean_of_x(model), "hierarchy", {"levels": list(model.levels)})
@@ -192,13 +152,13 @@ def _diffusion(model: Diffusion) -> Program:
     steps = default_steps("ddim", model.data.is_image, model.steps)
     gammas = sampling_gammas("ddim", steps, model.schedule, model.steps)
     inputs = {
-        "x_t": (_noise(*model.data.shape), f"examples with noise in inner units, {_shape(model.data.shape)}"),
+        "x_t": (noise_of(*model.data.shape), f"examples with noise in inner units, {shape_of(model.data.shape)}"),
         "gamma": (torch.tensor([1.0, -1.0]), "log of sigma^2/alpha^2, the level of the noise, (n,)"),
-        **_classes(model),
+        **classes_of(model),
     }
-    outputs = {"x_hat": f"the estimate of the examples without noise in inner units, {_shape(model.data.shape)}"}
+    outputs = {"x_hat": f"the estimate of the examples without noise in inner units, {shape_of(model.data.shape)}"}
     settings = {"gammas": [round(float(gamma), 6) for gamma in gammas], "num_classes": model.num_classes}
-    return Program(denoise, inputs, outputs, "diffusion", settings | _scale(model))
+    return Program(denoise, inputs, outputs, "diffusion", settings | scale_of(model))
 
 
 def _flow(model: FlowMatching) -> Program:
@@ -207,18 +167,13 @@ def _flow(model: FlowMatching) -> Program:
         return found
 
     inputs = {
-        "x": (_noise(*model.data.shape), f"states in inner units, {_shape(model.data.shape)}"),
+        "x": (noise_of(*model.data.shape), f"states in inner units, {shape_of(model.data.shape)}"),
         "t": (torch.tensor([0.25, 0.75]), "times from 0 (noise) to 1 (data), (n,)"),
-        **_classes(model),
+        **classes_of(model),
     }
-    outputs = {"v": f"dx/dt, {_shape(model.data.shape)}"}
+    outputs = {"v": f"dx/dt, {shape_of(model.data.shape)}"}
     settings = {"steps": 50, "num_classes": model.num_classes}
-    return Program(velocity, inputs, outputs, "flow", settings | _scale(model))
-
-
-def _scale(model: Any) -> dict[str, Any]:
-    """Whether examples are shift + scale u of inner units u, by the tensors scaling.shift and scaling.scale."""
-    return {"identity": bool(model.scaling.identity), "support": model.data.support, "shape": list(model.data.shape)}
+    return Program(velocity, inputs, outputs, "flow", settings | scale_of(model))
 
 
 def _machine(model: BoltzmannMachine) -> Program:
@@ -239,12 +194,12 @@ def _machine(model: BoltzmannMachine) -> Program:
     uniform = torch.rand(2, model.hidden, generator=torch.Generator().manual_seed(2))
     kind = "standard normal noise" if gaussian else "noise, even in [0, 1]"
     beside = f", of which the last {visible - d} are the classes" if visible > d else ""
-    start = model.visible(_x(model)[0], torch.tensor([0, 0]) if visible > d else None)
+    start = model.visible(example_of(model)[0], torch.tensor([0, 0]) if visible > d else None)
     inputs = {
         "v": (start.clone(), f"visible units, (n, {visible}){beside}"),
         "noise_h": (uniform, f"noise, even in [0, 1], (n, {model.hidden})"),
         "noise_v": (
-            _noise(d) if gaussian else torch.rand(2, d, generator=torch.Generator().manual_seed(3)),
+            noise_of(d) if gaussian else torch.rand(2, d, generator=torch.Generator().manual_seed(3)),
             f"{kind}, (n, {d})",
         ),
     }
@@ -254,7 +209,7 @@ def _machine(model: BoltzmannMachine) -> Program:
         "free_energy": "F of the visible units before the sweep, in nats, (n,)",
     }
     settings = {"visible": visible, "hidden": model.hidden, "classes": visible - d, "gaussian": gaussian, "sweeps": 200}
-    scale = _scale(model) if gaussian else {"identity": True, "support": "binary", "shape": list(model.data.shape)}
+    scale = scale_of(model) if gaussian else {"identity": True, "support": "binary", "shape": list(model.data.shape)}
     return Program(sweep, inputs, outputs, "machine", settings | scale)
 
 
@@ -275,9 +230,9 @@ def _energy(model: EBM) -> Program:
         after = u - step * gradient + noise * eps
         return after if bounds is None else after.clamp(*bounds), energy.detach()
 
-    shape, spins = _shape(model.data.shape), model.discrete
+    shape, spins = shape_of(model.data.shape), model.discrete
     start, uniform = (
-        _noise(*model.data.shape),
+        noise_of(*model.data.shape),
         torch.rand(2, *model.data.shape, generator=torch.Generator().manual_seed(2)),
     )
     inputs = {
@@ -291,38 +246,53 @@ def _energy(model: EBM) -> Program:
     }
     outputs = {"u": f"states after a step, {shape}", "energy": "E of the states before the step, in nats, (n,)"}
     settings = {"steps": 200, "binary": spins, "bounded": bounds is not None}
-    return Program(transition, inputs, outputs, "energy", settings | _scale(model))
+    return Program(transition, inputs, outputs, "energy", settings | scale_of(model))
 
 
 def _classifier(model: Classifier) -> Program:
     outputs = {"logits": f"of p(y|x), (n, {model.data.num_classes})"}
-    return Program(model.logits, {"x": _x(model)}, outputs, "classifier", {"shape": list(model.data.shape)})
+    return Program(model.logits, {"x": example_of(model)}, outputs, "classifier", {"shape": list(model.data.shape)})
 
 
 def _autoregressive(model: Autoregressive) -> Program:
-    distribution, classes = model.distribution, _classes(model)
+    distribution, classes, sets = model.distribution, classes_of(model), model.network.masks
+
+    def draws(flat: Tensor, noise: Tensor, y: Tensor | None, which: int) -> tuple[Tensor, Tensor]:
+        parameters = model.factors(flat, y, which)
+        log_p = distribution.log_prob(parameters, flat).sum(1) - model.log_volume
+        return distribution.draw(parameters, noise.movedim(2, 1)), log_p
 
     def next_values(u: Tensor, noise: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        flat = u.flatten(1)
-        parameters = model.factors(flat, y)
-        log_p = distribution.log_prob(parameters, flat).sum(1) - model.log_volume
-        return distribution.draw(parameters, noise.movedim(2, 1)).view_as(u), log_p
+        drawn, log_p = draws(u.flatten(1), noise, y, 0)
+        return drawn.view_as(u), log_p
+
+    def of_mixture(u: Tensor, noise: Tensor, k: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        found = [draws(u.flatten(1), noise, y, which) for which in range(sets)]
+        mine = k.view(1, -1, 1).expand(1, -1, model.data.dim)
+        drawn = torch.stack([one for one, _ in found]).gather(0, mine)[0]
+        return drawn.view_as(u), torch.stack([log_p for _, log_p in found]).logsumexp(0) - math.log(sets)
 
     uniform = torch.rand(2, model.data.dim, NOISES, generator=torch.Generator().manual_seed(2))
-    shape = _shape(model.data.shape)
+    shape = shape_of(model.data.shape)
     inputs = {
-        "u": (model.scaling.inner(_x(model)[0]), f"examples in inner units, {shape}"),
+        "u": (model.scaling.inner(example_of(model)[0]), f"examples in inner units, {shape}"),
         "noise": (uniform, f"noise, even in [0, 1], (n, {model.data.dim}, {NOISES})"),
-        **classes,
     }
-    of_masks = ", by the first set of masks" if model.network.masks > 1 else ""
+    if sets > 1:
+        inputs["k"] = (torch.tensor([0, 1]), f"the set of masks that draws, 0 to {sets - 1}, (n,)")
     given = "log p(x|y)" if classes else "log p(x)"
     outputs = {
-        "u": f"a draw of each component given all before it, {shape}{of_masks}",
-        "log_p": f"{given} of the examples in nats, (n,){of_masks}",
+        "u": f"a draw of each component given all before it, {shape}",
+        "log_p": f"{given} of the examples in nats, (n,)" + (f", of the mixture of {sets} sets" if sets > 1 else ""),
     }
-    settings = {"order": model.network.order.tolist(), "num_classes": model.num_classes, "dim": model.data.dim}
-    return Program(next_values, inputs, outputs, "autoregressive", settings | _scale(model) | {"noises": NOISES})
+    settings = {"orders": model.network.orders(), "num_classes": model.num_classes, "dim": model.data.dim}
+    return Program(
+        next_values if sets == 1 else of_mixture,
+        inputs | classes,
+        outputs,
+        "autoregressive",
+        settings | scale_of(model) | {"noises": NOISES},
+    )
 
 
 PROGRAMS: list[tuple[type, Callable[[Any], Program]]] = [

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from genlab.export.programs import Program
+from genlab.export.program import Program
 from genlab.networks.few_channel_conv import Conv, TransposedConv
 
 FIXED = 16  # examples of a program that holds for one number only

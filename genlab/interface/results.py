@@ -210,6 +210,13 @@ class Drawn:
         found = self.numpy() if dtype is None else self.numpy().astype(dtype)
         return found.copy() if copy else found
 
+    def __dlpack__(self, **how: Any) -> Any:
+        return self.x.__dlpack__(**how)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        kind, number = self.x.__dlpack_device__()
+        return int(kind), int(number)
+
     def __len__(self) -> int:
         return len(self.x)
 

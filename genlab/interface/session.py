@@ -10,6 +10,7 @@ import torch
 from genlab.composition.explain import explain_os_error
 from genlab.config.targets import words_that_allow
 from genlab.data.measure_spec import warnings_of
+from genlab.data.repeated_values import warning_of_repeated_values
 from genlab.errors import GenlabError, InterruptedRun
 from genlab.evaluation.remedies import too_early
 from genlab.experiment.experiment import Experiment
@@ -111,8 +112,9 @@ def _announce(trainer: Trainer) -> None:
     )
     for line in dataset.remarks:
         console.print(line, markup=False)
-    warning = trainer.device.warning()
-    for line in [*warnings_of(dataset.spec), *([warning] if warning else [])]:
+    lines = [*warnings_of(dataset.spec), trainer.device.warning()]
+    lines += [warning_of_repeated_values(dataset)] if model.learns_widths else []
+    for line in filter(None, lines):
         console.print(f"warning: {line}", style="yellow", markup=False)
 
 

@@ -67,6 +67,8 @@ class Model(nn.Module, ABC):
     """Unit and kind of what `evaluate` returns; a name without number stands for all levels, as kl for kl_1, kl_2, ..."""
     charts: ClassVar[Charts] = {}
     """What the family looks at: scalars in one chart each, in TensorBoard and in samples/learning_curves.png."""
+    learns_widths: ClassVar[bool] = False
+    """Whether p(x) of real data may become ever narrower: where values repeat, the likelihood then has no bound."""
     paced: ClassVar[Sequence[str]] = ()
     """Own keys that are shares of the training: what they do depends on its length."""
     of_the_data: ClassVar[Sequence[str]] = ()

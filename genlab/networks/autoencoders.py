@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.axes import LONG_CURVE, constant_channels
+from genlab.networks.choices import note
 from genlab.networks.conv import ConvDecoder, ConvEncoder
 from genlab.networks.mlp import MLP, Activation
 from genlab.networks.resnet import ResDecoder, ResEncoder
@@ -72,16 +73,16 @@ def encoder_and_decoder(
         input_shape = (data.shape[0] + num_classes, *data.shape[1:])
         if network == "resnet":
             return (
-                ResEncoder(input_shape, widths, code, activation),
+                note(ResEncoder(input_shape, widths, code, activation), network=network, hidden=widths),
                 ResDecoder(latent_dim + num_classes, widths, output_shape, activation),
             )
         return (
-            ConvEncoder(input_shape, widths, code, activation),
+            note(ConvEncoder(input_shape, widths, code, activation), network=network, hidden=widths),
             ConvDecoder(latent_dim + num_classes, widths, output_shape, activation),
         )
     widths = list(default_hidden if hidden is None else hidden)
     return (
-        MLP([data.dim + num_classes, *widths, code], activation),
+        note(MLP([data.dim + num_classes, *widths, code], activation), network=network, hidden=widths),
         VectorDecoder(
             [latent_dim + num_classes, *reversed(widths), outputs * data.dim], outputs, data.shape, activation
         ),

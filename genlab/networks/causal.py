@@ -21,6 +21,10 @@ class CausalNetwork(nn.Module, ABC):
     masks: int = 1
     """Number of sets of masks: each is another factorisation of p(u), with the same weights."""
 
+    def orders(self) -> list[list[int]]:
+        """The component at each position, for every set of masks."""
+        return [self.order.tolist()]
+
     @abstractmethod
     def forward(self, u: Tensor, y: Tensor | None, which: Tensor | int = 0) -> Tensor:
         """The outputs, (n, outputs, D), with set `which` of the masks."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.axes import BATCH_NORM, CONV, MAX_POOL, axes_of
+from genlab.networks.choices import note
 from genlab.networks.mlp import ACTIVATIONS, Activation
 
 ClassifierNetwork = Literal["auto", "ffnn", "cnn", "rnn"]
@@ -102,9 +103,9 @@ def classifier_network(
         )
     widths = list(hidden or DEFAULT_HIDDEN[network])
     if network == "ffnn":
-        return FFNN(data.dim, widths, activation, dropout)
+        return note(FFNN(data.dim, widths, activation, dropout), network=network, hidden=widths)
     if network == "cnn":
-        return CNN(data.shape, widths, activation, dropout)
+        return note(CNN(data.shape, widths, activation, dropout), network=network, hidden=widths)
     if len(set(widths)) > 1:
         raise GenlabError(f"model.hidden={widths}: the layers of a recurrent network have one width; repeat one number")
-    return RNN(data.shape, widths, dropout)
+    return note(RNN(data.shape, widths, dropout), network=network, hidden=widths)

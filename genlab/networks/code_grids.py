@@ -14,6 +14,7 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.autoencoders import VectorDecoder, prefers_conv, set_output_bias
 from genlab.networks.axes import CONV, TRANSPOSED, axes_of
+from genlab.networks.choices import note
 from genlab.networks.conv import halved_sides
 from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 from genlab.networks.resnet import Residual
@@ -119,7 +120,8 @@ def code_networks(
         sizes = [positions * dim, *reversed(widths), initial_output.numel()]
         vectors = VectorDecoder(sizes, len(initial_output) // data.shape[0], data.shape, activation)
         set_output_bias(vectors, initial_output)
-        return SplitMLP([data.dim, *widths, positions * dim], positions, activation), vectors, positions
+        split = SplitMLP([data.dim, *widths, positions * dim], positions, activation)
+        return note(split, network=network, hidden=widths, positions=positions), vectors, positions
     if not data.on_grid:
         raise GenlabError(f"model.network=conv: {data.name} holds vectors of {data.dim} numbers; set model.network=mlp")
     if positions is not None:
@@ -139,4 +141,5 @@ def code_networks(
     decoder = CodeGridDecoder(dim, widths, tuple(initial_output.shape), activation)
     with torch.no_grad():
         decoder.bias.copy_(initial_output.flatten(1).mean(1))
-    return CodeGridEncoder(data.shape, widths, dim, activation), decoder, prod(decoder.grid)
+    encoder = note(CodeGridEncoder(data.shape, widths, dim, activation), network=network, hidden=widths)
+    return encoder, decoder, prod(decoder.grid)

@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.axes import FEW_CHANNEL_CONV, LONG_CURVE, ConvLayer, axes_of, constant_channels
+from genlab.networks.choices import note
 from genlab.networks.weight_norm import SIGMA, standardise_outputs, with_weight_norm
 from genlab.numerics.rng import normal_like
 
@@ -168,7 +169,7 @@ def discriminator(
     widths = list(default_widths(data, kind, WIDTHS, SMALL_WIDTHS) if hidden is None else hidden)
     if kind == "conv":
         refuse_depth(data, widths, "critic_hidden")
-    return Discriminator(
+    found = Discriminator(
         data.shape,
         kind,
         widths,
@@ -179,6 +180,7 @@ def discriminator(
         noise=noise,
         negative_slope=negative_slope,
     )
+    return note(found, network=kind, critic_hidden=widths)
 
 
 def default_widths(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
+from genlab.networks.choices import note
 from genlab.networks.discriminators import (
     Architecture,
     Normalisation,
@@ -80,7 +81,7 @@ def energy_network(
     widths = list(default if hidden is None else hidden)
     if kind == "conv":
         refuse_depth(data, widths, "hidden")
-    built = EnergyNetwork(data.shape, kind, widths, activation, spectral_norm)
+    built = note(EnergyNetwork(data.shape, kind, widths, activation, spectral_norm), network=kind, hidden=widths)
     if kind == "mlp" and not data.is_image and not spectral_norm:
         initialise_steep(built.features)
     return built

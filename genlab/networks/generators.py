@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.networks.axes import BATCH_NORM, TRANSPOSED, axes_of, cut
+from genlab.networks.choices import note
 from genlab.networks.conv import halved_sides
 from genlab.networks.discriminators import NEGATIVE_SLOPE, Architecture, architecture, default_widths, refuse_depth
 from genlab.networks.mlp import ACTIVATIONS
@@ -103,6 +104,7 @@ def generator(
     kind = architecture(data, network)
     widths = list(default_widths(data, kind, WIDTHS, SMALL_WIDTHS) if hidden is None else hidden)
     if kind == "mlp":
-        return GeneratorMLP(n_in, widths, data.shape, activation, weight_norm)
+        mlp = GeneratorMLP(n_in, widths, data.shape, activation, weight_norm)
+        return note(mlp, network=kind, hidden=widths)
     refuse_depth(data, widths, "hidden")
-    return GeneratorConv(n_in, widths, data.shape)
+    return note(GeneratorConv(n_in, widths, data.shape), network=kind, hidden=widths)

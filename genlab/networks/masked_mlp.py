@@ -94,6 +94,10 @@ class MaskedMLP(CausalNetwork):
     def stops(self) -> int:
         return len(self.order)
 
+    def orders(self) -> list[list[int]]:
+        found: list[list[int]] = self.positions.argsort(1).tolist()
+        return found
+
     def forward(self, u: Tensor, y: Tensor | None, which: Tensor | int = 0) -> Tensor:
         first, *others = self.layers
         h = first(u, which)

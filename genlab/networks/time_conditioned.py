@@ -15,6 +15,7 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.autoencoders import fitting
 from genlab.networks.axes import LONG_CURVE
+from genlab.networks.choices import note
 from genlab.networks.noise_embedding import LevelEmbedding, Modulation, zero_initialised
 from genlab.networks.transformer import HEAD_CHANNELS, Transformer
 from genlab.networks.unet import GROUPS, HEADS, UNet
@@ -88,16 +89,18 @@ def time_conditioned_network(
                 + (", or model.network=unet" if data.on_grid else "")
             )
         width = _single(hidden, 128 if data.dim <= 32 else 512, "mlp")
-        return TimeConditionedMLP(data.shape, width, layers=depth or 4, num_classes=num_classes, dropout=dropout)
+        mlp = TimeConditionedMLP(data.shape, width, layers=depth or 4, num_classes=num_classes, dropout=dropout)
+        return note(mlp, network=kind, hidden=[width], depth=depth or 4)
     side = min(data.shape[1:])
     if kind == "transformer":
         width = _single(hidden, 160, "transformer")
         if width % HEAD_CHANNELS:
             raise GenlabError(f"model.hidden=[{width}]: a transformer's width is a multiple of {HEAD_CHANNELS}")
         patch = patch or (4 if side >= LARGE else 2)
-        return Transformer(
+        transformer = Transformer(
             data.shape, width, patch=patch, layers=depth or 6, num_classes=num_classes, dropout=dropout, fourier=fourier
         )
+        return note(transformer, network=kind, hidden=[width], depth=depth or 6, patch=patch)
     widths = list(hidden or fitting([64, 128] if side >= LARGE else [32, 64], side))
     unit = max(GROUPS, HEADS)
     if any(width % unit for width in widths):
@@ -108,9 +111,10 @@ def time_conditioned_network(
             f"model.hidden={widths}: each entry after the first halves the sides of {data.shape[1:]}, and model.patch={patch} "
             "divides them first; name fewer"
         )
-    return UNet(
+    unet = UNet(
         data.shape, widths, patch=patch, blocks=depth or 1, num_classes=num_classes, dropout=dropout, fourier=fourier
     )
+    return note(unet, network=kind, hidden=widths, depth=depth or 1, patch=patch)
 
 
 def _single(hidden: Sequence[int] | None, default: int, network: str) -> int:

@@ -285,6 +285,7 @@ def test_a_notebook_shows_everything(run: genlab.Run) -> None:
     drawn = run.sample(16)
     assert drawn._repr_png_().startswith(b"\x89PNG")
     assert np.asarray(drawn).shape == (16, 1, 8, 8)
+    assert torch.equal(torch.as_tensor(drawn), drawn.x)
     figures = run.pictures(8)
     assert {"samples", "interpolation"} <= set(figures)
     assert figures["samples"].array.shape[2] == 3

@@ -31,6 +31,7 @@ from genlab.models.autoregressive.output_distributions import Likelihood, output
 from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot
 from genlab.models.scaling import Scaling
+from genlab.networks.choices import note
 from genlab.networks.mlp import Activation
 from genlab.optimizers.recipe import Recipe
 from genlab.plots.learning_curves import Chart
@@ -46,6 +47,7 @@ class Autoregressive(GenerativeModel):
 
     of_the_data: ClassVar[Sequence[str]] = ("centre",)
     supports = frozenset({"binary", "unit", "real"})
+    learns_widths: ClassVar[bool] = True
     quantities: ClassVar[Mapping[str, Quantity]] = {
         "log_prob": Quantity("nats", "higher"),
         "log_prob_given_class": Quantity("nats", "higher"),
@@ -74,6 +76,7 @@ class Autoregressive(GenerativeModel):
         self.num_classes = num_classes_of(data, conditional)
         self.classifies = conditional
         self.distribution = output_distribution(likelihood, components, data)
+        note(self, likelihood=self.distribution.name)
         self.discrete = self.distribution.discrete
         self.scaling = Scaling.of(data)
         self.network = causal_network(

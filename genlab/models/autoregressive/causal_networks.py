@@ -8,6 +8,7 @@ import torch
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.causal import CausalNetwork
+from genlab.networks.choices import note
 from genlab.networks.gated_pixelcnn import GatedPixelCNN
 from genlab.networks.masked_mlp import MaskedMLP
 from genlab.networks.mlp import Activation
@@ -51,7 +52,7 @@ def causal_network(
         components = torch.arange(data.dim)
         if order == "random":
             components = torch.randperm(data.dim, generator=torch.Generator().manual_seed(ORDER_SEED))
-        return MaskedMLP(
+        made = MaskedMLP(
             components,
             hidden,
             outputs,
@@ -61,6 +62,7 @@ def causal_network(
             shuffle=order == "random",
             seed=ORDER_SEED + 1,
         )
+        return note(made, network=network, hidden=list(hidden))
     if masks > 1 or order != "raster":
         key = f"model.masks={masks}" if masks > 1 else f"model.order={order}"
         raise GenlabError(f"{key} needs a masked perceptron; set model.network=made, or leave it out")
@@ -78,7 +80,9 @@ def causal_network(
             f"model.hidden={[hidden[0]] * len(hidden)}"
         )
     kind = GatedPixelCNN if network == "pixelcnn" else PixelTransformer
-    return kind(data.shape, _block(data, patch), hidden[0], len(hidden), outputs, num_classes, dropout)
+    patch = _block(data, patch)
+    found = kind(data.shape, patch, hidden[0], len(hidden), outputs, num_classes, dropout)
+    return note(found, network=network, hidden=list(hidden), patch=patch)
 
 
 def _suited(data: DataSpec, patch: int | None, masks: int, order: str) -> Network:

@@ -5,7 +5,7 @@ Parameters have the shape (n, outputs, ...) and values (n, ...), on the family's
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,8 @@ FEW_LEVELS = 32  # grey levels up to which `auto` takes a probability of its own
 
 
 class OutputDistribution(ABC):
+    name: ClassVar[str]
+    """In model.likelihood."""
     outputs: int
     """Parameters of one component."""
     discrete: bool
@@ -53,6 +55,8 @@ class OutputDistribution(ABC):
 class Bernoulli(OutputDistribution):
     """p(1) = sigmoid(a), on the inner scale u = -1 and u = 1 in the place of 0 and 1."""
 
+    name = "bernoulli"
+
     outputs, discrete = 1, True
 
     def log_prob(self, parameters: Tensor, u: Tensor) -> Tensor:
@@ -70,6 +74,8 @@ class Bernoulli(OutputDistribution):
 
 class Categorical(OutputDistribution):
     """p(v) = softmax(a)_v of grey levels v = 0, ..., K - 1, on the inner scale u = 2 v/(K - 1) - 1."""
+
+    name = "categorical"
 
     discrete = True
 
@@ -136,6 +142,8 @@ class LogisticMixture(_Mixture):
     where the outermost bins reach to infinity. Computed as sigmoid(a) sigmoid(-b) (1 - e^{b - a}), which loses no digits.
     """
 
+    name = "logistic_mixture"
+
     discrete = True
 
     def __init__(self, components: int, levels: int) -> None:
@@ -164,6 +172,8 @@ class LogisticMixture(_Mixture):
 
 class GaussianMixture(_Mixture):
     """A density of real values: sum_k pi_k N(u; m_k, s_k^2). Of values in [0, 1] a little mass lies outside."""
+
+    name = "gaussian_mixture"
 
     discrete = False
 

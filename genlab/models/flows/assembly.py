@@ -22,6 +22,7 @@ from genlab.models.flows.flow_layer import DataFlow, Flat, FlowLayer, Inverse, S
 from genlab.models.flows.linear_maps import Mixing, linear_map
 from genlab.models.flows.multiscale import Multiscale, Shape, shapes_of, squeezed
 from genlab.networks.axes import axes_of
+from genlab.networks.choices import note
 from genlab.networks.conditioners import GridConditioner, VectorConditioner
 from genlab.networks.masked_mlp import MaskedMLP
 from genlab.networks.mlp import Activation
@@ -78,11 +79,14 @@ def build_flow(data: DataSpec, num_classes: int, keys: FlowKeys) -> DataFlow:
     if not 2 <= bins <= MOST_BINS:
         raise GenlabError(f"model.bins={bins}: a spline has 2 to {MOST_BINS} bins; set model.bins=8")
     build = Builder(keys, elementwise(transform, bins, keys["bound"]), num_classes)
+    flow: DataFlow
     if layers == "multiscale":
-        return build.multiscale(data.shape)
-    if layers == "coupling":
-        return build.couplings(data.shape, data.dim)
-    return build.autoregressive(data.shape, data.dim, inverse=layers == "inverse_autoregressive")
+        flow = build.multiscale(data.shape)
+    elif layers == "coupling":
+        flow = build.couplings(data.shape, data.dim)
+    else:
+        flow = build.autoregressive(data.shape, data.dim, inverse=layers == "inverse_autoregressive")
+    return note(flow, layers=layers, transform=transform, **build.chosen)
 
 
 class Builder:
@@ -90,6 +94,14 @@ class Builder:
 
     def __init__(self, keys: FlowKeys, transform: Elementwise, num_classes: int) -> None:
         self.keys, self.transform, self.num_classes = keys, transform, num_classes
+        self.chosen: dict[str, object] = {}
+        """What stands for keys that the user leaves open."""
+
+    def size(self, depth: int, hidden: list[int], mixing: Mixing) -> tuple[int, list[int]]:
+        """Layers, and widths of their networks: those of the keys, or else these."""
+        depth, hidden = self.keys["depth"] or depth, list(self.keys["hidden"] or hidden)
+        self.chosen = {"depth": depth, "hidden": hidden, "mixing": mixing}
+        return depth, hidden
 
     def step(self, channels: int, layer: FlowLayer, mixing: Mixing) -> Stack:
         chosen = self.keys["mixing"]
@@ -97,10 +109,10 @@ class Builder:
         return Stack([*norm, *linear_map(mixing if chosen == "auto" else chosen, channels), layer])
 
     def couplings(self, shape: Shape, dim: int) -> Flat:
-        kept, hidden = kept_of(dim), self.keys["hidden"] or [64, 64]
         mixing: Mixing = "lu" if dim <= MOST_SEQUENTIAL else "permutation"
-        steps = []
-        for _ in range(self.keys["depth"] or 6):
+        depth, hidden = self.size(6, [64, 64], mixing)
+        kept, steps = kept_of(dim), []
+        for _ in range(depth):
             network = VectorConditioner(
                 kept, dim - kept, self.transform.count, hidden, self.keys["activation"], self.num_classes
             )
@@ -108,8 +120,9 @@ class Builder:
         return Flat(shape, steps)
 
     def autoregressive(self, shape: Shape, dim: int, *, inverse: bool) -> Flat:
-        hidden, order, steps = self.keys["hidden"] or [128, 128], torch.arange(dim), []
-        for _ in range(self.keys["depth"] or 5):
+        depth, hidden = self.size(5, [128, 128], "reverse")
+        order, steps = torch.arange(dim), []
+        for _ in range(depth):
             network = MaskedMLP(
                 order, hidden, self.transform.count, self.keys["activation"], self.num_classes, direct=False
             )
@@ -118,12 +131,13 @@ class Builder:
         return Flat(shape, steps)
 
     def multiscale(self, shape: Shape) -> Multiscale:
-        shapes, hidden = shapes_of(shape, self.keys["scales"]), self.keys["hidden"] or [64, 64]
-        scales = []
+        depth, hidden = self.size(6 if isinstance(self.transform, Affine) else 4, [64, 64], "lu")
+        shapes, scales = shapes_of(shape, self.keys["scales"]), []
+        self.chosen |= {"scales": len(shapes)}
         for before in shapes:
             channels = squeezed(before)[0]
             kept, steps = kept_of(channels), []
-            for _ in range(self.keys["depth"] or (6 if isinstance(self.transform, Affine) else 4)):
+            for _ in range(depth):
                 network = GridConditioner(
                     kept,
                     channels - kept,

@@ -27,6 +27,7 @@ from torch import Tensor
 from genlab.config.types import Positive
 from genlab.data.batches import Batch
 from genlab.data.spec import DataSpec
+from genlab.errors import GenlabError
 from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.candidates import Candidate, higher
 from genlab.models.conditioning import classes_to_sample, num_classes_of, one_hot, requested_classes
@@ -39,6 +40,8 @@ from genlab.models.flows.real_line import RealLine
 from genlab.optimizers.recipe import Recipe
 from genlab.plots.learning_curves import Chart
 
+ALPHA = 1e-6  # unless set
+
 
 class Flow(GenerativeModel):
     """Codes are z = f^-1(x), as many numbers as x has."""
@@ -46,6 +49,7 @@ class Flow(GenerativeModel):
     started: Tensor
 
     supports = frozenset({"unit", "real"})
+    learns_widths: ClassVar[bool] = True
     quantities: ClassVar[Mapping[str, Quantity]] = {
         "log_prob": Quantity("nats", "higher"),
         "log_prob_bound": Quantity("nats", "higher", lower_bound=True),
@@ -77,6 +81,14 @@ class Flow(GenerativeModel):
         self.classifies = conditional
         self.latent_dim = data.dim
         self.discrete = self.dequantises = data.levels is not None
+        if not self.dequantises and dequantisation != "variational":
+            raise GenlabError(
+                f"model.dequantisation={dequantisation} is for grey levels, and dataset={data.name} has none; leave it out"
+            )
+        if data.support == "real" and alpha != ALPHA:
+            raise GenlabError(
+                f"model.alpha={alpha:g} is for data in [0, 1], and dataset={data.name} has real numbers; leave it out"
+            )
         variational = self.dequantises and dequantisation == "variational"
         noise = NoiseConditioner(data, keys["activation"]) if variational else None
         self.real_line = RealLine(data, alpha, noise)

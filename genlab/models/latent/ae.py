@@ -36,6 +36,7 @@ from genlab.models.candidates import Candidate, choose, higher
 from genlab.models.latent.ex_post import CodeDensity, Density
 from genlab.models.scaling import Scaling
 from genlab.networks.autoencoders import Decoder, Network, encoder_and_decoder, set_output_bias
+from genlab.networks.choices import note
 from genlab.networks.mlp import MLP, Activation
 from genlab.networks.tied import TiedDecoder
 from genlab.numerics.softplus import bernoulli_log_prob
@@ -84,6 +85,7 @@ class AE(GenerativeModel):
         if output == "auto":
             output = "identity" if data.support == "real" else "sigmoid"
         check_output(data, output, loss)
+        note(self, output=output)
         for key, weight in (("noise", noise), ("contraction", contraction)):
             if weight > 0 and optimizer.needs_closure:
                 raise GenlabError(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from genlab.data.spec import DataSpec, Support
 from genlab.errors import GenlabError
 from genlab.models.scaling import Scaling, common_std
+from genlab.networks.choices import note
 from genlab.numerics.softplus import bernoulli_log_prob, logsigmoid, softplus
 
 Likelihood = Literal["auto", "bernoulli", "continuous_bernoulli", "gaussian", "discretized_logistic"]
@@ -207,14 +208,14 @@ def observation_model(likelihood: Likelihood, data: DataSpec) -> ObservationMode
             f"set model.likelihood to {fitting}{remedy}"
         )
     if likelihood == "bernoulli":
-        return Bernoulli()
+        return note(Bernoulli(), likelihood=likelihood)
     if likelihood == "continuous_bernoulli":
-        return ContinuousBernoulli()
+        return note(ContinuousBernoulli(), likelihood=likelihood)
     if likelihood == "gaussian":
-        return Gaussian(data)
+        return note(Gaussian(data), likelihood=likelihood)
     if data.levels is None:
         raise GenlabError(
             f"model.likelihood=discretized_logistic needs integer grey levels and dataset={data.name} has continuous values; "
             "set dataset.dequantize=false, or model.likelihood=continuous_bernoulli"
         )
-    return DiscretizedLogistic(data.levels)
+    return note(DiscretizedLogistic(data.levels), likelihood=likelihood)

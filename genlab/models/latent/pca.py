@@ -30,6 +30,7 @@ from genlab.errors import GenlabError
 from genlab.models.base import GenerativeModel, Metrics
 from genlab.models.candidates import Candidate, family, higher
 from genlab.models.latent.moments import ExactMoments, Moments, SketchedMoments
+from genlab.networks.choices import note
 from genlab.networks.trunk import Trunk, affine
 from genlab.optimizers.recipe import Recipe
 
@@ -86,8 +87,10 @@ class PCA(GenerativeModel):
         self.latent_dim = q
         if method == "randomised" or (method == "auto" and data.dim > WIDE):
             self.moments: Moments = SketchedMoments(data.mean, columns=min(data.dim, 8 * q + 100))
+            note(self, method="randomised")
         else:
             self.moments = ExactMoments(data.mean)
+            note(self, method="exact")
         # Before training: the optimum for independent components, which follows from the data specification.
         variances, order = data.std.flatten().double().square().sort(descending=True)
         unit = one_hot(order[:q], data.dim).float()

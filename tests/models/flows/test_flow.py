@@ -14,6 +14,7 @@ from genlab.data.densities import grid_over
 from genlab.data.spec import DataSpec
 from genlab.data.truth import KnowsLogProb
 from genlab.errors import GenlabError
+from genlab.experiment.experiment import Experiment
 from genlab.inference.density_maps import score
 from genlab.inference.likelihood import bits_per_dimension, log_likelihoods
 from genlab.inference.sampling import film
@@ -355,3 +356,11 @@ class OfZuko(torch.nn.Module):
         slope = (slopes / (1 + (slopes / math.log(soft)).abs())).exp()
         zero = math.log(math.expm1(1 - 1e-3))
         return torch.cat([*logits, torch.log(torch.expm1(slope - 1e-3)) - zero], 1)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"), [("model.alpha=0.1", "real numbers"), ("model.dequantisation=uniform", "grey levels")]
+)
+def test_keys_that_do_nothing_for_real_data_are_refused(override: str, said: str) -> None:
+    with pytest.raises(GenlabError, match=f"{override}.*{said}.*leave it out"):
+        _ = Experiment(configure("model=flow", "dataset=toy2d", override)).model
