@@ -79,10 +79,11 @@ def contest(options: Options) -> Contest:
     )
 
 
-def setting() -> tuple[dict[str, Any], Dataset]:
+def setting(*further: str) -> tuple[dict[str, Any], Dataset]:
+    """The contest's configuration with `further` overrides, and its data."""
     register()
     with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+        config = plain(compose("train", [*OVERRIDES, *further]))
     return config, make_dataset(config)
 
 

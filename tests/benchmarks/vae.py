@@ -204,11 +204,14 @@ def timed(step: Callable[[Tensor], float], loader: Iterable[list[Tensor]]) -> fl
     return time.perf_counter() - start
 
 
-def loader_of(root: str | None, images: int, batch: int, workers: int) -> "torch.utils.data.DataLoader[list[Tensor]]":
-    """torchvision's MNIST, ToTensor and DataLoader over the first `images` training images."""
+def loader_of(
+    root: str | None, images: int, batch: int, workers: int, *further: Callable[[Tensor], Tensor]
+) -> "torch.utils.data.DataLoader[list[Tensor]]":
+    """torchvision's MNIST, ToTensor, `further` transforms and DataLoader over the first `images` training images."""
     from torchvision import datasets, transforms
 
-    data = datasets.MNIST(for_torchvision(root).name, train=True, transform=transforms.ToTensor())
+    transform = transforms.Compose([transforms.ToTensor(), *further])
+    data = datasets.MNIST(for_torchvision(root).name, train=True, transform=transform)
     part = torch.utils.data.Subset(data, range(images))
     return torch.utils.data.DataLoader(part, batch_size=batch, shuffle=True, num_workers=workers)
 
