@@ -1,8 +1,8 @@
 """One epoch of an autoencoder 784-512-256-32 on 55,000 MNIST images: genlab's default, batches of 128, Adam at 1e-3.
 
-The same layers, squared error, images and number of updates for all, float32 on the CPU. They differ in this: genlab also keeps the
-codes that it fits a density to, for samples; its 430th batch runs on into the next epoch, where that of the others is short; and
-genlab's Adam is torch's fused one, where the others leave torch its default.
+The same layers, squared error, images and number of updates for all, float32 on the CPU. They differ in this: genlab also keeps
+the codes that it fits a density to, for samples; its 430th batch runs on into the next epoch, where that of the others is short;
+and genlab's Adam is torch's fused one, where the others leave torch its default.
 """
 
 import importlib

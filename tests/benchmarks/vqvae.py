@@ -1,10 +1,10 @@
 """One epoch of a VQ-VAE 784-512-8x16 with a codebook of 256 on 55,000 MNIST images, batches of 128, Adam at 1e-3, on the CPU.
 
-The same encoder, decoder and codebook, which follows running means, for all. genlab trains the prior of the codes at the same time;
-the others train the autoencoder alone, after which there is nothing to draw samples from. So genlab stands here twice: as it is,
-beside a textbook that trains such a prior in a second pass, and in a loop of this file without the prior, beside pythae and the
-textbook's first pass. genlab also binarises every batch anew and revives vectors that are hardly chosen; its 430th batch runs on
-into the next epoch, where that of the others is short.
+The same encoder, decoder and codebook, which follows running means, for all. genlab trains the prior of the codes at the same
+time; the others train the autoencoder alone, after which there is nothing to draw samples from. So genlab stands here twice: as
+it is, beside a textbook that trains such a prior in a second pass, and in a loop of this file without the prior, beside pythae
+and the textbook's first pass. genlab also binarises every batch anew and revives vectors that are hardly chosen; its 430th batch
+runs on into the next epoch, where that of the others is short.
 """
 
 import importlib
