@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from genlab.models.boltzmann.rbm import RBM
 from tests.benchmarks import rbm
@@ -21,7 +21,7 @@ SWEEPS = 1000
 
 ABOUT = {
     "genlab": "sample_loop with sampler=gibbs, every state as it was drawn",
-    "genlab, means": "the same with the mean E[x|h] of every state, as pictures are shown",
+    "genlab, means": "the same with the mean of x given h in every state, as pictures are shown",
     "textbook": "h, then v by torch.bernoulli of the sigmoid of their inputs",
     "scikit-learn": "BernoulliRBM.gibbs with the same parameters",
     "products": "the two matrix products of a sweep alone, into memory that is there: what the hardware allows",

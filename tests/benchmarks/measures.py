@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from genlab.evaluation.features import feature_space

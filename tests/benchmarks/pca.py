@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from hydra import compose, initialize_config_module
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from genlab.composition.resolvers import register

@@ -45,7 +45,7 @@ def contest(options: Options) -> Contest:
         },
         about=ABOUT
         | {
-            "textbook": "torchvision's MNIST and DataLoader, the gradient written down, torch.bernoulli; nothing is logged or saved",
+            "textbook": "torchvision's MNIST and DataLoader, the gradient written down; nothing is logged or saved",
             "lecture": "the lecture's loop with chains that persist, autograd",
         },
         shares={"the trainer adds to the time inside the model's own loop": ("genlab", "inside the model's loop")},
