@@ -224,7 +224,8 @@ def loader_of(
     """torchvision's MNIST, ToTensor, `further` transforms and DataLoader over the first `images` training images."""
     from torchvision import datasets, transforms
 
-    transform = transforms.Compose([transforms.ToTensor(), *further])
+    to_tensor = transforms.ToTensor()
+    transform = transforms.Compose([to_tensor, *further]) if further else to_tensor
     data = datasets.MNIST(for_torchvision(root).name, train=True, transform=transform)
     part = torch.utils.data.Subset(data, range(images))
     return torch.utils.data.DataLoader(part, batch_size=batch, shuffle=True, num_workers=workers)
