@@ -3,9 +3,9 @@
 The features are those of genlab's network for MNIST, and training images stand in for samples; features are found beforehand, and
 torchmetrics takes them as they are. It gives values of FID and KID, the latter as the mean over 100 random subsets of 1,000. That
 is as many pairs as genlab compares, which takes each pair of the sets once and so has no scatter of subsets. precision, recall,
-density and coverage are written here as their formulas say, with scikit-learn's distances. genlab gives a standard error for each,
-which costs more than the values; rows without these stand beside. The values of all have to agree, as otherwise the loops would
-not do the same work.
+density and coverage are written here as their formulas say, with scikit-learn's distances. genlab gives a standard error for
+each, which costs more than the values; rows without these stand beside. The values of all have to agree, as otherwise the loops
+would not do the same work.
 """
 
 import importlib
