@@ -1,6 +1,7 @@
 """genlab benchmark: what it counts against formulas, what it times against sums, and what it leaves behind."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import pairwise
@@ -21,7 +22,8 @@ from genlab.numerics import rng
 from genlab.numerics.work import count_work
 from tests.benchmarks.__main__ import FAMILIES, rounds_of
 from tests.benchmarks.ais import TEMPERATURES, Estimates
-from tests.benchmarks.contest import Contest, table
+from tests.benchmarks.contest import Contest, absent, table
+from tests.benchmarks.whole_command import PAIRS, SCRIPTS
 from tests.helpers.processes import assert_refused, call, files, info, strict_json
 from tests.helpers.support import adam_recipe, configure, experiment_of, small_data
 
@@ -294,6 +296,20 @@ def test_a_contest_compares_its_loops_within_a_round() -> None:
     assert cells["loop"] == ["genlab", "products"]
     assert cells["temperatures/s"] == ["50", "100"]
     assert cells["time / genlab"] == ["1.00", "0.50"]
+
+
+def test_a_peer_that_is_not_installed_is_a_line() -> None:
+    assert absent("torch") == []
+    (line,) = absent("torch", "no_such_package")
+    assert line.startswith("no_such_package is not installed and left out")
+
+
+def test_the_programs_of_the_contests_are_no_families() -> None:
+    """They are started as files, without this package."""
+    assert "scripts" not in FAMILIES
+    for program in SCRIPTS.glob("[!_]*.py"):
+        assert "genlab" not in "".join(re.findall(r"^(?:import|from) .*$", program.read_text(), re.MULTILINE))
+    assert set(PAIRS) == {program.stem for program in SCRIPTS.glob("[!_]*.py")}
 
 
 def test_estimates_of_log_z_that_differ_end_the_contest() -> None:

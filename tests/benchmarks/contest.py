@@ -6,6 +6,7 @@ table, and of further rows that it can tell (genlab with and without its evaluat
 A contest about something else than training says in `unit` what it counts in the place of images.
 """
 
+import importlib.util
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -39,6 +40,19 @@ class Contest:
     limits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Text -> two rows; the text tells what share of the second one's rate, which cannot be had in full, the first one has."""
     unit: str = "images"
+
+
+def has(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def absent(*packages: str) -> list[str]:
+    """A line for each of these that is not installed."""
+    return [
+        f"{name} is not installed and left out; it comes with: pip install -e '.[bench]'"
+        for name in packages
+        if not has(name)
+    ]
 
 
 def table(contest: Contest, images: int, rounds: Sequence[Seconds]) -> Table:

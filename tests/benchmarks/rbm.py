@@ -23,8 +23,7 @@ from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.models.base import Model
 from tests.benchmarks.contest import Contest, Options, Seconds
-from tests.benchmarks.vae import for_torchvision
-from tests.benchmarks.vae import genlab as through_the_trainer
+from tests.benchmarks.vae import for_torchvision, without_pictures
 from tests.helpers.support import make_dataset, make_model
 
 EPOCH, BATCH, LR = 55_000, 64, 0.1
@@ -79,10 +78,11 @@ def contest(options: Options) -> Contest:
     )
 
 
-def setting() -> tuple[dict[str, Any], Dataset]:
+def setting(*further: str) -> tuple[dict[str, Any], Dataset]:
+    """The contest's configuration with `further` overrides, and its data."""
     register()
     with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+        config = plain(compose("train", [*OVERRIDES, *further]))
     return config, make_dataset(config)
 
 
@@ -98,12 +98,7 @@ def trained(config: dict[str, Any], dataset: Dataset, images: int) -> tuple[Mode
 
 def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
     """Through the trainer. Samples for the pictures are 200 sweeps of 100 chains, and belong to the evaluation here."""
-    seconds = through_the_trainer(config, dataset, images)
-    return {
-        "genlab": seconds["genlab"] - seconds["pictures"],
-        "genlab + evaluation": seconds["genlab + evaluation"],
-        "inside the model's loop": seconds["inside the model's loop"],
-    }
+    return without_pictures(config, dataset, images)
 
 
 def bare(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:

@@ -107,17 +107,31 @@ def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
     }
 
 
+def without_pictures(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
+    """Through the trainer, where pictures are of held-out data or long chains: they belong to the evaluation."""
+    seconds = genlab(config, dataset, images)
+    return {
+        "genlab": seconds["genlab"] - seconds["pictures"],
+        "genlab + evaluation": seconds["genlab + evaluation"],
+        "inside the model's loop": seconds["inside the model's loop"],
+    }
+
+
 BF16 = "genlab, device.precision=bf16"
 ABOUT_BF16 = "the trainer with all logging as above, products in bfloat16"
 NO_BF16 = f"this processor has no products in bfloat16: '{BF16}' is left out"
 
 
-def in_bf16(config: dict[str, Any], dataset: Dataset) -> dict[str, Callable[[int], Seconds]]:
+def in_bf16(
+    config: dict[str, Any],
+    dataset: Dataset,
+    loop: Callable[[dict[str, Any], Dataset, int], Seconds] = genlab,
+) -> dict[str, Callable[[int], Seconds]]:
     """The trainer's loop with half the precision in its products, where the processor has such products and so gains by it."""
     if not torch.cpu._is_avx512_bf16_supported():  # also what oneDNN asks before it uses AMX
         return {}
     chosen = {**config, "device": {**config["device"], "precision": "bf16"}}
-    return {BF16: lambda images: {BF16: genlab(chosen, dataset, images)["genlab"]}}
+    return {BF16: lambda images: {BF16: loop(chosen, dataset, images)["genlab"]}}
 
 
 def bare(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
@@ -204,11 +218,15 @@ def timed(step: Callable[[Tensor], float], loader: Iterable[list[Tensor]]) -> fl
     return time.perf_counter() - start
 
 
-def loader_of(root: str | None, images: int, batch: int, workers: int) -> "torch.utils.data.DataLoader[list[Tensor]]":
-    """torchvision's MNIST, ToTensor and DataLoader over the first `images` training images."""
+def loader_of(
+    root: str | None, images: int, batch: int, workers: int, *further: Callable[[Tensor], Tensor]
+) -> "torch.utils.data.DataLoader[list[Tensor]]":
+    """torchvision's MNIST, ToTensor, `further` transforms and DataLoader over the first `images` training images."""
     from torchvision import datasets, transforms
 
-    data = datasets.MNIST(for_torchvision(root).name, train=True, transform=transforms.ToTensor())
+    to_tensor = transforms.ToTensor()
+    transform = transforms.Compose([to_tensor, *further]) if further else to_tensor
+    data = datasets.MNIST(for_torchvision(root).name, train=True, transform=transform)
     part = torch.utils.data.Subset(data, range(images))
     return torch.utils.data.DataLoader(part, batch_size=batch, shuffle=True, num_workers=workers)
 

@@ -1,0 +1,1 @@
+"""Programs without genlab that a user would otherwise write, called with the folder of MNIST and a number of images."""
