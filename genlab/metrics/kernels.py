@@ -74,6 +74,14 @@ def block_rows(n: int, width: int) -> Iterator[slice]:
         yield slice(start, start + size)
 
 
+def tiles(n: int, m: int) -> Iterator[tuple[slice, slice]]:
+    """Squares of pairs of n and m examples that stay in the cache."""
+    side = math.isqrt(BLOCK_ELEMENTS)
+    for start in range(0, n, side):
+        for other in range(0, m, side):
+            yield slice(start, min(n, start + side)), slice(other, min(m, other + side))
+
+
 def median_distance(x: Tensor, most: int = 2000) -> float:
     """Median distance between two different ones of the first `most` examples (n, d), n > 1."""
     few = x[:most].double()
@@ -99,17 +107,27 @@ def within(x: Tensor, kernel: Kernel, chain: Chain = None) -> RowMeans:
     number = numbered(chain, len(x)).to(x.device)
     squares, sums, counts = 0.0, torch.zeros_like(half), half.sum(0) - number.bincount()[number][:, None] * half
     left, right = kernel.left(x), kernel.right(x).T
-    for part in block_rows(len(x), len(x)):
-        block = kernel.shape(left[part] @ right)
-        if chain is None:
-            block.diagonal(part.start).zero_()
+    for rows, columns in tiles(len(x), len(x)):
+        if columns.start > rows.start:
+            continue  # k is symmetric: every pair is looked at once
+        block = kernel.shape(left[rows] @ right[:, columns])
+        if columns == rows:
+            block.masked_fill_(number[rows, None] == number[columns], 0)
+            squares += _sum_of_squares(block)
         else:
-            block.masked_fill_(number[part, None] == number, 0)
-        sums[part] = block @ half
-        squares += float(block.square_().sum())
+            if chain is not None:
+                block.masked_fill_(number[rows, None] == number[columns], 0)
+            sums[columns] += block.T @ half[rows]
+            squares += 2 * _sum_of_squares(block)
+        sums[rows] += block @ half[columns]
     whole, (first, second) = sums.sum(1) / counts.sum(1), (sums / counts).unbind(1)
     degenerate = squares / float(counts.sum()) - 2 * float(whole.square().mean()) + float(whole.mean()) ** 2
     return RowMeans(whole, first, second, degenerate)
+
+
+def _sum_of_squares(block: Tensor) -> float:
+    flat = block.flatten()
+    return float(flat @ flat)
 
 
 def between(x: Tensor, y: Tensor, kernel: Kernel, chain: Chain = None) -> tuple[RowMeans, RowMeans]:
@@ -117,11 +135,11 @@ def between(x: Tensor, y: Tensor, kernel: Kernel, chain: Chain = None) -> tuple[
     half_x, half_y = members(groups(None, len(x), 2), 2, x), members(groups(chain, len(y), 2), 2, y)
     squares, rows, columns = 0.0, torch.zeros_like(half_x), torch.zeros_like(half_y)
     left, right = kernel.left(x), kernel.right(y).T
-    for part in block_rows(len(x), len(y)):
-        block = kernel.shape(left[part] @ right)
-        rows[part] = block @ half_y
-        columns += block.T @ half_x[part]
-        squares += float(block.square_().sum())
+    for these, those in tiles(len(x), len(y)):
+        block = kernel.shape(left[these] @ right[:, those])
+        rows[these] += block @ half_y[those]
+        columns[those] += block.T @ half_x[these]
+        squares += _sum_of_squares(block)
     by_x, by_y = rows.sum(1) / len(y), columns.sum(1) / len(x)
     of_rows = float(by_x.square().mean() + by_y.square().mean() - by_x.mean().square())
     degenerate = squares / (len(x) * len(y)) - of_rows

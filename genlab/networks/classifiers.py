@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
-from genlab.networks.axes import BATCH_NORM, CONV, MAX_POOL, axes_of
+from genlab.networks.axes import BATCH_NORM, CONV, MAX_POOL, MEMORY, axes_of
 from genlab.networks.choices import note
 from genlab.networks.mlp import ACTIVATIONS, Activation
 
@@ -61,11 +61,13 @@ class CNN(nn.Module):
                 sides = [side // 2 for side in sides]
             channels = n
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
+        self.memory = MEMORY[axes]
+        self.layers.to(memory_format=self.memory)
         self.affine = nn.Sequential(nn.Linear(channels * prod(sides), widths[-1]), ACTIVATIONS[activation]())
         self.width = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.affine(self.layers(x))
+        out: Tensor = self.affine(self.layers(x.contiguous(memory_format=self.memory)))
         return out
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from genlab.networks.axes import CONV, constant_channels
+from genlab.networks.axes import CONV, MEMORY, constant_channels
 from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 
 
@@ -65,7 +65,7 @@ class GridConditioner(nn.Module):
         start_at_zero(last)
         self.network = nn.Sequential(*layers, last)
         # On a CPU these convolutions take two thirds of the time where the channels of a place lie side by side.
-        self.memory = torch.channels_last if axes == 2 else torch.contiguous_format
+        self.memory = MEMORY[axes]
         self.network.to(memory_format=self.memory)
 
     def forward(self, x: Tensor, y: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genlab.networks.axes import CONV, along, axes_of, cut, from_channels, padded, to_channels
+from genlab.networks.axes import CONV, MEMORY, along, axes_of, cut, from_channels, padded, to_channels
 from genlab.networks.noise_embedding import LevelEmbedding, Modulation, fourier_features, zero_initialised
 
 EMBEDDING = 256
@@ -99,10 +99,13 @@ class UNet(nn.Module):
         self.middle = Attention(widths[-1], axes)
         self.last_norm = nn.GroupNorm(GROUPS, widths[0])
         self.last = zero_initialised(conv(widths[0], channels * patch**axes, 3, padding=1))
+        self.memory = MEMORY[axes]
+        self.to(memory_format=self.memory)
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:
         embedding = self.embedding(u, y)
-        h = self.first(to_channels(padded(fourier_features(x, self.fourier), self.multiple), self.patch))
+        places = to_channels(padded(fourier_features(x, self.fourier), self.multiple), self.patch)
+        h = self.first(places.contiguous(memory_format=self.memory))
         skips: list[Tensor] = []
         for level, blocks in enumerate(self.down):
             if level:
