@@ -51,19 +51,23 @@ def draw(
     model: GenerativeModel, n: int, seed: int, *, after_block: Callable[[], None] | None = None, **options: Any
 ) -> Samples:
     """n samples; `after_block` is called after each block."""
-    last = []
-    blocks = -(-n // block_size(model))
+    size = block_size(model)
+    x, blocks = torch.empty(0), -(-n // size)
     length = known_length(model, options)
     with step(f"drawing {n:,} samples", None if length is None else blocks * length, "states") as doing:
         for block in range(blocks):
             for state in _chain(model, block, seed, options):
                 sample = state
                 doing.advance()
-            last.append(sample.cpu())
+            if not block:
+                x = torch.empty(
+                    n, *sample.shape[1:], dtype=sample.dtype
+                )  # at once: parts put together would take twice as much
+            x[block * size : (block + 1) * size] = sample[: n - block * size]
             doing.total = doing.done / (block + 1) * blocks
             if after_block is not None:
                 after_block()
-    return _record(model, torch.cat(last)[:n], seed, options)
+    return _record(model, x, seed, options)
 
 
 def draw_fewer(model: GenerativeModel, n: int, seed: int, **options: Any) -> Samples:

@@ -19,7 +19,7 @@ from genlab.errors import GenlabError, did_you_mean
 from tests import benchmarks
 from tests.benchmarks.contest import Contest, Options, Seconds, table
 
-NO_FAMILIES = ("__main__", "contest", "equal_time", "scripts", "several_processes", "sparse_units")
+NO_FAMILIES = ("__main__", "contest", "equal_time", "scripts", "scale", "several_processes", "sparse_units")
 FAMILIES = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name not in NO_FAMILIES)
 WARM_UP = 1280  # images, or what else a contest counts
 
