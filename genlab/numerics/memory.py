@@ -48,6 +48,10 @@ class WithinMemory(TorchDispatchMode):
         super().__init__()
         self.what = what
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which takes a second
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         numbers, dtype = 0, torch.get_default_dtype()
