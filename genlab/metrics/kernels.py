@@ -67,6 +67,13 @@ def distance_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
         yield rows, (left[rows] @ right).clamp_min_(0)
 
 
+def distance_tiles(x: Tensor, y: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """|x_i - y_j|^2 for rows i of a slice of x (n, d) and columns j of one of y (m, d), tile after tile; rounded below 0, too."""
+    left, right = _left(x), _right(y).T
+    for rows, columns in tiles(len(x), len(y)):
+        yield rows, columns, left[rows] @ right[:, columns]
+
+
 def block_rows(n: int, width: int) -> Iterator[slice]:
     """Slices of n rows such that a block of `width` columns stays in the cache."""
     size = max(1, BLOCK_ELEMENTS // max(1, width))

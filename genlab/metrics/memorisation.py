@@ -12,9 +12,7 @@ from torch import Tensor
 
 from genlab.metrics.clusters import Chain
 from genlab.metrics.estimate import Estimate, mean
-from genlab.metrics.kernels import distance_blocks
-
-COLUMNS = 4096  # known examples at a time
+from genlab.metrics.kernels import distance_tiles
 
 
 @dataclass(frozen=True)
@@ -33,14 +31,14 @@ def nearest(x: Tensor, others: Tensor) -> Nearest:
     best = torch.full((len(flat),), float("inf"), device=x.device)
     index = torch.zeros(len(flat), dtype=torch.int64, device=x.device)
     count = torch.zeros_like(index)
-    for offset in range(0, len(known), COLUMNS):
-        for block, distances in distance_blocks(flat, known[offset : offset + COLUMNS]):
-            value, where = distances.min(1)
-            better, equal = value < best[block], value == best[block]
-            alike = (distances == value[:, None]).sum(1)
-            count[block] = torch.where(better, alike, count[block] + alike * equal)
-            best[block] = torch.where(better, value, best[block])
-            index[block] = torch.where(better, where + offset, index[block])
+    for rows, columns, distances in distance_tiles(flat, known):
+        value = distances.amin(1).clamp_min_(0)
+        close = (value <= best[rows]).nonzero().flatten()  # few, but for the first columns: what follows is slow
+        distances, value, rows = distances[close].clamp_min_(0), value[close], close + rows.start
+        better, alike = value < best[rows], (distances == value[:, None]).sum(1)
+        count[rows] = torch.where(better, alike, count[rows] + alike)
+        index[rows] = torch.where(better, distances.argmin(1) + columns.start, index[rows])
+        best[rows] = value
     # |x|^2 + |y|^2 - 2 x.y loses digits where two points are close: the winners are measured again, without it.
     exact = torch.cat(
         [

@@ -184,7 +184,6 @@ def test_measures_do_not_depend_on_the_size_of_the_blocks(monkeypatch: pytest.Mo
     x, y = normal(400, 6, 0), normal(300, 6, 1, shift=0.3)
     whole, found = everything(x, y), nearest(y, x)
     monkeypatch.setattr("genlab.metrics.kernels.BLOCK_ELEMENTS", 1000)
-    monkeypatch.setattr("genlab.metrics.memorisation.COLUMNS", 50)
     for name, measure in everything(x, y).items():
         assert measure.value == pytest.approx(whole[name].value, rel=1e-9), name
         assert measure.stderr == pytest.approx(whole[name].stderr, rel=1e-6), name
