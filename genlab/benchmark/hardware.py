@@ -7,7 +7,6 @@ larger than the caches. It counts the bytes read and the bytes written.
 
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from genlab.numerics.memory import peak_memory_mb
 from genlab.training.devices import Device
 
 BUFFER = {"cpu": 2**27, "cuda": 2**30, "mps": 2**28}  # bytes
@@ -89,16 +89,7 @@ class PeakMemory:
 
     def process(self) -> float | None:
         """Resident memory on the host; None where the system does not report it."""
-        if not self.since_start:
-            for line in Path("/proc/self/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) / 2**10
-        if sys.platform == "win32":
-            return None
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kilobytes on Linux, in bytes on macOS
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+        return peak_memory_mb()
 
     def device(self) -> float | None:
         """Memory that tensors took on the device; None on a CPU, and where the device does not report it."""

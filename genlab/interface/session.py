@@ -2,7 +2,6 @@
 
 import contextlib
 import platform
-import sys
 from collections.abc import Callable
 
 import torch
@@ -17,6 +16,7 @@ from genlab.experiment.experiment import Experiment
 from genlab.inference.shown_examples import COLUMNS
 from genlab.models.abilities import HasRemarks, Reconstructs
 from genlab.models.base import GenerativeModel
+from genlab.numerics.memory import peak_memory_mb
 from genlab.plots.captions import caption, write_captions
 from genlab.plots.images import save_png
 from genlab.plots.learning_curves import learning_curves
@@ -139,11 +139,8 @@ def _cost(trainer: Trainer) -> dict[str, float | int]:
         "examples": trainer.batches.seen,
         "parameters": trainer.model.size,
     }
-    if sys.platform != "win32":
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kilobytes on Linux, in bytes on macOS
-        cost["peak_memory_mb"] = round(peak / (2**20 if sys.platform == "darwin" else 2**10))
+    if (peak := peak_memory_mb()) is not None:
+        cost["peak_memory_mb"] = round(peak)
     if trainer.where.type == "cuda":
         cost["peak_device_memory_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
     return cost

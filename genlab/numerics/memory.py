@@ -1,5 +1,6 @@
 """The memory of this machine, and a look at what is asked of it: Linux kills a process that takes more, without a word."""
 
+import sys
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ LARGE = 2**26  # bytes of a tensor from which the free memory is looked up
 COPIES = ("_to_copy", "clone", "empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like")
 GROUP = Path("/sys/fs/cgroup")
 INFO = Path("/proc/meminfo")
+STATUS = Path("/proc/self/status")
 
 
 def free_memory() -> int | None:
@@ -39,6 +41,26 @@ def check_memory_of_training(model: nn.Module, what: str) -> None:
     free = free_memory() if taken > LARGE else None
     if free is not None and 2 * taken > free:
         raise GenlabError(_line(f"an update of {what}", 2 * taken, free))
+
+
+def peak_memory_mb() -> float | None:
+    """Largest resident memory of this process, in MiB; None where the system does not report it.
+
+    On Linux the kernel's VmHWM: getrusage gives the memory of the process that started this one, where that was larger.
+    """
+    try:
+        lines = STATUS.read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**10
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in kilobytes on Linux, in bytes on macOS
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 class WithinMemory(TorchDispatchMode):

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 SIDE, STEP = 28, 10_000
-PEAK = "import resource, sys; from genlab.cli import main; code = main(sys.argv[1:]); "
-PEAK += "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(code)"
+PEAK = "import sys; from genlab.cli import main; from genlab.numerics.memory import peak_memory_mb; "
+PEAK += "code = main(sys.argv[1:]); print('peak', round(peak_memory_mb())); sys.exit(code)"
 console = Console(highlight=False, width=160)
 
 
@@ -104,7 +104,7 @@ def main() -> None:
         for n in (1_000, 10_000, 100_000):
             command = [sys.executable, "-c", PEAK, "sample", f"run={found['run']}", f"n={n}", "device=cpu"]
             done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
-            peak = int(done.stdout.split("peak ")[-1].split()[0]) // 1024
+            peak = int(done.stdout.split("peak ")[-1].split()[0])
             table.add_row(f"{n:,} samples", "", f"{4 * n * SIDE**2 / 1e6:,.1f} MB", "", f"{peak:,}")
     console.print(table)
 

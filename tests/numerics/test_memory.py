@@ -1,5 +1,7 @@
 """What the memory cannot hold is refused before it is made."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,13 @@ def test_the_limit_of_a_container_counts(tmp_path: Path, monkeypatch: pytest.Mon
     assert free_memory() == 8_000_000 * 1024, "max is no limit"
     (tmp_path / "memory.max").write_text("1000\n")
     assert free_memory() == 1000 - 900 + 300, "files that are kept in memory make room"
+
+
+def test_the_peak_is_that_of_this_process_and_not_of_the_one_that_started_it() -> None:
+    held = torch.ones(2**28, dtype=torch.uint8)
+    code = "from genlab.numerics.memory import peak_memory_mb; import torch; x = torch.ones(2**25); print(peak_memory_mb())"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    peak, own = float(ended.stdout), memory.peak_memory_mb()
+    assert own is not None
+    assert own > held.nbytes / 2**20
+    assert 128 < peak < own, "it has imported as much, and holds half of what is held here"
