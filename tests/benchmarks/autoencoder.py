@@ -39,8 +39,8 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the trainer with all logging: 20 records, TensorBoard, pictures, 2 checkpoints",
-    "genlab + evaluation": "the same, and the errors of 5,000 validation and 10,000 test images",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, 2 checkpoints",
+    "genlab + evaluation": "the same, pictures, and the errors of 5,000 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizer with nothing around them",
     BF16: ABOUT_BF16,
     "textbook": "torchvision's MNIST, ToTensor and DataLoader, loss.item() each step; nothing is logged or saved",

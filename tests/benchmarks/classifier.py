@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from genlab.composition.resolvers import register
 from genlab.config.schema import plain
 from tests.benchmarks.contest import Contest, Options, Seconds, absent, has
-from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, in_bf16, loader_of, without_pictures
+from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of
 from tests.helpers.support import make_dataset
 
 EPOCH, BATCH, LR, DECAY, DROPOUT = 55_000, 128, 2e-3, 0.01, 0.3
@@ -61,10 +61,10 @@ def contest(options: Options) -> Contest:
     dataset = make_dataset(config)
     root = config["dataset"]["root"]
     loops: dict[str, Any] = {
-        "genlab": partial(without_pictures, config, dataset),
+        "genlab": partial(genlab, config, dataset),
         "bare": partial(bare, config, dataset),
     }
-    loops |= (faster := in_bf16(config, dataset, without_pictures))
+    loops |= (faster := in_bf16(config, dataset, genlab))
     loops["textbook"] = partial(textbook, root, options.workers)
     if has("lightning"):
         loops["lightning"] = partial(lightning, root, options.workers)

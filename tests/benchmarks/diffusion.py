@@ -38,8 +38,8 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the trainer with all logging: 20 records, TensorBoard, pictures (128 samples at the end), 2 checkpoints",
-    "genlab + evaluation": "the same, and losses and bounds of 500 validation and 10,000 test images",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, 2 checkpoints",
+    "genlab + evaluation": "the same, pictures, and losses and bounds of 500 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizer with nothing around them",
     BF16: ABOUT_BF16,
     "diffusers": "UNet2DModel (32, 64, 128) and DDPMScheduler in the loop of diffusers' tutorial, loss.item() each step",

@@ -48,7 +48,9 @@ def contest(options: Options) -> Contest:
         "bare": partial(bare, config, dataset),
         "textbook": partial(textbook, config["dataset"]["root"], options.workers),
     }
-    about = ABOUT | {"genlab + evaluation": "the same, and the energies of 5,000 validation and 10,000 test images"}
+    about = ABOUT | {
+        "genlab + evaluation": "the same, pictures, and the energies of 5,000 validation and 10,000 test images"
+    }
     return Contest(f"EBM on MNIST, {K} Langevin steps, batches of {BATCH}", EPOCH, loops, about)
 
 

@@ -20,7 +20,7 @@ from genlab.config.schema import plain
 from genlab.data.dataset import Dataset
 from genlab.models.diffusion.flow_matching import FlowMatching
 from tests.benchmarks.contest import Contest, Options, Seconds, absent, has
-from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, in_bf16, loader_of, timed, without_pictures
+from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of, timed
 from tests.helpers.support import make_dataset, make_model
 
 EPOCH, BATCH, LR = 5_120, 128, 1e-3
@@ -57,10 +57,10 @@ def contest(options: Options) -> Contest:
     dataset = make_dataset(config)
     root = config["dataset"]["root"]
     loops: dict[str, Any] = {
-        "genlab": partial(without_pictures, config, dataset),
+        "genlab": partial(genlab, config, dataset),
         "bare": partial(bare, config, dataset),
     }
-    loops |= (faster := in_bf16(config, dataset, without_pictures))
+    loops |= (faster := in_bf16(config, dataset, genlab))
     if has("torchcfm"):
         loops["torchcfm"] = partial(with_our_network, config, dataset, options.workers)
         loops[OWN_UNET] = partial(with_their_network, root, options.workers)

@@ -40,8 +40,8 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the trainer with all logging: 20 records, TensorBoard, pictures, 2 checkpoints",
-    "genlab + evaluation": "the same, and the players on 5,000 validation and 10,000 test images",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, 2 checkpoints",
+    "genlab + evaluation": "the same, pictures, and the players on 5,000 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizers with nothing around them",
     BF16: ABOUT_BF16,
     "products": "the matrix products of an update and nothing else: no loop in this precision is faster",

@@ -40,8 +40,8 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the trainer with all logging: 20 records, TensorBoard, pictures, 2 checkpoints; dynamic binarisation",
-    "genlab + evaluation": "the same, and bounds of 5,000 validation and 10,000 test images",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, 2 checkpoints; dynamic binarisation",
+    "genlab + evaluation": "the same, pictures, and bounds of 5,000 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizer with nothing around them",
     "pythae": "pythae's IWAE with the same layers and its BaseTrainer, which copies and saves no model here",
     "textbook": "torchvision's MNIST, ToTensor and DataLoader, loss.item() each step; nothing is logged or saved",

@@ -22,7 +22,7 @@ from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.models.latent.pca import PCA
 from tests.benchmarks.contest import Contest, Options, Seconds
-from tests.benchmarks.vae import CPU, without_pictures
+from tests.benchmarks.vae import CPU, genlab
 from tests.helpers.support import make_dataset, make_model
 
 EPOCH, AXES = 55_000, 32
@@ -77,7 +77,7 @@ def contest(options: Options) -> Contest:
         title=f"{AXES} principal axes of MNIST",
         images=EPOCH,
         loops={
-            "genlab": partial(without_pictures, config, dataset),
+            "genlab": partial(genlab, config, dataset),
             "bare": partial(bare, config, dataset, variances),
             "scikit-learn": sklearn("scikit-learn", "auto", x),
             "scikit-learn, covariance_eigh": sklearn("scikit-learn, covariance_eigh", "covariance_eigh", x),

@@ -23,7 +23,7 @@ from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.models.base import Model
 from tests.benchmarks.contest import Contest, Options, Seconds
-from tests.benchmarks.vae import for_torchvision, without_pictures
+from tests.benchmarks.vae import for_torchvision, genlab
 from tests.helpers.support import make_dataset, make_model
 
 EPOCH, BATCH, LR = 55_000, 64, 0.1
@@ -94,11 +94,6 @@ def trained(config: dict[str, Any], dataset: Dataset, images: int) -> tuple[Mode
     for _ in model.train_loop(batches):
         pass
     return model, time.perf_counter() - start
-
-
-def genlab(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:
-    """Through the trainer. Samples for the pictures are 200 sweeps of 100 chains, and belong to the evaluation here."""
-    return without_pictures(config, dataset, images)
 
 
 def bare(config: dict[str, Any], dataset: Dataset, images: int) -> Seconds:

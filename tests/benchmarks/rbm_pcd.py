@@ -25,7 +25,7 @@ from tests.benchmarks.rbm import (
     scikit_learn,
     setting,
 )
-from tests.benchmarks.vae import loader_of
+from tests.benchmarks.vae import genlab, loader_of
 
 
 def contest(options: Options) -> Contest:

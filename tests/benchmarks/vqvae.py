@@ -53,8 +53,8 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the trainer with all logging: 20 records, TensorBoard, pictures, 2 checkpoints; with the prior of the codes",
-    "genlab + evaluation": "the same, and the bounds of 5,000 validation and 10,000 test images",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, 2 checkpoints; with the prior of the codes",
+    "genlab + evaluation": "the same, pictures, and the bounds of 5,000 validation and 10,000 test images",
     "bare": "genlab's model, batches and optimizers with nothing around them",
     "textbook + prior": "textbook, and a second pass that trains a causal nn.TransformerEncoder on the codes",
     "bare, no prior": "genlab's autoencoder alone, nothing around it",
