@@ -20,7 +20,6 @@ from tests.benchmarks.rbm import (
     VISIBLE,
     LectureRBM,
     bare,
-    genlab,
     products,
     scikit_learn,
     setting,
