@@ -37,7 +37,7 @@ CPU = Device(name="cpu", precision="fp32", compile=False, threads=1, processes=1
 BRISK: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("diffusion", "flow_matching"), ("model.network=mlp", "model.hidden=[64]")),
     "autoregressive": ("model.network=made", "model.hidden=[64]"),
-    "flow": ("model.depth=2", "model.hidden=[16]", "model.dequantisation=${on:pictures,uniform,variational}"),
+    "flow": ("model.depth=2", "model.hidden=[16]"),
 }
 """What makes a family fast enough to be trained several times in a test, where its own network for digits is not."""
 
