@@ -9,6 +9,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,12 +81,9 @@ class PeakMemory:
         self.where = where
         if where.type == "cuda":
             torch.cuda.reset_peak_memory_stats(where)
-        self.since_start = False
-        try:
+        with suppress(OSError):  # on other systems the peak is that of the whole process so far
             # Linux forgets the earlier peak, which may be that of another job of a sweep.
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            self.since_start = True  # on other systems the peak is that of the whole process so far
 
     def process(self) -> float | None:
         """Resident memory on the host; None where the system does not report it."""

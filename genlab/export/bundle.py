@@ -18,7 +18,7 @@ from genlab.export.card import PRIVATE, about_model, card
 from genlab.export.program import Program
 from genlab.export.programs import program_of
 from genlab.export.tracing import compiled
-from genlab.networks.choices import choices_of
+from genlab.networks.choices import settled
 from genlab.tracking.untrusted import read_json
 
 CONTENT = {"model.safetensors", "model.pt2", "prior.pt2", "codes.safetensors", "config.json", "CARD.md", "samples.png"}
@@ -63,8 +63,8 @@ def export(opened: TrainedRun, folder: Path) -> list[Path]:
         text = card(
             _name(opened),
             model.data,
+            settled(config["model"], model),
             config,
-            choices_of(model),
             _protocol(opened),
             _measures(opened),
             program,
@@ -103,10 +103,9 @@ def _description(opened: TrainedRun, program: Program | None, fixed: int | None)
     """The content of config.json."""
     data = opened.model.data
     keys = {key: value for key, value in opened.experiment.config["model"].items() if key not in PRIVATE}
-    choices = {key: value for key, value in choices_of(opened.model).items() if keys.get(key) in (None, "auto")}
     found: dict[str, Any] = {
         "model": _name(opened),
-        "settings": {**keys, **choices},
+        "settings": settled(keys, opened.model),
         "data": {
             "name": data.name,
             "shape": list(data.shape),

@@ -36,8 +36,8 @@ PRIVATE = ("start", "trunk", "_target_")
 def card(
     name: str,
     data: DataSpec,
+    model: Mapping[str, Any],
     config: Mapping[str, Any],
-    choices: Mapping[str, Any],
     facts: Mapping[str, Any],
     measures: Mapping[str, Any],
     program: Program | None,
@@ -46,7 +46,7 @@ def card(
     picture: bool,
     about: str,
 ) -> str:
-    """The text of CARD.md. `choices` stand for keys that were left open, and `facts` are those of the training.
+    """The text of CARD.md. `model` are its keys, where auto and null are settled; `facts` are those of the training.
 
     `measures` are name -> {value, stderr, unit}.
     """
@@ -60,7 +60,7 @@ def card(
     parts += [
         _files(program),
         _use(program, data, fixed),
-        _model(name, config, choices),
+        _model(name, model),
         _data(data, config),
         _protocol(facts),
     ]
@@ -110,12 +110,8 @@ def _use(program: Program | None, data: DataSpec, fixed: int | None) -> str:
     )
 
 
-def _model(name: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> str:
-    """`choices` stand for the keys that were left open."""
-    chosen = {
-        key: choices.get(key, value) if value in (None, "auto") else value for key, value in config["model"].items()
-    }
-    settings = {key: value for key, value in chosen.items() if key not in PRIVATE and value is not None}
+def _model(name: str, keys: Mapping[str, Any]) -> str:
+    settings = {key: value for key, value in keys.items() if key not in PRIVATE and value is not None}
     shown = ", ".join(f"{key} {_shown(value)}" for key, value in settings.items())
     return f"\n## Model\n\n`model={name}` of genlab, with {shown or 'no settings of its own'}.\n"
 

@@ -14,6 +14,12 @@ def note(part: Part, **choices: object) -> Part:
     return part
 
 
+def settled(keys: Mapping[str, object], model: nn.Module) -> dict[str, object]:
+    """The keys of the section `model`, with what was chosen in the place of auto and null."""
+    choices = choices_of(model)
+    return {key: choices.get(key, value) if value in (None, "auto") else value for key, value in keys.items()}
+
+
 def choices_of(model: nn.Module) -> Mapping[str, object]:
     """What was chosen by all parts of a model; the first that names a key decides."""
     found: dict[str, object] = {}

@@ -12,15 +12,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from tests.benchmarks.classifier import lightning_loop
 from tests.benchmarks.contest import Contest, Options, Seconds, absent, has
 from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of, pythae_loop, timed
-from tests.helpers.support import make_dataset
+from tests.helpers.support import configure, make_dataset
 
 EPOCH, BATCH, LR, CODE = 55_000, 128, 1e-3, 32
 
@@ -50,9 +47,7 @@ ABOUT = {
 
 
 def contest(options: Options) -> Contest:
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+    config = configure(*OVERRIDES)
     dataset = make_dataset(config)
     root = config["dataset"]["root"]
     loops: dict[str, Any] = {"genlab": partial(genlab, config, dataset), "bare": partial(bare, config, dataset)}

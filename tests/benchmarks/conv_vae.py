@@ -11,14 +11,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import bare, genlab, loader_of, pythae_loop, timed
-from tests.helpers.support import make_dataset
+from tests.helpers.support import configure, make_dataset
 
 EPOCH, BATCH, LR, LATENT = 20_000, 128, 1e-3, 20
 
@@ -46,9 +43,7 @@ ABOUT = {
 
 
 def contest(options: Options) -> Contest:
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+    config = configure(*OVERRIDES)
     dataset = make_dataset(config)
     loops = {"genlab": partial(genlab, config, dataset), "bare": partial(bare, config, dataset)}
     absent = []

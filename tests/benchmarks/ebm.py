@@ -8,15 +8,12 @@ slots are drawn with replacement, and restarts come from a draw for each chain.
 from functools import partial
 
 import torch
-from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.gan import ABOUT
 from tests.benchmarks.vae import bare, genlab, loader_of, timed
-from tests.helpers.support import make_dataset
+from tests.helpers.support import configure, make_dataset
 
 EPOCH, BATCH, LR, K, SLOTS = 10_000, 64, 1e-3, 10, 2_000
 CHANNELS = [16, 32, 64]
@@ -39,9 +36,7 @@ OVERRIDES = [
 
 
 def contest(options: Options) -> Contest:
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+    config = configure(*OVERRIDES)
     dataset = make_dataset(config)
     loops = {
         "genlab": partial(genlab, config, dataset),

@@ -16,13 +16,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_module
 from rich.console import Console
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from genlab.data.batches import Batch
 from genlab.data.dataset import Dataset
 from genlab.evaluation.features import feature_space
@@ -31,7 +28,7 @@ from genlab.inference.sampling import draw
 from genlab.metrics.frechet import fid
 from genlab.models.diffusion.diffusion import Diffusion
 from tests.benchmarks.diffusion import BATCH, unet
-from tests.helpers.support import make_dataset, make_model
+from tests.helpers.support import configure, make_dataset, make_model
 
 OVERRIDES = ["model=diffusion", "dataset=mnist", "device=cpu", "model.hidden=[64,208]", f"train.batch_size={BATCH}"]
 RATE, WARM_UP = 1e-3, 500  # of diffusers' loop; updates until its rate is full
@@ -119,9 +116,7 @@ def main() -> None:
     parser.add_argument("--loops", nargs="+", choices=["genlab", "diffusers"], default=["genlab", "diffusers"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+    config = configure(*OVERRIDES)
     dataset = make_dataset(config)
     reference = Reference(dataset, feature_space(dataset, torch.device("cpu")), arguments.samples, 0)
 

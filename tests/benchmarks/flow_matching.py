@@ -12,16 +12,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from genlab.data.dataset import Dataset
 from genlab.models.diffusion.flow_matching import FlowMatching
 from tests.benchmarks.contest import Contest, Options, Seconds, absent, has
 from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of, timed
-from tests.helpers.support import make_dataset, make_model
+from tests.helpers.support import configure, make_dataset, make_model
 
 EPOCH, BATCH, LR = 5_120, 128, 1e-3
 CHANNELS = 32  # of torchcfm's U-Net at its finest level
@@ -51,9 +48,7 @@ ABOUT = {
 
 
 def contest(options: Options) -> Contest:
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+    config = configure(*OVERRIDES)
     dataset = make_dataset(config)
     root = config["dataset"]["root"]
     loops: dict[str, Any] = {

@@ -11,14 +11,11 @@ from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
-from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import ABOUT_BF16, BF16, NO_BF16, bare, genlab, in_bf16, loader_of, timed
-from tests.helpers.support import make_dataset
+from tests.helpers.support import configure, make_dataset
 
 EPOCH, BATCH, LR, LATENT = 55_000, 64, 2e-4, 100
 WIDTHS, CRITIC_WIDTHS = [128, 256, 512, 1024], [512, 256]
@@ -56,9 +53,7 @@ def contest(options: Options) -> Contest:
 
 
 def against_textbook(model: str, title: str, textbook: "Loop", options: Options) -> Contest:
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", [f"model={model}", *OVERRIDES]))
+    config = configure(f"model={model}", *OVERRIDES)
     dataset = make_dataset(config)
     loops: dict[str, Any] = {
         "genlab": partial(genlab, config, dataset),

@@ -12,18 +12,15 @@ from functools import partial
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_module
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.models.latent.pca import PCA
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import CPU, genlab
-from tests.helpers.support import make_dataset, make_model
+from tests.helpers.support import configure, make_dataset, make_model
 
 EPOCH, AXES = 55_000, 32
 
@@ -62,9 +59,7 @@ class Variances:
 
 
 def contest(options: Options) -> Contest:
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+    config = configure(*OVERRIDES)
     dataset = make_dataset(config)
     assert isinstance(dataset.train.x, Tensor)
     x = dataset.train.x.flatten(1).float() / 255

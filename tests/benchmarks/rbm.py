@@ -14,17 +14,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.models.base import Model
 from tests.benchmarks.contest import Contest, Options, Seconds
 from tests.benchmarks.vae import for_torchvision, genlab
-from tests.helpers.support import make_dataset, make_model
+from tests.helpers.support import configure, make_dataset, make_model
 
 EPOCH, BATCH, LR = 55_000, 64, 0.1
 VISIBLE, HIDDEN = 784, 500
@@ -80,9 +77,7 @@ def contest(options: Options) -> Contest:
 
 def setting(*further: str) -> tuple[dict[str, Any], Dataset]:
     """The contest's configuration with `further` overrides, and its data."""
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", [*OVERRIDES, *further]))
+    config = configure(*OVERRIDES, *further)
     return config, make_dataset(config)
 
 

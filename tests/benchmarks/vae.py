@@ -20,18 +20,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
 from genlab.benchmark.trainer_overhead import Stopwatch, quiet_console
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.data.sources.mnist import mnist
 from genlab.tracking.run_folder import RunFolder
 from tests.benchmarks.contest import Contest, Options, Seconds
-from tests.helpers.support import experiment_of, make_dataset, make_model
+from tests.helpers.support import configure, experiment_of, make_dataset, make_model
 
 EPOCH, BATCH, LR = 55_000, 128, 1e-3
 CPU = torch.device("cpu")
@@ -61,9 +58,7 @@ ABOUT = {
 
 
 def contest(options: Options) -> Contest:
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+    config = configure(*OVERRIDES)
     dataset = make_dataset(config)
     loops = {"genlab": partial(genlab, config, dataset), "bare": partial(bare, config, dataset)}
     absent = []

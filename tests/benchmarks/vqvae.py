@@ -14,11 +14,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_module
 from torch import Tensor, nn
 
-from genlab.composition.resolvers import register
-from genlab.config.schema import plain
 from genlab.data.batches import Batches
 from genlab.data.dataset import Dataset
 from genlab.models.latent.codebook import straight_through
@@ -26,7 +23,7 @@ from genlab.models.latent.vqvae import VQVAE
 from tests.benchmarks.autoencoder import pythae_networks
 from tests.benchmarks.contest import Contest, Options, Seconds, absent, has
 from tests.benchmarks.vae import CPU, bare, genlab, loader_of, pythae_loop
-from tests.helpers.support import make_dataset, make_model
+from tests.helpers.support import configure, make_dataset, make_model
 
 EPOCH, BATCH, LR = 55_000, 128, 1e-3
 HIDDEN, POSITIONS, DIM, CODEBOOK, COMMITMENT, DECAY = 512, 8, 16, 256, 0.25, 0.99
@@ -64,9 +61,7 @@ ABOUT = {
 
 
 def contest(options: Options) -> Contest:
-    register()
-    with initialize_config_module("genlab.conf", version_base="1.3"):
-        config = plain(compose("train", OVERRIDES))
+    config = configure(*OVERRIDES)
     dataset = make_dataset(config)
     loops: dict[str, Any] = {
         "genlab": partial(genlab, config, dataset),
