@@ -118,7 +118,8 @@ class Trainer:
         if self.looking.budget is not None:
             return self.updates.next()
         metrics = self.looking.first_update(self.updates.next, self.batches)
-        ranks.tell(self.looking.state_dict())
+        if metrics is not None:  # else too few examples are left for an update, and nobody listens
+            ranks.tell(self.looking.state_dict())
         return metrics
 
     @property

@@ -75,6 +75,15 @@ def test_a_run_in_two_processes_is_one_run(undisturbed: Path) -> None:
     assert gone(undisturbed)
 
 
+def test_a_run_of_no_update_ends_in_all_processes(tmp_path: Path) -> None:
+    """Five batches for the critic and one for the generator are more than there are examples."""
+    few = ["train.batch_size=8", "train.examples=24", "dataset.test=20", "hydra.run.dir=run"]
+    succeed(
+        ["train", "model=wgan", "model.hidden=[16]", "model.critic_hidden=[16]", *few, "device.processes=2"], tmp_path
+    )
+    assert info(tmp_path / "run")["state"] == "finished"
+
+
 @pytest.mark.slow
 def test_what_it_learns_is_what_one_process_learns(undisturbed: Path, tmp_path: Path) -> None:
     succeed([*RUN, "hydra.run.dir=run"], tmp_path)
