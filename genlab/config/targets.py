@@ -182,6 +182,8 @@ def _may_be_own(target: str) -> bool:
 
 def _import(name: str, key: str, beside: bool) -> object:
     """What the dotted `name` stands for; `beside`: modules of the working folder count too, after all others."""
+    if "." not in name or not all(part.isidentifier() for part in name.split(".")):
+        raise GenlabError(f"{key}._target_={name} is no import path: write one, such as package.module.Name")
     module, _, attribute = name.rpartition(".")
     if beside and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))

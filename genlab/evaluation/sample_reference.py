@@ -73,7 +73,7 @@ class Reference:
     def kernels(self) -> dict[str, tuple[Kernel, RowMeans]]:
         """Kernel and its mean over the other real examples, for each real one."""
         few = self.features[places(len(self.features), FEW_PAIRS)]
-        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(few))}
+        kernels = {"kid": CUBIC, "mmd": gaussian(median_distance(few), few.mean(0))}
         return {name: (kernel, within(self.features, kernel)) for name, kernel in kernels.items()}
 
     @cached_property

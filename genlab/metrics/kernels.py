@@ -17,6 +17,11 @@ from genlab.metrics.clusters import Chain, covariance_of_means, effective_number
 from genlab.metrics.estimate import Estimate
 
 BLOCK_ELEMENTS = 2**19  # larger blocks leave the cache: their passes then take twice as long
+FEW_PAIRS = 2**22
+"""All pairs of up to so many are in double precision. Of more, products and functions of them are in single precision and only
+sums in double, at half the time: a rounding error of 1e-6 is far below any error of finite samples."""
+MANY_DIMENSIONS = 16  # in fewer ones neighbours are so close that rounding may matter
+LARGEST = 100.0  # of the numbers that are multiplied in single precision, in units of their scatter
 
 Map = Callable[[Tensor], Tensor]
 
@@ -39,46 +44,53 @@ CUBIC = Kernel(
 """k(x, y) = (x.y/d + 1)^3."""
 
 
-def gaussian(width: float) -> Kernel:
-    """k(x, y) = exp(-|x - y|^2 / 2 width^2); a width of 0, that of data which are all the same, counts as 1."""
+def gaussian(width: float, centre: Tensor | float = 0.0) -> Kernel:
+    """k(x, y) = exp(-|x - y|^2 / 2 width^2); a width of 0, that of data which are all the same, counts as 1.
+
+    Distances lose fewer digits where the features are measured from a `centre` (d,) among them.
+    """
     width = width or 1.0
-    return Kernel(lambda x: -0.5 / width**2 * _left(x), _right, lambda product: product.clamp_max_(0).exp_())
-
-
-# |x - y|^2 = (x, |x|^2, 1).(-2 y, 1, |y|^2): what would be added to a product afterwards costs more than the product.
+    return Kernel(
+        left=lambda x: -0.5 * left_of_distance((x - centre) / width),
+        right=lambda y: right_of_distance((y - centre) / width),
+        shape=lambda product: product.clamp_max_(0).exp_(),
+    )
 
 
 def _with(x: Tensor, value: float) -> Tensor:
     return torch.cat([x, x.new_full((len(x), 1), value)], dim=1)
 
 
-def _left(x: Tensor) -> Tensor:
+def left_of_distance(x: Tensor) -> Tensor:
+    """|x - y|^2 = (x, |x|^2, 1).(-2 y, 1, |y|^2): what would be added to a product afterwards costs more than the product."""
     return _with(torch.cat([x, x.square().sum(1, keepdim=True)], dim=1), 1.0)
 
 
-def _right(y: Tensor) -> Tensor:
+def right_of_distance(y: Tensor) -> Tensor:
+    """The other factor of `left_of_distance`."""
     return torch.cat([_with(-2 * y, 1.0), y.square().sum(1, keepdim=True)], dim=1)
 
 
-def distance_blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """|x_i - y_j|^2 >= 0 for rows i of a slice of x (n, d) and all of y (m, d), slice after slice."""
-    left, right = _left(x), _right(y).T
-    for rows in block_rows(len(x), len(y)):
-        yield rows, (left[rows] @ right).clamp_min_(0)
+def _factors(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """The factors (n, k) and (k, m) of a product over all pairs, in the precision that fits their number."""
+    many = len(left) * len(right) > FEW_PAIRS and left.shape[1] >= MANY_DIMENSIONS
+    if many and max(float(left.abs().amax()), float(right.abs().amax())) < LARGEST:
+        left, right = left.float(), right.float()
+    return left, right.T
 
 
-def distance_tiles(x: Tensor, y: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """|x_i - y_j|^2 for rows i of a slice of x (n, d) and columns j of one of y (m, d), tile after tile; rounded below 0, too."""
-    left, right = _left(x), _right(y).T
-    for rows, columns in tiles(len(x), len(y)):
-        yield rows, columns, left[rows] @ right[:, columns]
+def distance_tiles(x: Tensor, y: Tensor, whole_rows: bool = False) -> Iterator[tuple[slice, slice, Tensor]]:
+    """|x_i - y_j|^2 for rows i of a slice of x (n, d) and columns j of one of y (m, d), or of all of it, tile after tile.
 
-
-def block_rows(n: int, width: int) -> Iterator[slice]:
-    """Slices of n rows such that a block of `width` columns stays in the cache."""
-    size = max(1, BLOCK_ELEMENTS // max(1, width))
-    for start in range(0, n, size):
-        yield slice(start, start + size)
+    All are smaller by the rounding error, and those below it are 0: so equal examples have the distance 0.
+    """
+    centre = x.mean(0)
+    scale = float((x - centre).square().sum(1).mean().sqrt()) or 1.0
+    left, right = _factors(left_of_distance((x - centre) / scale), right_of_distance((y - centre) / scale))
+    for squares in (left[:, -2], right[-1]):
+        squares.mul_(1 - 16 * torch.finfo(right.dtype).eps)
+    for rows, columns in stripes(len(x), len(y)) if whole_rows else tiles(len(x), len(y)):
+        yield rows, columns, (left[rows] @ right[:, columns]).clamp_min_(0).mul_(scale**2)
 
 
 def tiles(n: int, m: int) -> Iterator[tuple[slice, slice]]:
@@ -89,10 +101,19 @@ def tiles(n: int, m: int) -> Iterator[tuple[slice, slice]]:
             yield slice(start, min(n, start + side)), slice(other, min(m, other + side))
 
 
+def stripes(n: int, m: int) -> Iterator[tuple[slice, slice]]:
+    """A few of n examples with all of m others: twice the size of a tile, for a product of few rows is slow."""
+    height = max(1, 2 * BLOCK_ELEMENTS // m)
+    for start in range(0, n, height):
+        yield slice(start, min(n, start + height)), slice(0, m)
+
+
 def median_distance(x: Tensor, most: int = 2000) -> float:
     """Median distance between two different ones of the first `most` examples (n, d), n > 1."""
     few = x[:most].double()
-    distances = torch.cat([block for _, block in distance_blocks(few, few)])
+    distances = few.new_empty(len(few), len(few))
+    for rows, columns, tile in distance_tiles(few, few):
+        distances[rows, columns] = tile
     upper = torch.ones_like(distances, dtype=torch.bool).triu_(1)
     return float(distances[upper].median().sqrt())
 
@@ -113,7 +134,8 @@ def within(x: Tensor, kernel: Kernel, chain: Chain = None) -> RowMeans:
     half = members(groups(chain, len(x), 2), 2, x)
     number = numbered(chain, len(x)).to(x.device)
     squares, sums, counts = 0.0, torch.zeros_like(half), half.sum(0) - number.bincount()[number][:, None] * half
-    left, right = kernel.left(x), kernel.right(x).T
+    left, right = _factors(kernel.left(x), kernel.right(x))
+    in_half = half.T.to(left.dtype).contiguous()
     for rows, columns in tiles(len(x), len(x)):
         if columns.start > rows.start:
             continue  # k is symmetric: every pair is looked at once
@@ -124,12 +146,17 @@ def within(x: Tensor, kernel: Kernel, chain: Chain = None) -> RowMeans:
         else:
             if chain is not None:
                 block.masked_fill_(number[rows, None] == number[columns], 0)
-            sums[columns] += block.T @ half[rows]
+            sums[columns] += _products(block.T, in_half[:, rows])
             squares += 2 * _sum_of_squares(block)
-        sums[rows] += block @ half[columns]
+        sums[rows] += _products(block, in_half[:, columns])
     whole, (first, second) = sums.sum(1) / counts.sum(1), (sums / counts).unbind(1)
     degenerate = squares / float(counts.sum()) - 2 * float(whole.square().mean()) + float(whole.mean()) ** 2
     return RowMeans(whole, first, second, degenerate)
+
+
+def _products(block: Tensor, vectors: Tensor) -> Tensor:
+    """Of a block (n, m) with each of few vectors (k, m): (n, k). One after the other they go at the rate of the memory."""
+    return torch.stack([block.mv(vector) for vector in vectors], 1)
 
 
 def _sum_of_squares(block: Tensor) -> float:
@@ -141,11 +168,12 @@ def between(x: Tensor, y: Tensor, kernel: Kernel, chain: Chain = None) -> tuple[
     """Mean of k(x_i, y_j) over j for each i, and over i for each j, of x (n, d) and y (m, d) in clusters, block after block."""
     half_x, half_y = members(groups(None, len(x), 2), 2, x), members(groups(chain, len(y), 2), 2, y)
     squares, rows, columns = 0.0, torch.zeros_like(half_x), torch.zeros_like(half_y)
-    left, right = kernel.left(x), kernel.right(y).T
+    left, right = _factors(kernel.left(x), kernel.right(y))
+    in_half_x, in_half_y = (half.T.to(left.dtype).contiguous() for half in (half_x, half_y))
     for these, those in tiles(len(x), len(y)):
         block = kernel.shape(left[these] @ right[:, those])
-        rows[these] += block @ half_y[those]
-        columns[those] += block.T @ half_x[these]
+        rows[these] += _products(block, in_half_y[:, those])
+        columns[those] += _products(block.T, in_half_x[:, these])
         squares += _sum_of_squares(block)
     by_x, by_y = rows.sum(1) / len(y), columns.sum(1) / len(x)
     of_rows = float(by_x.square().mean() + by_y.square().mean() - by_x.mean().square())

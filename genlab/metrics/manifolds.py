@@ -20,9 +20,10 @@ from torch import Tensor
 
 from genlab.metrics.clusters import Chain, errors_by_parts, numbered
 from genlab.metrics.estimate import Estimate
-from genlab.metrics.kernels import distance_blocks
+from genlab.metrics.kernels import distance_tiles
 
 PARTS = 4
+GROUP = 16  # columns that are compared at once
 
 
 class Manifold(NamedTuple):
@@ -36,11 +37,23 @@ class Manifold(NamedTuple):
 def manifold(points: Tensor, k: int = 5) -> Manifold:
     """Balls around `points` (n, d), n > k."""
     x = points.double()
-    found = []
-    for _, distances in distance_blocks(x, x):
-        # The point itself is among its neighbours at distance 0, so k + 1 are asked for.
-        found.append(distances.topk(k + 1, dim=1, largest=False, sorted=False).values.amax(1))
-    return Manifold(x, torch.cat(found), k)
+    # The point itself is among its neighbours at distance 0, so k + 1 are asked for.
+    found = [_smallest(distances, k + 1).amax(1) for _, _, distances in distance_tiles(x, x, whole_rows=True)]
+    return Manifold(x, torch.cat(found).double(), k)
+
+
+def _smallest(values: Tensor, k: int) -> Tensor:
+    """The k <= m smallest values of each row (n, m), in no order: (n, k).
+
+    They lie in the k groups of columns with the smallest minima, and these are found at the rate of the memory.
+    """
+    m = values.shape[1]
+    if (size := m // GROUP) > k:
+        parts = values[:, : size * GROUP].unflatten(1, (GROUP, size))
+        groups = parts.amin(1).topk(k, dim=1, largest=False, sorted=False).indices
+        inside = parts.gather(2, groups[:, None].expand(-1, GROUP, -1)).flatten(1)
+        values = torch.cat([inside, values[:, size * GROUP :]], 1)
+    return values.topk(k, dim=1, largest=False, sorted=False).values
 
 
 def quality(real: Manifold, generated: Manifold, chain: Chain = None) -> dict[str, Estimate]:
@@ -64,15 +77,17 @@ def quality(real: Manifold, generated: Manifold, chain: Chain = None) -> dict[st
 
 def _shares(real: Manifold, generated: Manifold) -> dict[str, float]:
     x, y = real.points, generated.points
-    real_balls, in_generated, covered = x.new_zeros(len(y)), [], []
-    for block, distances in distance_blocks(x, y):
-        in_ball = distances <= real.squared_radii[block, None]
-        real_balls += in_ball.sum(0)
-        covered.append(in_ball.any(1))
-        in_generated.append((distances <= generated.squared_radii).any(1))
+    real_balls, least, in_generated = x.new_zeros(len(y)), x.new_full((len(x),), math.inf), x.new_zeros(len(x)).bool()
+    for rows, columns, distances in distance_tiles(x, y):
+        of_real, of_generated = (
+            radii.to(distances.dtype) for radii in (real.squared_radii[rows], generated.squared_radii[columns])
+        )
+        real_balls[columns] += (distances <= of_real[:, None]).sum(0)
+        least[rows] = least[rows].minimum(distances.amin(1))
+        in_generated[rows] |= (distances - of_generated).amin(1) <= 0
     return {
         "precision": float((real_balls > 0).double().mean()),
-        "recall": float(torch.cat(in_generated).double().mean()),
+        "recall": float(in_generated.double().mean()),
         "density": float(real_balls.mean()) / real.k,
-        "coverage": float(torch.cat(covered).double().mean()),
+        "coverage": float((least <= real.squared_radii).double().mean()),
     }

@@ -1,5 +1,6 @@
 """Hydra's launchers and sweepers: ready settings in conf/launcher and conf/sweeper, and one line where a package is missing."""
 
+import json
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -22,9 +23,12 @@ NEEDS = {
 
 
 def require_plugins(hydra: Mapping[str, Any]) -> None:
-    """Raises GenlabError where the launcher or the sweeper of Hydra's section needs a package that is not installed."""
+    """Raises GenlabError where the launcher or the sweeper of Hydra's section is none, or needs a package that is missing."""
     for group in GROUPS:
-        target = str((hydra.get(group) or {}).get("_target_"))
+        if not isinstance(hydra.get(group), Mapping):
+            value = json.dumps(hydra.get(group))
+            raise GenlabError(f"hydra.{group}={value}: {value} is no section; choose a {group}, as hydra/{group}=basic")
+        target = str(hydra[group].get("_target_"))
         for beginning, (extra, modules) in NEEDS.items():
             if target.startswith(beginning) and (missing := [name for name in modules if not _is_there(name)]):
                 choice = hydra["runtime"]["choices"].get(f"hydra/{group}") or target.rpartition(".")[2]

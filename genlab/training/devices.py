@@ -1,6 +1,7 @@
 """Where and how the arithmetic runs: device, precision, threads, compilation."""
 
 import logging
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -118,8 +119,9 @@ class Device:
         if device.type == "cuda":
             model.to(memory_format=torch.channels_last)
         if self.compile:
-            # It warns of a CUDA compiler without a GPU, which is no matter of a training on the processor.
+            # Of a CUDA compiler without a GPU, and of what torch's own compiler calls: no matter of the user.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+            warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\._inductor")
             for part in model.children():
                 # What is compiled has no second derivatives, as a penalty on its gradient needs.
                 if any(True for _ in part.parameters()) and not getattr(part, "needs_second_derivatives", False):
