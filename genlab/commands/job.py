@@ -18,7 +18,7 @@ from genlab.composition.own_faults import show_own_frames
 from genlab.composition.words import as_typed
 from genlab.config.schema import plain
 from genlab.errors import InterruptedRun, complain
-from genlab.sweeping.launchers import with_share_of_threads
+from genlab.sweeping.launchers import section_of, with_share_of_threads
 from genlab.tracking.console import prose
 from genlab.tracking.next_steps import to_type
 from genlab.tracking.own_folder import discard_if_empty
@@ -43,7 +43,7 @@ def run_job(task: Task, config: DictConfig) -> float | None:
     occupied = (folder / "run.json").exists()
     job_begins()
     try:
-        composed = with_share_of_threads(with_typed_length(plain(config), typed), hydra.launcher)
+        composed = with_share_of_threads(with_typed_length(plain(config), typed), section_of(hydra, "launcher"))
         allow_composed(composed)
         occupied = occupied and hydra.job.name != "train"  # a job of a sweep of trainings goes on with what is its own
         result = task(composed, folder)

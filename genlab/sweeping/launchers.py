@@ -22,13 +22,19 @@ NEEDS = {
 """Beginning of a target -> the extra that it needs, and the modules of it."""
 
 
+def section_of(hydra: Any, group: str) -> Mapping[str, Any]:
+    """The launcher or the sweeper of Hydra's section. Raises GenlabError where something else stands there."""
+    section = hydra[group]
+    if not isinstance(section, Mapping):
+        value = json.dumps(section)
+        raise GenlabError(f"hydra.{group}={value}: {value} is no section; choose a {group}, as hydra/{group}=basic")
+    return section
+
+
 def require_plugins(hydra: Mapping[str, Any]) -> None:
-    """Raises GenlabError where the launcher or the sweeper of Hydra's section is none, or needs a package that is missing."""
+    """Raises GenlabError where the launcher or the sweeper of Hydra's section needs a package that is not installed."""
     for group in GROUPS:
-        if not isinstance(hydra.get(group), Mapping):
-            value = json.dumps(hydra.get(group))
-            raise GenlabError(f"hydra.{group}={value}: {value} is no section; choose a {group}, as hydra/{group}=basic")
-        target = str(hydra[group].get("_target_"))
+        target = str(section_of(hydra, group).get("_target_"))
         for beginning, (extra, modules) in NEEDS.items():
             if target.startswith(beginning) and (missing := [name for name in modules if not _is_there(name)]):
                 choice = hydra["runtime"]["choices"].get(f"hydra/{group}") or target.rpartition(".")[2]

@@ -74,19 +74,20 @@ def test_a_missing_package_is_named_with_its_extra(
 
 
 @pytest.mark.parametrize(
-    ("group", "value", "shown"), [("sweeper", "true", "true"), ("sweeper", "null", "null"), ("launcher", "7", "7")]
+    ("group", "value", "sweep"),
+    [("sweeper", "true", ["-m"]), ("sweeper", "null", ["-m"]), ("launcher", "7", ["-m"]), ("launcher", "null", [])],
 )
 def test_a_value_in_the_place_of_a_section_is_refused(
     group: str,
     value: str,
-    shown: str,
+    sweep: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    outcome = call(["train", "-m", "model=ae", f"hydra.{group}={value}"], capsys)
-    assert_refused(outcome, f"hydra.{group}={shown}: {shown} is no section; choose a {group}, as hydra/{group}=basic")
+    outcome = call(["train", *sweep, "model=ae", f"hydra.{group}={value}"], capsys)
+    assert_refused(outcome, f"hydra.{group}={value}: {value} is no section; choose a {group}, as hydra/{group}=basic")
 
 
 def test_every_ready_file_belongs_to_an_extra() -> None:
