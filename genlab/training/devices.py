@@ -125,4 +125,12 @@ class Device:
             for part in model.children():
                 # What is compiled has no second derivatives, as a penalty on its gradient needs.
                 if any(True for _ in part.parameters()) and not getattr(part, "needs_second_derivatives", False):
-                    part.compile()
+                    for piece in _pieces(part):
+                        piece.compile()
+
+
+def _pieces(part: nn.Module) -> list[nn.Module]:
+    """What is compiled in its place: the layers of a network of many alike, as code of one fits all others, or all of it."""
+    stacks = {module for module in part.modules() if getattr(module, "compiled_by_layer", False)}
+    layers = [layer for stack in stacks for layers in stack.children() for layer in layers.children()]
+    return [layer for layer in layers if layer not in stacks] or [part]

@@ -30,6 +30,9 @@ class FlowLayer(nn.Module, ABC):
 class Stack(FlowLayer):
     """Layers one after the other, the first of them next to the data."""
 
+    compiled_by_layer: ClassVar[bool] = True
+    """torch.compile takes minutes for all at once, and gains nothing by it."""
+
     def __init__(self, layers: Sequence[FlowLayer]) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
