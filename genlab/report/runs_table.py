@@ -9,7 +9,8 @@ from pathlib import Path
 from rich.cells import cell_len, set_cell_size
 
 from genlab.metrics.rounding import rounded
-from genlab.report.run_filters import STATES
+from genlab.report.measures import COST, definition
+from genlab.report.run_filters import ORDERS, STATES
 from genlab.report.run_list import RunRecord
 from genlab.tracking.untrusted import printable
 
@@ -59,9 +60,26 @@ def lines(runs: Sequence[RunRecord], every: Sequence[RunRecord], width: int, sor
             group = sorted(group, key=lambda run: _number(run.path.name))
         found += map(row, group)
     found.append(f"{len(runs):,} of {len(every):,} runs: {count_states(runs)}")
+    if sort is not None and (data := of_several_data(runs, sort)):
+        found.append(
+            _cut(
+                f"{sort.lstrip('+-')} is of {', '.join(data)}, which do not compare: dataset={data[0]} shows one", width
+            )
+        )
     if left_out:
         found.append(_cut(f"--json has everything; on a wider screen also: {', '.join(left_out)}", width))
     return found
+
+
+def of_several_data(runs: Sequence[RunRecord], sort: str) -> list[str]:
+    """The data sets that a ranking by a measure mixes; none where it is of one, or the order is of something else."""
+    name = sort.lstrip("+-")
+    if name in ORDERS:
+        return []
+    known = [run for run in runs if run.value(name) is not None]
+    data = list(dict.fromkeys(run.dataset for run in known))
+    ranks = definition((known[0].full_name(name) or name).rpartition("/")[2]).group != COST if known else False
+    return data if ranks and len(data) > 1 else []
 
 
 def short_names(runs: Sequence[RunRecord]) -> dict[str, str]:

@@ -136,6 +136,14 @@ def test_sorted_by_any_result(key: str, order: list[int]) -> None:
     assert numbers(matching(filters=["state=finished"], sort=key, limit=1)) == [next(k for k in order if k != 3)]
 
 
+@pytest.mark.parametrize("words", [["--sort", "fid"], ["--sort=-coverage"]])
+def test_a_ranking_over_several_data_sets_says_so(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    three()
+    assert "of mnist, digits, which do not compare: dataset=mnist shows one" in call(["runs", *words], capsys).out
+    for alone in ([*words, "dataset=mnist"], ["--sort", "time"], ["--sort", "parameters"], []):
+        assert "do not compare" not in call(["runs", *alone], capsys).out
+
+
 def test_an_unfinished_run_shows_its_last_record() -> None:
     run = a_run(1, state="interrupted")
     run.record({"examples": 10, "epoch": 0, "seconds": 1.0, "train/loss": 5.0})
