@@ -10,7 +10,10 @@ from torch import Tensor
 
 from genlab.metrics.estimate import Estimate
 from genlab.metrics.rounding import plain, rounded
+from genlab.numerics.work import spend
 from genlab.plots.images import Picture
+
+FIGURE = 0.15  # nominal seconds of a chart, nearly all of them matplotlib's
 
 
 def drawn(paint: Callable[[Any], None], size: tuple[float, float], dpi: int = 110) -> Picture:
@@ -18,6 +21,7 @@ def drawn(paint: Callable[[Any], None], size: tuple[float, float], dpi: int = 11
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    spend(FIGURE)
     figure = Figure(figsize=size, dpi=dpi, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     paint(figure)
@@ -260,6 +264,7 @@ def _width_of_text(labels: Sequence[str], size: float, dpi: int) -> int:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    spend(FIGURE)
     figure = Figure(dpi=dpi)
     renderer = FigureCanvasAgg(figure).get_renderer()
     texts = [figure.text(0, 0, label, fontsize=size) for label in set(labels)]

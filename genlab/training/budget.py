@@ -2,8 +2,8 @@
 
 A short training of an expensive model would otherwise spend more time on its pictures and on the test split than on itself.
 Costs are counted in operations and not timed (numerics/work.py), so that a run shows and measures the same however busy the
-machine is, and a resumed run the same as one that was never stopped. One half is for measures, the other for pictures; looks at
-the state of the model, at each record, may cost a quarter more.
+machine is, and a resumed run the same as one that was never stopped. Of what they may cost pictures get 0.4, measures 0.35, and
+looks at the state of the model, at each record, a quarter.
 """
 
 import math
@@ -26,11 +26,12 @@ from genlab.training.cadence import SETS
 from genlab.training.sections import TrainSection
 from genlab.training.validation import EVALUATION_BATCH
 
-FREE = 1.0  # nominal seconds that pictures, and measures, may take however short the training is
+PICTURES, MEASURES, LOOKS = 0.4, 0.35, 0.25  # shares of what all may cost
+FREE = 0.2  # nominal seconds that each of them may take however short the training is
 PROBE = 8  # examples from which the cost of a measure is counted
 LEAST_MEASURED = 100  # examples
 LEAST_SETS = 3  # of pictures, for which samples become fewer before sets do
-FIGURE = 0.1  # nominal seconds of one picture, whatever it shows
+SET = 0.03  # nominal seconds of the files of one set of pictures
 
 
 @dataclass(frozen=True)
@@ -72,23 +73,24 @@ def budget_of(
     share = train.evaluation_budget
     if share is None:
         return unlimited(model, dataset)
-    whole, half = unlimited(model, dataset), max(FREE, share * training / 2)
+    whole, of_pictures = unlimited(model, dataset), max(FREE, PICTURES * share * training)
+    of_measures = max(FREE, MEASURES * share * training)
     with evaluation_mode(model), torch.no_grad(), rng.seeded(seed, "budget", device=model.device):
-        measure = partial(_affordable, _cost_of_measures(model, dataset), half / 2)
+        measure = partial(_affordable, _cost_of_measures(model, dataset), of_measures / 2)
         test = measure(1, whole.test)
         validation = whole.validation if train.eval_every is not None else measure(evaluations, whole.validation)
         if train.sample_every is not None:
             return Budget(whole.samples, whole.sets, validation, test, None)
         cost = _cost_of_samples(model, dataset, seed)
     choices = (100, 60, 30, 10) if model.data.on_grid else (1024, 512, 256, 128, 64)
-    samples = next((n for n in choices if LEAST_SETS * (cost(n) + FIGURE) <= half), choices[-1])
-    sets = max(1, min(SETS, int(half / (cost(samples) + FIGURE))))
-    return Budget(samples, sets, validation, test, half)
+    samples = next((n for n in choices if LEAST_SETS * (cost(n) + SET) <= of_pictures), choices[-1])
+    sets = max(1, min(SETS, int(of_pictures / (cost(samples) + SET))))
+    return Budget(samples, sets, validation, test, of_pictures)
 
 
 def stride(cost: float, allowed: float) -> int:
     """Every how many records the state of the model is looked at, where all looks cost `cost` of `allowed` nominal seconds."""
-    return max(1, math.ceil(cost / max(FREE, allowed / 4)))
+    return max(1, math.ceil(cost / max(FREE, LOOKS * allowed)))
 
 
 def _affordable(cost: float, budget: float, times: int, of: int) -> int:
@@ -105,7 +107,8 @@ def _cost_of_measures(model: Model, dataset: Dataset) -> float:
     few = batch_of(dataset.test, PROBE, dataset.represent, model.device)
     work = count_work(partial(model.evaluate, few))
     return (
-        Work(work.flops // len(few.x), 0).nominal_seconds + Work(0, work.operations).nominal_seconds / EVALUATION_BATCH
+        Work(work.flops, 0, work.numbers).nominal_seconds / len(few.x)
+        + Work(0, work.operations).nominal_seconds / EVALUATION_BATCH
     )
 
 
@@ -117,14 +120,16 @@ def _cost_of_samples(model: Model, dataset: Dataset, seed: int) -> Callable[[int
 
     def cost(n: int) -> float:
         blocks = -(-n // BLOCK)
-        return Work(work.flops * (n if n < BLOCK else blocks * BLOCK), work.operations * blocks).nominal_seconds
+        examples = n if n < BLOCK else blocks * BLOCK
+        many = Work(work.flops * examples, work.operations * blocks, work.numbers * examples, work.other_seconds)
+        return many.nominal_seconds
 
     return cost
 
 
 def cost_of_set(show: Callable[[], object]) -> float:
     """Nominal seconds of a set of pictures, which `show` shows."""
-    return count_work(show).nominal_seconds + FIGURE
+    return count_work(show).nominal_seconds + SET
 
 
 def remark(budget: Budget, model: Model, dataset: Dataset, words: Sequence[str], sets: int) -> str | None:

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 
 from genlab.numerics import shares
+from genlab.numerics.work import spend
 
 Density = Literal["gaussian", "mixture"]
 
 CAPACITY = 10_000  # codes that are kept
 LEAST_CODES = 10  # for each dimension and for each component; with fewer, a Gaussian is fitted and no mixture
 LEAST_VARIANCE = 1e-5  # added along every axis, in units of the mean variance of the codes
-EM_ITERATIONS = 10  # after k-means: half a second, ten times a run
+EM_ITERATIONS = 10  # after k-means
+EM_SECONDS = 6e-8  # nominal ones of the whole fit, for each code, dimension and component
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def _fit(codes: Tensor, components: int) -> GaussianMixture:
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")  # fewer distinct codes than components; EM that could go on for longer
             found.fit(u.astype(np.float32))
+        spend(EM_SECONDS * len(u) * q * components)
         weights, means, covariances = (
             part.astype(np.float64) for part in (found.weights_, found.means_, found.covariances_)
         )
