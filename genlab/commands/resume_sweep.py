@@ -4,6 +4,7 @@ What a folder says is not what the user has typed: of Hydra's own keys, which ca
 from there, and no word that names code.
 """
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ SWEEPS = Path("outputs/train/sweep")
 PLUGINS = re.compile(r"hydra/(launcher|sweeper)=\w+")
 PLAIN = re.compile(
     r"\+*hydra\.(launcher|sweeper)\.(n_jobs|n_trials|direction|study_name|max_batch_size|timeout_min|cpus_per_task|gpus_per_node|"
-    r"tasks_per_node|mem_gb|nodes|partition|qos|account|array_parallelism|constraint)=[\w.:-]+"
+    r"tasks_per_node|mem_gb|nodes|partition|qos|account|array_parallelism|constraint|at|sampler|pruner|startup|seed|"
+    r"default_first)=[\w.:-]+|\+*hydra\.sweeper\.metric=[\w./-]+"
 )
 SET_AGAIN = ("hydra.sweep.dir", "hydra.mode")
 """Keys of a sweep that follow from its folder."""
@@ -42,6 +44,7 @@ def resume_sweep(folder: Path, arguments: Sequence[str]) -> int:
     from genlab.commands import train
     from genlab.composition.arguments import arrange
     from genlab.composition.resolvers import register
+    from genlab.sweeping.offered_plugins import offer_plugins
 
     given = [word for word in arguments if "=" in word and not word.startswith("-")]
     for word in given:
@@ -52,6 +55,8 @@ def resume_sweep(folder: Path, arguments: Sequence[str]) -> int:
             )
     words = _merged(kept_words(folder, given), list(arguments))
     register()
+    offer_plugins()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # as cli.py does
     sys.argv = ["genlab train", *arrange([*words, f"hydra.sweep.dir={folder}", "-m"], "train")]
     train.main()
     return 0

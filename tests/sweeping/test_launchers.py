@@ -73,6 +73,15 @@ def test_a_missing_package_is_named_with_its_extra(
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
+def test_a_sweep_that_is_resumed_knows_them_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launchers, "_is_there", lambda module: False)
+    kept = {"overrides": {"task": ["model=ae", *SMALL], "hydra": ["hydra/sweeper=optuna"]}, "job": {"name": "train"}}
+    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": kept}))
+    assert_refused(call(["resume", str(tmp_path)], capsys), "hydra/sweeper=optuna: ", "pip install 'genlab[optuna]'")
+
+
 @pytest.mark.parametrize(
     ("group", "value", "sweep"),
     [("sweeper", "true", ["-m"]), ("sweeper", "null", ["-m"]), ("launcher", "7", ["-m"]), ("launcher", "null", [])],

@@ -111,6 +111,14 @@ def test_a_search_that_was_killed_loses_no_trial(here: Path, folder: Path) -> No
         assert RunFolder(folder / rows[1]["run"]).state == "interrupted"
 
 
+def test_resume_goes_on_with_a_search(here: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From its folder alone, to as many trials as are asked for now."""
+    assert call(words("hydra.sweeper.metric=elbo", trials=2), capsys).code == 0
+    outcome = call(["resume", str(folder), "hydra.sweeper.n_trials=3"], capsys)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert states(folder) == ["COMPLETE"] * 3
+
+
 def test_a_trial_that_ended_after_its_search_was_killed_counts(here: Path, folder: Path) -> None:
     succeed(words(trials=2), here)
     study = study_in(folder)
