@@ -72,19 +72,19 @@ def pictures(n: int, seed: int) -> Tensor:
 
 
 @pytest.mark.parametrize("kind", ["grey", "binary", "noise", "copies"])
-def test_bounds_find_the_nearest_of_all(kind: str) -> None:
-    known, x = pictures(40_000, 0), pictures(500, 1)
+def test_bounds_find_the_nearest_of_all(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memorisation, "MANY_PAIRS", 2**20)
+    known, x = pictures(8_000, 0), pictures(300, 1)
     if kind == "binary":
         known, x = known.round(), x.round()
     elif kind == "noise":
-        x = torch.rand(500, 784, generator=torch.Generator().manual_seed(2))
+        x = torch.rand(300, 784, generator=torch.Generator().manual_seed(2))
     elif kind == "copies":
-        known[20_000:20_100] = known[:100]
-        x[:100], x[100:200] = known[:100], known[30_000:30_100]
+        known[4000:4100] = known[:100]
+        x[:100], x[100:200] = known[:100], known[6000:6100]
     assert len(known) * len(x) >= memorisation.MANY_PAIRS
     found = nearest(x, known)
     index, count = memorisation._of_all(x, known)
-    assert torch.equal(found.distance, nearest(x[:, :], known).distance)
     torch.testing.assert_close(found.distance, torch.linalg.vector_norm(x - known[index], dim=1))
     if kind != "grey":
         assert torch.equal(found.count, count)
