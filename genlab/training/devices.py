@@ -121,7 +121,7 @@ class Device:
         if self.compile:
             # Of a CUDA compiler without a GPU, and of what torch's own compiler calls: no matter of the user.
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-            warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\._inductor")
+            warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)")
             for part in model.children():
                 # What is compiled has no second derivatives, as a penalty on its gradient needs.
                 if any(True for _ in part.parameters()) and not getattr(part, "needs_second_derivatives", False):
