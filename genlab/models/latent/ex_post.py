@@ -119,7 +119,7 @@ def _fit(codes: Tensor, components: int) -> GaussianMixture:
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")  # fewer distinct codes than components; EM that could go on for longer
             found.fit(u.astype(np.float32))
-        spend(EM_SECONDS * len(u) * q * components)
+        spend(EM_SECONDS * CAPACITY * q * components)  # what later fits take, in the first one too
         weights, means, covariances = (
             part.astype(np.float64) for part in (found.weights_, found.means_, found.covariances_)
         )
