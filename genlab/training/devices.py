@@ -123,8 +123,9 @@ class Device:
             logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
             warnings.filterwarnings("ignore", module=r"torch\._(dynamo|inductor)")
             for part in model.children():
-                # What is compiled has no second derivatives, as a penalty on its gradient needs.
-                if any(True for _ in part.parameters()) and not getattr(part, "needs_second_derivatives", False):
+                # What is compiled has no second derivatives, as a penalty on its gradient needs, nor has an average of it.
+                differentiated = any(getattr(module, "needs_second_derivatives", False) for module in part.modules())
+                if any(True for _ in part.parameters()) and not differentiated:
                     for piece in _pieces(part):
                         piece.compile()
 

@@ -13,7 +13,7 @@ from genlab.errors import GenlabError, did_you_mean
 from genlab.experiment.experiment import Experiment
 from genlab.training.devices import Device
 from genlab.training.sections import TrainSection
-from tests.helpers.support import MODELS, configure, make_recipe
+from tests.helpers.support import MODELS, configure, make_dataset, make_model, make_recipe
 
 register()
 
@@ -165,3 +165,19 @@ def test_bf16_on_a_processor_without_it_is_warned_of(monkeypatch: pytest.MonkeyP
         assert (warning is not None) == warns
         assert warning is None or "set device.precision=fp32" in warning
         assert device["fp32"].warning() is None
+
+
+@pytest.mark.parametrize(
+    ("words", "compiled"),
+    [
+        (["model=ebm", "dataset=toy2d"], []),
+        (["model=ebm", "dataset=digits"], ["ema", "network"]),
+        (["model=wgan", "dataset=digits"], ["ema", "generator"]),
+        (["model=gan", "dataset=digits"], ["discriminator", "ema", "generator"]),
+    ],
+)
+def test_what_is_differentiated_twice_is_not_compiled_nor_is_its_average(words: list[str], compiled: list[str]) -> None:
+    config = configure(*words)
+    model = make_model(config, make_dataset(config).spec)
+    Device(name="cpu", precision="fp32", compile=True, threads=None, processes=1).place(model)
+    assert sorted(name for name, part in model.named_children() if part._compiled_call_impl is not None) == compiled
