@@ -146,14 +146,9 @@ def _call_alone(command: str, rest: list[str]) -> int:
         if command not in HYDRA_COMMANDS:
             return int(module.main(rest) or 0)
         from genlab.composition.arguments import arrange
-        from genlab.composition.resolvers import register
-        from genlab.sweeping.offered_plugins import offer_plugins
+        from genlab.sweeping.offered_plugins import prepare_hydra
 
-        register()
-        offer_plugins()
-        os.environ["HYDRA_FULL_ERROR"] = (
-            "1"  # lets Hydra's errors come to us instead of being printed and exited with 1
-        )
+        prepare_hydra()
         if command == "train" and any(word.partition("=")[0] == "--estimate" for word in rest):
             return int(importlib.import_module("genlab.commands.cost_estimate").main(rest))
         if command == "train":

@@ -30,7 +30,7 @@ from genlab.plots.learning_curves import learning_curves
 from genlab.report.sweep_curves import read_records
 from genlab.tracking.progress import step
 from genlab.tracking.run_folder import RunFolder
-from genlab.training.budget import SET
+from genlab.training.budget import SECONDS_OF_SET
 from genlab.training.cuda_graphs import WARMUP
 from genlab.training.trainer import Trainer
 from genlab.training.validation import evaluate_split, monitor_state
@@ -231,7 +231,7 @@ class _Measured:
 
         counted: list[float] = []  # the first set of a training is counted, too, and sets libraries up
         first = self._clocked(lambda: counted.append(count_work(show).nominal_seconds))
-        nominal += counted[0] + SET
+        nominal += counted[0] + SECONDS_OF_SET
         trainer.tracker.flush()
         folder = trainer.run.path
         before = _size([*folder.glob("tensorboard/*")])

@@ -4,7 +4,6 @@ What a folder says is not what the user has typed: of Hydra's own keys, which ca
 from there, and no word that names code.
 """
 
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -43,8 +42,7 @@ def resume_sweep(folder: Path, arguments: Sequence[str]) -> int:
     """Go on with the sweep in `folder`; `arguments` are the words beside it, flags too. Returns the exit code."""
     from genlab.commands import train
     from genlab.composition.arguments import arrange
-    from genlab.composition.resolvers import register
-    from genlab.sweeping.offered_plugins import offer_plugins
+    from genlab.sweeping.offered_plugins import prepare_hydra
 
     given = [word for word in arguments if "=" in word and not word.startswith("-")]
     for word in given:
@@ -54,9 +52,7 @@ def resume_sweep(folder: Path, arguments: Sequence[str]) -> int:
                 f"{word}: a sweep goes on with its own jobs; leave it out, or start another: {to_type('train', '-m')} ... {word}"
             )
     words = _merged(kept_words(folder, given), list(arguments))
-    register()
-    offer_plugins()
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # as cli.py does
+    prepare_hydra()
     sys.argv = ["genlab train", *arrange([*words, f"hydra.sweep.dir={folder}", "-m"], "train")]
     train.main()
     return 0

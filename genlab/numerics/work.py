@@ -3,8 +3,8 @@
 FLOPs are those that torch.utils.flop_counter counts: matrix products and convolutions, with two for a multiply-add; and the
 additions of a sum of rows, which takes the place of a product where most factors are 0. Beside them every number that an
 operation writes takes time, and every operation, which decides for small networks and long chains. What is no operation of
-torch says itself what it takes (`spend`). `nominal_seconds` adds all up for one thread of an ordinary processor: updates of the
-families on digits take 0.7 to 1.3 times as long on an AMD EPYC of 2021.
+torch says itself what it takes (`spend`). `nominal_seconds` adds all up for one thread of an ordinary processor: updates of six
+families on digits took 0.7 to 1.2 times as long on one thread of an AMD EPYC.
 """
 
 import sys

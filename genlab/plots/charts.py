@@ -13,7 +13,7 @@ from genlab.metrics.rounding import plain, rounded
 from genlab.numerics.work import spend
 from genlab.plots.images import Picture
 
-FIGURE = 0.15  # nominal seconds of a chart, nearly all of them matplotlib's
+SECONDS_OF_CHART = 0.15  # nominal ones, nearly all of them matplotlib's
 
 
 def drawn(paint: Callable[[Any], None], size: tuple[float, float], dpi: int = 110) -> Picture:
@@ -21,7 +21,7 @@ def drawn(paint: Callable[[Any], None], size: tuple[float, float], dpi: int = 11
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    spend(FIGURE)
+    spend(SECONDS_OF_CHART)
     figure = Figure(figsize=size, dpi=dpi, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     paint(figure)
@@ -264,7 +264,6 @@ def _width_of_text(labels: Sequence[str], size: float, dpi: int) -> int:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    spend(FIGURE)
     figure = Figure(dpi=dpi)
     renderer = FigureCanvasAgg(figure).get_renderer()
     texts = [figure.text(0, 0, label, fontsize=size) for label in set(labels)]

@@ -1,12 +1,21 @@
 """What Hydra is offered for sweeps: the ready settings in conf/launcher and conf/sweeper, and the sweeper of genlab."""
 
+import os
 from functools import cache
 
 import yaml
 
+from genlab.composition.resolvers import register
 from genlab.config.packages import own_files
 from genlab.sweeping.launchers import GROUPS, SWEEPER
 from genlab.sweeping.optuna_sweeper import OptunaSweeper
+
+
+def prepare_hydra() -> None:
+    """Before Hydra runs a command in this process."""
+    register()
+    offer_plugins()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # its errors come to us, where Hydra would print them and exit
 
 
 @cache

@@ -31,7 +31,7 @@ FREE = 0.2  # nominal seconds that each of them may take however short the train
 PROBE = 8  # examples from which the cost of a measure is counted
 LEAST_MEASURED = 100  # examples
 LEAST_SETS = 3  # of pictures, for which samples become fewer before sets do
-SET = 0.03  # nominal seconds of the files of one set of pictures
+SECONDS_OF_SET = 0.03  # nominal ones, of the files of one set of pictures
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def budget_of(
             return Budget(whole.samples, whole.sets, validation, test, None)
         cost = _cost_of_samples(model, dataset, seed)
     choices = (100, 60, 30, 10) if model.data.on_grid else (1024, 512, 256, 128, 64)
-    samples = next((n for n in choices if LEAST_SETS * (cost(n) + SET) <= of_pictures), choices[-1])
-    sets = max(1, min(SETS, int(of_pictures / (cost(samples) + SET))))
+    samples = next((n for n in choices if LEAST_SETS * (cost(n) + SECONDS_OF_SET) <= of_pictures), choices[-1])
+    sets = max(1, min(SETS, int(of_pictures / (cost(samples) + SECONDS_OF_SET))))
     return Budget(samples, sets, validation, test, of_pictures)
 
 
@@ -129,7 +129,7 @@ def _cost_of_samples(model: Model, dataset: Dataset, seed: int) -> Callable[[int
 
 def cost_of_set(show: Callable[[], object]) -> float:
     """Nominal seconds of a set of pictures, which `show` shows."""
-    return count_work(show).nominal_seconds + SET
+    return count_work(show).nominal_seconds + SECONDS_OF_SET
 
 
 def remark(budget: Budget, model: Model, dataset: Dataset, words: Sequence[str], sets: int) -> str | None:

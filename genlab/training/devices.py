@@ -131,7 +131,7 @@ class Device:
 
 
 def _pieces(part: nn.Module) -> list[nn.Module]:
-    """What is compiled in its place: the layers of a network of many alike, as code of one fits all others, or all of it."""
+    """What is compiled in its place: the layers of a flow, where the code of one fits all that are alike, or all of it."""
     stacks = {module for module in part.modules() if getattr(module, "compiled_by_layer", False)}
-    layers = [layer for stack in stacks for layers in stack.children() for layer in layers.children()]
+    layers = [layer for stack in stacks for layer in stack.get_submodule("layers").children()]
     return [layer for layer in layers if layer not in stacks] or [part]

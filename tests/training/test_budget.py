@@ -256,6 +256,8 @@ def test_it_says_what_was_left_out_and_how_to_get_it() -> None:
     assert fewer.splitlines()[1].endswith("evaluate run=a")
 
 
-@pytest.mark.parametrize(("cost", "allowed", "stride"), [(0.0, 1.0, 1), (1.0, 4.0, 1), (10.0, 4.0, 10), (0.15, 0.0, 1)])
+@pytest.mark.parametrize(
+    ("cost", "allowed", "stride"), [(0.0, 1.0, 1), (1.0, 4.0, 1), (10.0, 4.0, 10), (budget.FREE, 0.0, 1)]
+)
 def test_the_stride_is_the_smallest_that_is_allowed(cost: float, allowed: float, stride: int) -> None:
     assert budget.stride(cost, allowed) == stride

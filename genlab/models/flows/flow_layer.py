@@ -31,7 +31,7 @@ class Stack(FlowLayer):
     """Layers one after the other, the first of them next to the data."""
 
     compiled_by_layer: ClassVar[bool] = True
-    """torch.compile takes minutes for all at once, and gains nothing by it."""
+    """Read by training/devices.py: torch.compile takes minutes for all layers at once."""
 
     def __init__(self, layers: Sequence[FlowLayer]) -> None:
         super().__init__()
