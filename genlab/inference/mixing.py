@@ -10,6 +10,7 @@ from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import HasMarkovChain
 from genlab.models.base import Model, evaluation_mode
 from genlab.numerics import rng
+from genlab.numerics.work import sparingly
 from genlab.tracking.progress import tracked
 
 CHAINS = 10  # of each kind
@@ -37,5 +38,5 @@ def mixing(model: HasMarkovChain, dataset: Dataset, seed: int) -> dict[str, Esti
 def _observed(model: HasMarkovChain, start: Tensor | int) -> Tensor:
     """(2, chains, STEPS)"""
     walk = tracked(model.walk(start, STEPS), "mixing of the chains", STEPS)
-    observables = [torch.stack([model.free_energy(x), x.flatten(1).mean(1)]) for x in walk]
-    return torch.stack(observables, dim=2).cpu()
+    observables = (torch.stack([model.free_energy(x), x.flatten(1).mean(1)]) for x in walk)
+    return torch.stack(list(sparingly(observables)), dim=2).cpu()

@@ -30,6 +30,7 @@ from genlab.models.base import GenerativeModel, Model, evaluation_mode
 from genlab.models.contract import check_state
 from genlab.models.kept_chains import KeepsChains
 from genlab.numerics import rng
+from genlab.numerics.work import sparingly
 from genlab.tracking.progress import step, tracked
 
 BLOCK = 64
@@ -148,7 +149,7 @@ def _chain(
     if chain is not None:
         options["chains"] = chain.tolist()
     with evaluation_mode(model), rng.seeded(seed, "sample", block, device=model.device):
-        for state in model.sample_loop(size, **options):
+        for state in sparingly(model.sample_loop(size, **options)):
             states += 1
             check_state(model, state, size)
             yield state.detach().float()  # of whatever precision the networks are

@@ -19,7 +19,7 @@ from genlab.errors import GenlabError
 from genlab.models.candidates import Candidate
 from genlab.models.ema import FrozenCopy
 from genlab.numerics import shares
-from genlab.optimizers.product_gradient import ProductGradient, group_of_plain_descent
+from genlab.optimizers.product_gradient import ProductGradient, descend
 from genlab.optimizers.recipe import Recipe
 from genlab.plots.learning_curves import Chart
 
@@ -188,12 +188,11 @@ class Model(nn.Module, ABC):
         name = self._name_of(optimizer)
         self._unwritten.pop(name, None)
         if product is not None:
-            group = group_of_plain_descent(optimizer, product.parameter) if shares.count() == 1 else None
-            if group is None:
-                product.write()
-            else:
-                product.descend(group)
+            if shares.count() == 1 and descend(optimizer, product):
                 self._unwritten[name] = product
+                self.gradient_norms.pop(name, None)  # that of a checkpoint, from before this update
+                return torch.empty(0)
+            product.write()
         if closure is None:
             shares.average_gradients(_parameters_of(optimizer))
         clip = optimizer.param_groups[0]["clip"]

@@ -7,8 +7,14 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from genlab.numerics.work import NUMBERS_PER_SECOND, spend
+
+ONE_THREAD = 2**17
+"""Most draws that one thread makes faster than two, which would take each other's numbers from cache to cache."""
 
 
 def derive(seed: int, *path: str | int) -> int:
@@ -81,8 +87,14 @@ def bernoulli(p: Tensor, *, scale: float = 1.0, out: Tensor | None = None) -> Te
     if p.device.type != "cpu" or p.dtype == torch.float64:
         return torch.lt(torch.rand(p.shape, dtype=out.dtype, device=p.device), p * scale, out=out)
     n = p.numel()
-    bits = torch.empty(n // 4 + 1, dtype=torch.int64).random_(-(2**63), None)
+    bits = torch.empty(n // 4 + 1, dtype=torch.int64).random_(-(2**63), None).numpy()
     delta = ((int(bits[-1]) >> 56 & 127) + 0.5) / 128  # of bits that no draw uses; 2^15 + delta is a float32
-    u = bits.view(torch.int16)[:n].view(p.shape)  # -32768..32767
-    torch.add(torch.tensor(-(2**15 + delta)), p, alpha=2**16 * scale, out=out)
-    return torch.lt(u, out, out=out)
+    u = bits.view(np.int16)[:n].reshape(p.shape)  # -32768..32767
+    if n > ONE_THREAD or p.dtype not in (torch.float32, torch.uint8):
+        torch.add(torch.tensor(-(2**15 + delta)), p, alpha=2**16 * scale, out=out)
+        return torch.lt(torch.from_numpy(u), out, out=out)
+    t = np.multiply(p.detach().numpy(), np.float32(2**16 * scale), out=out.numpy())
+    np.subtract(t, np.float32(2**15 + delta), out=t)
+    np.less(u.astype(np.float32), t, out=t)
+    spend(3 * n / NUMBERS_PER_SECOND)
+    return out

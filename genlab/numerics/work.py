@@ -8,14 +8,17 @@ families on digits took 0.7 to 1.2 times as long on one thread of an AMD EPYC.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from itertools import count
+from typing import Any, TypeVar
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
 from torch.utils.flop_counter import flop_registry
+
+T = TypeVar("T")
 
 FLOPS_PER_SECOND = 5e10
 NUMBERS_PER_SECOND = 1e9
@@ -75,6 +78,19 @@ class _Counter(TorchDispatchMode):
                     self.numbers += written.numel()
         return found
 
+    @property
+    def counts(self) -> bool:
+        """Whether the next operation is counted here, and not in a mode within this one."""
+        return _get_current_dispatch_mode() is self
+
+    def so_far(self) -> list[float]:
+        return [self.flops, self.operations, self.numbers, self.other_seconds]
+
+    def add(self, more: list[float]) -> None:
+        """Count what a difference of two moments holds once more."""
+        flops, operations, numbers, self.other_seconds = map(sum, zip(self.so_far(), more, strict=True))
+        self.flops, self.operations, self.numbers = int(flops), int(operations), int(numbers)
+
 
 def _flops_of(func: Any) -> Callable[..., Any] | None:
     """What counts the FLOPs of an operation from its arguments; None where it has none."""
@@ -105,3 +121,32 @@ def spend(nominal_seconds: float) -> None:
     """Count what is done here without torch, where work is counted."""
     if _counters:
         _counters[-1].other_seconds += nominal_seconds
+
+
+def sparingly(states: Iterator[T]) -> Iterator[T]:
+    """`states`, such as those of chains: only the first and then one of ten are counted, where work is counted.
+
+    To count an operation takes longer than a small one. Each state that is not counted counts as the last one that was.
+    """
+    if not _counters:
+        yield from states
+        return
+    counter, last, end = _counters[-1], list[float](), object()
+    for number in count():
+        if number % 10 == 1 or number == 0 or not counter.counts:
+            before = counter.so_far()
+            state = next(states, end)
+            last = [late - early for early, late in zip(before, counter.so_far(), strict=True)]
+        else:
+            spent = counter.other_seconds
+            counter.__exit__(None, None, None)
+            try:
+                state = next(states, end)
+            finally:
+                counter.__enter__()
+                counter.other_seconds = spent
+            if state is not end:
+                counter.add(last)
+        if state is end:
+            return
+        yield state  # type: ignore[misc]  # it is no `end`

@@ -1,7 +1,6 @@
 """The gradient of a matrix that is a product of two thin ones. Plain gradient descent adds it without writing it first."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +21,6 @@ class ProductGradient:
         grad = gradient_of(self.parameter)
         return torch.addmm(grad, self.x.t(), self.y, beta=0, alpha=self.scale, out=grad)
 
-    @torch.no_grad()
-    def descend(self, group: dict[str, Any]) -> None:
-        """One step of plain gradient descent, with the rate and the weight decay of the optimizer's `group`."""
-        rate, decay = float(group["lr"]), float(group["weight_decay"])
-        self.parameter.addmm_(self.x.t(), self.y, beta=1 - rate * decay, alpha=-rate * self.scale)
-        self.parameter.grad = None  # so that the optimizer leaves it alone
-
 
 def gradient_of(parameter: nn.Parameter) -> Tensor:
     """The memory of its gradient."""
@@ -37,9 +29,20 @@ def gradient_of(parameter: nn.Parameter) -> Tensor:
     return parameter.grad
 
 
-def group_of_plain_descent(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, Any] | None:
-    """The group of `parameter` where a step only subtracts rate times gradient; None where it does more."""
-    if not isinstance(optimizer, SGD) or optimizer.param_groups[0]["clip"] is not None:
-        return None
-    group = next(group for group in optimizer.param_groups if any(p is parameter for p in group["params"]))
-    return None if group["momentum"] else group
+@torch.no_grad()
+def descend(optimizer: Optimizer, product: ProductGradient) -> bool:
+    """A step of `optimizer` where it only subtracts rate times gradient, `product` among them; False where it does more."""
+    groups = optimizer.param_groups
+    if not isinstance(optimizer, SGD) or groups[0]["momentum"] or groups[0]["clip"] is not None:
+        return False
+    for group in groups:
+        rate, decay = float(group["lr"]), float(group["weight_decay"])
+        for parameter in group["params"]:
+            if parameter is product.parameter:
+                parameter.addmm_(product.x.t(), product.y, beta=1 - rate * decay, alpha=-rate * product.scale)
+                parameter.grad = None  # it is not written
+            elif parameter.grad is not None:
+                if decay:
+                    parameter.mul_(1 - rate * decay)
+                parameter.add_(parameter.grad, alpha=-rate)
+    return True

@@ -57,7 +57,7 @@ def index_of(x: Tensor) -> Tensor:
 
 def pseudo(model: RBM, x: Tensor) -> Estimate:
     """From a quarter of the components, as of large data."""
-    effort = VISIBLE // 4 * len(x) * HIDDEN / AFFORDABLE
+    effort = VISIBLE // 4 * HIDDEN / AFFORDABLE
     return mean(model.held_out_loss(x, effort)["pseudo_log_likelihood"])
 
 

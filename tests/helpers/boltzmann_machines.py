@@ -110,12 +110,9 @@ def written_gradients(
 ) -> dict[str, Tensor]:
     """The gradients that a training loop makes; `h_model` stands in for p(h|v_model)."""
     n, m = len(v), len(v_model)
-    phases = Phases(
-        n,
-        m,
-        torch.full((n + m + 2, len(machine.a)), 7.0).double(),
-        torch.full((n + m + 2, machine.hidden), 7.0).double(),
-    )
+    phases = Phases(n, m, machine.W)
+    for rows in (phases.u, phases.h):
+        rows.fill_(7.0)
     with torch.no_grad():
         phases.u_data.copy_(machine.inputs(v))
         phases.u_model.copy_(machine.inputs(v_model))

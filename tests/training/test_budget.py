@@ -1,6 +1,8 @@
 """What pictures and measures of a run cost, counted and not timed; and when pictures are due."""
 
 import re
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from genlab.models.boltzmann.sparse_units import sum_of_rows
-from genlab.numerics.work import Work, count_work, spend
+from genlab.numerics.work import Work, count_work, sparingly, spend
 from genlab.training import budget
 from genlab.training.budget import LEAST_MEASURED, budget_of
 from genlab.training.cadence import SETS, Cadence, early_and_late, thinned
@@ -48,6 +50,23 @@ def test_what_is_done_without_torch_is_counted_where_work_is_counted() -> None:
 
     assert count_work(act).nominal_seconds == 0.5
     assert inner[0].nominal_seconds == 0.25
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 25])
+def test_of_many_states_few_are_counted_and_all_are_drawn(length: int) -> None:
+    a, made = torch.ones(3, 4), list[torch.Tensor]()
+
+    def chain() -> Iterator[torch.Tensor]:
+        state = a.exp().exp()  # a first state costs more
+        for _ in range(length):
+            state = state.exp()
+            spend(0.5)
+            yield state
+
+    every = count_work(lambda: deque(chain()))
+    few = count_work(lambda: made.extend(sparingly(chain())))
+    assert few == every
+    assert len(made) == length == len(list(sparingly(chain())))
 
 
 def test_counting_leaves_the_random_stream_as_it_is() -> None:

@@ -5,7 +5,7 @@ The centred gradient (Montavon & Mueller 2012; Melchior et al. 2016) measures u 
 Two more rows of that array hold the outer products that centre the statistics, so that they join the same matrix product.
 """
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,13 +17,24 @@ from genlab.optimizers.product_gradient import ProductGradient, gradient_of
 
 
 class Phases:
-    """u(v) and p(h|v) of n examples and of the m states of the model, row by row in one array each."""
+    """u(v) and p(h|v) of n examples and of the m states of the model, row by row in one array each: memory to be written."""
 
-    def __init__(self, n: int, m: int, u: Tensor, h: Tensor) -> None:
-        """`u` (n + m + 2, visible) and `h` (n + m + 2, hidden) are memory to be written."""
-        self.n, self.m, self.u, self.h = n, m, u, h
-        self.u_data, self.h_data = u[:n], h[:n]
-        self.u_model, self.h_model = u[n : n + m], h[n : n + m]
+    def __init__(self, n: int, m: int, W: Tensor) -> None:
+        visible, hidden = W.shape
+        self.n, self.m, self.u, self.h = n, m, W.new_zeros(n + m + 2, visible), W.new_zeros(n + m + 2, hidden)
+        self.u_data, self.h_data = self.u[:n], self.h[:n]
+        self.u_model, self.h_model = self.u[n : n + m], self.h[n : n + m]
+        self.states = self.u[: n + m], self.h[: n + m]
+        self.shares = W.new_zeros(2, n + m)
+        """Times the states, means: of the data, and of the data minus that of the model."""
+        self.shares[:, :n] = 1 / n
+        self.shares[1, n:] = -1 / m
+
+
+def phases_of(n: int, m: int, W: Tensor, last: Phases | None) -> Phases:
+    """Memory for the units of n examples and m states of the model: that of the `last` update, where it fits."""
+    fits = last is not None and (last.n, last.m, last.u.dtype, last.u.device) == (n, m, W.dtype, W.device)
+    return last if last is not None and fits else Phases(n, m, W)
 
 
 @dataclass(frozen=True)
@@ -64,7 +75,6 @@ def write_gradients(
     b: nn.Parameter,
     centring: Centring | None,
     sparsity: Sparsity | None,
-    workspace: Callable[..., Tensor],
 ) -> Statistics:
     """The gradient of -log p by W; those by a and b are written into `a.grad` and `b.grad`. The units of `phases` are used up.
 
@@ -76,31 +86,30 @@ def write_gradients(
         db = h_data.mean(0) - h_model.mean(0) - dW.T @ mu
     """
     n, m, u, h = phases.n, phases.m, phases.u, phases.h
-    share = workspace("share", n + m)  # times the rows, it averages: the data, or the data minus the model
-    share[:n], share[n:] = 1 / n, -1 / m
-    h_mean = shares.whole_mean(share[:n] @ phases.h_data)
-    du, dh = share @ u[: n + m], share @ h[: n + m]
+    units, means = phases.states
+    du = phases.shares[1] @ units
+    h_mean, dh = (phases.shares @ means).unbind()
+    h_mean = shares.whole_mean(h_mean)
     metrics = {
         "hidden_activity": h_mean.mean(),
-        "visible_gap": du.square().mean().sqrt_(),
-        "hidden_gap": dh.square().mean().sqrt_(),
+        "visible_gap": torch.linalg.vector_norm(du).div_(math.sqrt(len(du))),
+        "hidden_gap": torch.linalg.vector_norm(dh).div_(math.sqrt(len(dh))),
     }
     phases.h_model.mul_(-n / m)
     if sparsity is not None:
         push = sparsity.weight * (h_mean - sparsity.target) * phases.h_data * (1 - phases.h_data)
         phases.h_data.sub_(push)
         dh = dh - push.mean(0)
-    rows = n + m
     if centring is not None:
-        rows += 2
+        units, means = u, h
         u[-2], u[-1] = centring.mu, du
         torch.mul(dh, -n, out=h[-2])
         torch.mul(centring.lam, -n, out=h[-1])
-    weights = ProductGradient(W, u[:rows], h[:rows], -1 / n)
     torch.neg(du, out=gradient_of(a))
     torch.neg(dh, out=gradient_of(b))
     if centring is not None:
         # dW lambda and mu dW, by way of the few rows that made dW
-        gradient_of(a).addmv_(u[:rows].t(), h[:rows] @ centring.lam, alpha=1 / n)
-        gradient_of(b).addmv_(h[:rows].t(), u[:rows] @ centring.mu, alpha=1 / n)
+        gradient_of(a).addmv_(u.t(), h @ centring.lam, alpha=1 / n)
+        gradient_of(b).addmv_(h.t(), u @ centring.mu, alpha=1 / n)
+    weights = ProductGradient(W, units, means, -1 / n)
     return Statistics(h_mean, du, dh, weights, metrics)

@@ -37,7 +37,7 @@ from genlab.models.boltzmann.machine import BoltzmannMachine
 from genlab.numerics.rng import bernoulli
 from genlab.numerics.softplus import softplus
 
-AFFORDABLE = 2**22  # numbers that one estimate of the pseudo-likelihood may take
+AFFORDABLE = 2**13  # hidden inputs that the pseudo-likelihood of one example may take
 
 
 class RBM(BoltzmannMachine):
@@ -127,7 +127,7 @@ class RBM(BoltzmannMachine):
         These are drawn for each example on its own, so that the scatter over examples holds the error of this choice.
         """
         n, d = len(v), self.data.dim
-        some = min(d, max(1, int(effort * AFFORDABLE) // (n * self.hidden)))
+        some = min(d, max(1, int(effort * AFFORDABLE) // self.hidden))
         start = torch.randint(d, (n, 1), device=v.device)
         chosen = torch.randperm(d, device=v.device)[(start + torch.arange(some, device=v.device)) % d]
         pseudo = d * self.log_conditionals(v, chosen).mean(1)

@@ -1,5 +1,7 @@
 """Products of units with the weights: where most units are 0, u W is a sum of the few rows of W whose unit is on."""
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -23,14 +25,18 @@ def affine_of(b: Tensor, u: Tensor, W: Tensor, *, out: Tensor | None = None) -> 
 
 def sum_of_rows(b: Tensor, u: Tensor, W: Tensor, *, out: Tensor | None = None) -> Tensor:
     """b + sum_i u_i W_i over the units u_i that are not 0."""
-    place = np.flatnonzero(u.bool().numpy())  # numpy finds them without a branch, torch does not
-    row = torch.from_numpy(place % len(W))
-    first = torch.from_numpy(np.searchsorted(place, len(W) * np.arange(len(u))))
-    ones = float(u.max()) <= 1 and float(u.sum()) == len(row)
-    weights = None if ones else u.flatten()[torch.from_numpy(place)]
-    return torch.add(F.embedding_bag(row, W, first, mode="sum", per_sample_weights=weights), b, out=out)
+    units = u.numpy().ravel()
+    index = np.int32 if len(units) < 2**31 else np.int64
+    # numpy finds them without a branch, torch does not
+    place: np.ndarray[Any, np.dtype[Any]] = np.flatnonzero(units != 0).astype(index)
+    first = np.searchsorted(place, np.arange(0, len(units), len(W), dtype=index)).astype(index)
+    row = place - place // len(W) * len(W)  # the remainder, of which numpy takes one after another
+    ones = np.count_nonzero(units == 1) == len(place)
+    weights = None if ones else torch.from_numpy(units[place])
+    total = F.embedding_bag(torch.from_numpy(row), W, torch.from_numpy(first), mode="sum", per_sample_weights=weights)
+    return torch.add(total, b, out=out)
 
 
 def _share_on(u: Tensor) -> float:
-    few = u[:SEEN]
-    return int(torch.count_nonzero(few)) / max(1, few.numel())
+    few = u[:SEEN].numpy()
+    return int(np.count_nonzero(few)) / max(1, few.size)
