@@ -71,11 +71,14 @@ class Batches:
             )
 
     def __iter__(self) -> Iterator[Batch]:
+        ahead = (
+            self.data.x if isinstance(self.data.x, Prefetching) else None
+        )  # asked once: the answer takes 30 microseconds
         while self.seen < self.examples:
             progress, indices = self.progress, self.claim()
             for _ in shares.each_turn():
-                if isinstance(self.data.x, Prefetching) and shares.last_turn() and self.seen < self.examples:
-                    self.data.x.prefetch(shares.mine(self._indices(self.seen), turn=0))
+                if ahead is not None and shares.last_turn() and self.seen < self.examples:
+                    ahead.prefetch(shares.mine(self._indices(self.seen), turn=0))
                 yield self.gather([shares.mine(index) for index in indices], progress)
 
     def claim(self) -> list[Tensor]:

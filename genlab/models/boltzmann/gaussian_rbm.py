@@ -66,8 +66,9 @@ class GaussianRBM(BoltzmannMachine):
     @torch.no_grad()
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         (optimizer,) = self.optimizers.values()
+        full_precision = torch.autocast(self.device.type, enabled=False)  # bf16 would round differences of means away
         for batch in batches:
-            with torch.autocast(self.device.type, enabled=False):  # bf16 would round differences of means away
+            with full_precision:
                 # Positive phase: u and p(h|x) of the data.
                 v = self.visible(batch.x, batch.y)
                 phases = self.phases(len(v))

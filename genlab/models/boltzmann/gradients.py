@@ -31,12 +31,6 @@ class Phases:
         self.shares[1, n:] = -1 / m
 
 
-def phases_of(n: int, m: int, W: Tensor, last: Phases | None) -> Phases:
-    """Memory for the units of n examples and m states of the model: that of the `last` update, where it fits."""
-    fits = last is not None and (last.n, last.m, last.u.dtype, last.u.device) == (n, m, W.dtype, W.device)
-    return last if last is not None and fits else Phases(n, m, W)
-
-
 @dataclass(frozen=True)
 class Centring:
     """Offsets mu (visible,) of u and lambda (hidden,) of h."""

@@ -35,7 +35,7 @@ from genlab.models.base import Charts, GenerativeModel, Metrics, Quantity
 from genlab.models.boltzmann import gibbs
 from genlab.models.boltzmann.averages import ParameterAverages
 from genlab.models.boltzmann.class_units import class_free_energies, hidden_means
-from genlab.models.boltzmann.gradients import Centring, Phases, Sparsity, Statistics, phases_of, write_gradients
+from genlab.models.boltzmann.gradients import Centring, Phases, Sparsity, Statistics, write_gradients
 from genlab.models.boltzmann.machine_arguments import MachineArguments
 from genlab.models.boltzmann.machine_charts import CHARTS
 from genlab.models.boltzmann.negative_phase import ContrastiveDivergence, negative_phase_of
@@ -94,7 +94,6 @@ class BoltzmannMachine(GenerativeModel):
             shared["negative"], shared["k"], shared["chains"], self.hidden, shared["temperatures"]
         )
         self.memory = Workspace()
-        self.memory_of_phases: Phases | None = None
         weights: dict[str, Any] = {"params": [self.W]}  # weight decay leaves the biases alone
         others: dict[str, Any] = {"params": [p for p in self.parameters() if p is not self.W], "weight_decay": 0.0}
         self.optimizers[family_of(type(self).__name__)] = optimizer([weights, others])
@@ -198,8 +197,7 @@ class BoltzmannMachine(GenerativeModel):
 
     def phases(self, n: int) -> Phases:
         """Memory for the units of n examples and of the chains of the negative phase."""
-        self.memory_of_phases = phases_of(n, self.negative.own_chains or n, self.W, self.memory_of_phases)
-        return self.memory_of_phases
+        return self.memory.phases(n, self.negative.own_chains or n, self.W)
 
     def write_gradients(self, phases: Phases) -> Statistics:
         """Write the gradients of -log p by a and b, and find that by W (gradients.py)."""

@@ -50,8 +50,9 @@ class RBM(BoltzmannMachine):
     @torch.no_grad()
     def train_loop(self, batches: Iterable[Batch]) -> Iterator[Metrics]:
         (optimizer,) = self.optimizers.values()
+        full_precision = torch.autocast(self.device.type, enabled=False)  # bf16 would round differences of means away
         for batch in batches:
-            with torch.autocast(self.device.type, enabled=False):  # bf16 would round differences of means away
+            with full_precision:
                 # Positive phase: x and p(h|x) of the data.
                 v = self.visible(batch.x, batch.y)
                 phases = self.phases(len(v))
