@@ -30,7 +30,7 @@ PICTURES, MEASURES, LOOKS = 0.4, 0.35, 0.25  # shares of what all may cost
 FREE = 0.2  # nominal seconds that each of them may take however short the training is
 PROBE = 8  # examples from which the cost of a measure is counted
 LEAST_MEASURED = 100  # examples
-LEAST_SETS = 3  # of pictures, for which samples become fewer before sets do
+LEAST_SETS = 3  # of pictures, for which samples become fewer before sets do; those of most samples are for all sets
 SECONDS_OF_SET = 0.03  # nominal ones, of the files of one set of pictures
 
 
@@ -83,7 +83,8 @@ def budget_of(
             return Budget(whole.samples, whole.sets, validation, test, None)
         cost = _cost_of_samples(model, dataset, seed)
     choices = (100, 60, 30, 10) if model.data.on_grid else (1024, 512, 256, 128, 64)
-    samples = next((n for n in choices if LEAST_SETS * (cost(n) + SECONDS_OF_SET) <= of_pictures), choices[-1])
+    least = {n: SETS if n == whole.samples else LEAST_SETS for n in choices}
+    samples = next((n for n in choices if least[n] * (cost(n) + SECONDS_OF_SET) <= of_pictures), choices[-1])
     sets = max(1, min(SETS, int(of_pictures / (cost(samples) + SECONDS_OF_SET))))
     return Budget(samples, sets, validation, test, of_pictures)
 

@@ -5,14 +5,12 @@ from it are decoded. The density is a Gaussian, or a mixture of Gaussians with f
 expectation-maximisation. It is no part of the training, and figures of such samples should say so.
 """
 
-import warnings
-from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from genlab.models.latent.gaussian_mixture import GaussianMixture, fit_mixture, maximised
 from genlab.numerics import shares
 from genlab.numerics.work import spend
 
@@ -23,21 +21,6 @@ LEAST_CODES = 10  # for each dimension and for each component; with fewer, a Gau
 LEAST_VARIANCE = 1e-5  # added along every axis, in units of the mean variance of the codes
 EM_ITERATIONS = 10  # after k-means
 EM_SECONDS = 6e-8  # nominal ones of the whole fit, for each code, dimension and component
-
-
-@dataclass(frozen=True)
-class GaussianMixture:
-    """sum_k weights_k N(means_k, factors_k factors_k^T): (K,), (K, q), (K, q, q)."""
-
-    weights: Tensor
-    means: Tensor
-    factors: Tensor
-
-    def sample(self, n: int) -> Tensor:
-        """(n, q), from torch's default generator on its device."""
-        which = torch.multinomial(self.weights, n, replacement=True)
-        eps = torch.randn(n, self.means.shape[1], 1, device=self.means.device)
-        return self.means[which] + (self.factors[which] @ eps).squeeze(2)
 
 
 class CodeDensity(nn.Module):
@@ -99,30 +82,13 @@ def _fit(codes: Tensor, components: int) -> GaussianMixture:
     q = x.shape[1]
     mean = x.mean(0) if len(x) > 1 else torch.zeros(q, dtype=torch.float64)
     scale = x.var(0, correction=0).mean().sqrt().clamp_min(1e-12) if len(x) > 1 else torch.ones(())
-    u = ((x - mean) / scale).numpy()
+    u = (x - mean) / scale
     if len(x) < 2:
-        weights, means, covariances = np.ones(1), np.zeros((1, q)), np.eye(q)[None]
+        found = GaussianMixture(torch.ones(1), torch.zeros(1, q), torch.eye(q).unsqueeze(0))
     elif components == 1:
-        weights, means, covariances = (
-            np.ones(1),
-            np.zeros((1, q)),
-            (u.T @ u / len(u))[None] + LEAST_VARIANCE * np.eye(q),
-        )
+        found = maximised(u, torch.ones(len(u), 1, dtype=u.dtype), LEAST_VARIANCE)
     else:
-        from sklearn import mixture as sklearn_mixture
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
-
-        found = sklearn_mixture.GaussianMixture(
-            components, reg_covar=LEAST_VARIANCE, max_iter=EM_ITERATIONS, random_state=0
-        )
-        # Beside other work, several threads are many times slower at products this small.
-        with warnings.catch_warnings(), threadpool_limits(1):
-            warnings.simplefilter("ignore")  # fewer distinct codes than components; EM that could go on for longer
-            found.fit(u.astype(np.float32))
-        spend(EM_SECONDS * CAPACITY * q * components)  # what later fits take, in the first one too
-        weights, means, covariances = (
-            part.astype(np.float64) for part in (found.weights_, found.means_, found.covariances_)
-        )
-    factors = scale * torch.linalg.cholesky(torch.from_numpy(covariances))
-    parts = (torch.from_numpy(weights), mean + scale * torch.from_numpy(means), factors)
+        found = fit_mixture(u.float(), components, EM_ITERATIONS, LEAST_VARIANCE)
+        spend(EM_SECONDS * (CAPACITY - len(x)) * q * components)  # what a fit to all the codes of later ones takes more
+    parts = (found.weights, mean + scale * found.means, scale * found.factors)
     return GaussianMixture(*(part.float().to(codes.device) for part in parts))
