@@ -25,10 +25,10 @@ def affine_of(b: Tensor, u: Tensor, W: Tensor, *, out: Tensor | None = None) -> 
 
 def sum_of_rows(b: Tensor, u: Tensor, W: Tensor, *, out: Tensor | None = None) -> Tensor:
     """b + sum_i u_i W_i over the units u_i that are not 0."""
-    units = u.numpy().ravel()
+    units = u.detach().numpy().ravel()
     index = np.int32 if len(units) < 2**31 else np.int64
     # numpy finds them without a branch, torch does not
-    place: np.ndarray[Any, np.dtype[Any]] = np.flatnonzero(units != 0).astype(index)
+    place: np.ndarray[Any, Any] = np.flatnonzero(units != 0).astype(index)
     first = np.searchsorted(place, np.arange(0, len(units), len(W), dtype=index)).astype(index)
     row = place - place // len(W) * len(W)  # the remainder, of which numpy takes one after another
     ones = np.count_nonzero(units == 1) == len(place)
@@ -38,5 +38,5 @@ def sum_of_rows(b: Tensor, u: Tensor, W: Tensor, *, out: Tensor | None = None) -
 
 
 def _share_on(u: Tensor) -> float:
-    few = u[:SEEN].numpy()
+    few = u[:SEEN].detach().numpy()
     return int(np.count_nonzero(few)) / max(1, few.size)

@@ -88,7 +88,7 @@ def _fit(codes: Tensor, components: int) -> GaussianMixture:
     elif components == 1:
         found = maximised(u, torch.ones(len(u), 1, dtype=u.dtype), LEAST_VARIANCE)
     else:
-        found = fit_mixture(u.float(), components, EM_ITERATIONS, LEAST_VARIANCE)
+        found = fit_mixture(u, components, EM_ITERATIONS, LEAST_VARIANCE)
         spend(EM_SECONDS * (CAPACITY - len(x)) * q * components)  # what a fit to all the codes of later ones takes more
     parts = (found.weights, mean + scale * found.means, scale * found.factors)
     return GaussianMixture(*(part.float().to(codes.device) for part in parts))
