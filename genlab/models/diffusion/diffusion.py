@@ -70,7 +70,7 @@ from genlab.numerics import shares
 from genlab.optimizers.recipe import Recipe
 
 MIN_SNR = 5.0
-BOUND_DRAWS = 8  # levels for one example's bound
+BOUND_DRAWS = 4  # levels for one example's bound
 SCORE_SIGMA = 0.1  # sigma/alpha at which the score is shown: it is well estimated there and near to that of the data
 
 
@@ -169,7 +169,8 @@ class Diffusion(GenerativeModel):
         if self.objective == "consistency":
             return {"loss": consistency(self.process, x, lambda x_t, gamma: self.x_hat(x_t, gamma, y, network))}
         if self.objective == "elbo":
-            return {"loss": self.denoising(x, *self.process.bound_levels(len(x)), y, network)}
+            ((t, weights),) = zip(*self.process.bound_levels(len(x)), strict=True)
+            return {"loss": self.denoising(x, t, weights, y, network)}
         t = self.process.times(len(x))
         error = self.error(x, t, y, network) / self.data.dim
         gamma = self.schedule.gamma(t)
@@ -234,8 +235,7 @@ class Diffusion(GenerativeModel):
         """
         x = self.scaling.inner(x_0)
         sums = []
-        for _ in range(draws):
-            t, weights = self.process.bound_levels(len(x))
+        for t, weights in zip(*self.process.bound_levels(len(x), draws), strict=True):
             x_t, _, gamma, _ = self.process.noised(x, t)
             x_hat = self.denoise(x_t, gamma, y)
             sums.append(weights * (torch.exp(-gamma) * (x - x_hat).square().flatten(1).sum(1)))

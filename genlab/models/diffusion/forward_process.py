@@ -45,19 +45,21 @@ class ForwardProcess:
         eps = torch.randn_like(x)
         return Noised(at.alpha * x + at.sigma * eps, eps, gamma, at)
 
-    def bound_levels(self, n: int) -> tuple[Tensor, Tensor]:
-        """Times of n levels, and the factor of ||eps - eps_hat||^2 at each for an unbiased estimate of the sum over steps, in
-        nats: (n,), (n,).
+    def bound_levels(self, n: int, draws: int = 1) -> tuple[Tensor, Tensor]:
+        """Times of `draws` levels for each of n examples, and the factor of ||eps - eps_hat||^2 at each for an unbiased estimate
+        of the sum over steps, in nats: (draws, n), (draws, n).
 
-        They are drawn evenly in gamma, where all terms are of similar size; with a learned schedule evenly in time.
+        They are drawn evenly in gamma, where all terms are of similar size, and those of one example lie equally far apart;
+        with a learned schedule evenly in time.
         """
         if isinstance(self.schedule, LearnedSchedule):
-            t = self.times(n)
-            return t, self.step_weights(t)
-        u = shares.even_times(n, self.device)
+            t = self.times(draws * n)
+            return t.view(draws, n), self.step_weights(t).view(draws, n)
+        apart = torch.arange(draws, device=self.device).unsqueeze(1) / draws
+        u = (shares.even_times(n, self.device) + apart).remainder(1).flatten()
         assert isinstance(self.schedule, TabulatedSchedule)
         t, density = self.schedule.evenly_in_gamma(u, discrete=self.steps is not None)
-        return t, self.step_weights(t) / density
+        return t.view(draws, n), (self.step_weights(t) / density).view(draws, n)
 
     def step_weights(self, t: Tensor) -> Tensor:
         """The same factor for levels that are drawn evenly in time, (n,)."""

@@ -14,6 +14,7 @@ from genlab.metrics.estimate import Estimate
 from genlab.models.diffusion.consistency import consistency_terms
 from genlab.models.diffusion.diffusion import Diffusion
 from genlab.models.diffusion.flow_matching import FlowMatching
+from genlab.models.diffusion.forward_process import ForwardProcess
 from genlab.models.diffusion.reconstruction import log_nearest_level
 from genlab.models.diffusion.schedules import LearnedSchedule, TabulatedSchedule, alphas_bar, level, schedule_of
 from genlab.networks.noise_embedding import fourier_features
@@ -59,6 +60,26 @@ def test_a_table_meets_its_levels_from_times_in_single_precision() -> None:
     table = TabulatedSchedule(alphas_bar("cosine", 1000))
     t = torch.arange(1000) / 999
     assert torch.equal(table.gamma(t), table.gammas)
+
+
+@pytest.mark.parametrize("draws", [1, 4])
+@pytest.mark.parametrize("steps", [50, None])
+def test_the_levels_of_one_example_lie_apart_and_estimate_the_sum_over_all_steps(steps: int | None, draws: int) -> None:
+    process = ForwardProcess(TabulatedSchedule(alphas_bar("linear", steps or 1000)), steps)
+
+    def error(t: Tensor) -> Tensor:
+        return (-process.schedule.gamma(t)).sigmoid().square()
+
+    every = torch.linspace(0, 1, steps or 200_001)
+    exact = float((process.step_weights(every) * error(every)).mean())
+    torch.manual_seed(0)
+    t, weights = process.bound_levels(4000, draws)
+    assert t.shape == weights.shape == (draws, 4000)
+    each = (weights * error(t)).mean(0)
+    assert float(each.mean()) == pytest.approx(exact, rel=0.02)
+    if draws > 1:
+        alone = (weights * error(t))[0]
+        assert each.std() < 0.8 * alone.std() / draws**0.5, "no better than levels that are drawn apart from each other"
 
 
 def test_levels_drawn_evenly_in_gamma_have_the_stated_density() -> None:
