@@ -20,7 +20,7 @@ CAPACITY = 10_000  # codes that are kept
 LEAST_CODES = 10  # for each dimension and for each component; with fewer, a Gaussian is fitted and no mixture
 LEAST_VARIANCE = 1e-5  # added along every axis, in units of the mean variance of the codes
 EM_ITERATIONS = 10  # after k-means
-EM_SECONDS = 6e-8  # nominal ones of the whole fit, for each code, dimension and component
+EM_SECONDS = 2e-7  # nominal ones of the whole fit, for each code, dimension and component
 
 
 class CodeDensity(nn.Module):
