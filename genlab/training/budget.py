@@ -30,7 +30,7 @@ PICTURES, MEASURES, LOOKS = 0.4, 0.35, 0.25  # shares of what all may cost
 FREE = 0.2  # nominal seconds that each of them may take however short the training is
 PROBE = 8  # examples from which the cost of a measure is counted
 LEAST_MEASURED = 100  # examples
-LEAST_SETS = 3  # of pictures, for which samples become fewer before sets do; the largest number is for those who have all sets
+LEAST_SETS = 3  # of pictures, for which samples become fewer; the most samples are for those who have all sets
 SECONDS_OF_SET = 0.03  # nominal ones, of the files of one set of pictures
 
 
