@@ -36,9 +36,11 @@ _PLACES = {
 def __getattr__(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'genlab' has no attribute '{name}'")
+    from genlab.numerics.freed_memory import keep_freed_memory
     from genlab.numerics.waiting import import_torch
 
     drawn = random.getstate()  # libraries draw names of temporary files when they are imported
+    keep_freed_memory()
     import_torch()
     found = globals()[name] = getattr(import_module(_PLACES[name]), name)
     random.setstate(drawn)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from genlab.errors import GenlabError, complain
+from genlab.numerics.freed_memory import keep_freed_memory
 from genlab.numerics.waiting import wait_as_fits
 
 COMMANDS = {
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     wait_as_fits()
+    keep_freed_memory()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without the sign for plus-minus shows a question mark

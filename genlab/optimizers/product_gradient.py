@@ -36,13 +36,27 @@ def descend(optimizer: Optimizer, product: ProductGradient) -> bool:
     if not isinstance(optimizer, SGD) or groups[0]["momentum"] or groups[0]["clip"] is not None:
         return False
     for group in groups:
-        rate, decay = float(group["lr"]), float(group["weight_decay"])
+        rate, decay = group["lr"], float(group["weight_decay"])
         for parameter in group["params"]:
             if parameter is product.parameter:
-                parameter.addmm_(product.x.t(), product.y, beta=1 - rate * decay, alpha=-rate * product.scale)
+                _subtract_product(product, rate, decay)
                 parameter.grad = None  # it is not written
             elif parameter.grad is not None:
                 if decay:
                     parameter.mul_(1 - rate * decay)
-                parameter.add_(parameter.grad, alpha=-rate)
+                if isinstance(rate, Tensor):
+                    parameter.addcmul_(parameter.grad, rate, value=-1)
+                else:
+                    parameter.add_(parameter.grad, alpha=-rate)
     return True
+
+
+def _subtract_product(product: ProductGradient, rate: float | Tensor, decay: float) -> None:
+    """A rate in the memory of a GPU (training/cuda_graphs.py) cannot be a factor of the product itself."""
+    W, x, y = product.parameter, product.x.t(), product.y
+    if isinstance(rate, Tensor):
+        if decay:
+            W.mul_(1 - rate * decay)
+        W.addmm_(x, y * (rate * -product.scale))
+    else:
+        W.addmm_(x, y, beta=1 - rate * decay, alpha=-rate * product.scale)

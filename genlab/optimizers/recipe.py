@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 
 from genlab.config.types import Positive, Share
 from genlab.errors import GenlabError
@@ -79,6 +79,4 @@ def set_rate(optimizer: Optimizer, progress: float) -> None:
 
 def reads_rate_from_memory(optimizer: Optimizer) -> bool:
     """Whether its rate may be a tensor, read on the device at each step."""
-    return isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW | torch.optim.SGD) and all(
-        group["fused"] for group in optimizer.param_groups
-    )
+    return isinstance(optimizer, Adam | AdamW | SGD | RMSprop | Adagrad)

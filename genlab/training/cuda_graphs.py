@@ -142,12 +142,16 @@ def _capture(
 
 
 def make_capturable(optimizer: Optimizer) -> None:
-    """The learning rate becomes a tensor on the device, which a captured step reads."""
+    """Learning rate and number of steps become tensors on the device, which a captured step reads."""
     for group in optimizer.param_groups:
         where = group["params"][0].device
         group["lr"] = torch.as_tensor(group["lr"], dtype=torch.float32, device=where)
-        if "capturable" in group:
-            group["capturable"] = True
+        group["capturable" if "capturable" in group else "fused"] = (
+            True  # SGD and Adagrad read a rate in their fused kernels
+        )
+    for parameter, state in optimizer.state.items():
+        if "step" in state:
+            state["step"] = torch.as_tensor(state["step"], dtype=torch.float32, device=parameter.device)
 
 
 def portable_state(optimizer: Optimizer) -> dict[str, Any]:
@@ -155,6 +159,5 @@ def portable_state(optimizer: Optimizer) -> dict[str, Any]:
     state = optimizer.state_dict()
     for group in state["param_groups"]:
         group["lr"] = float(group["lr"])
-        if "capturable" in group:
-            group["capturable"] = False
+        group.update({key: optimizer.defaults[key] for key in ("capturable", "fused") if key in group})
     return state

@@ -1,4 +1,4 @@
-"""genlab's training loops beside those of others: one file a family, all loops in one process, taking turns."""
+"""genlab's training loops beside those of others: one file a family, whose loops take turns."""
 
 from genlab.numerics.waiting import wait_as_fits
 

@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks [vae ...] --rounds 5: every family's loops, or those named, in turns in one process.
+"""python -m tests.benchmarks [vae ...] --rounds 5: every family's loops, or those named, taking turns.
 
 Run it on an idle machine (make benchmark [ARGS="vae --rounds 9"]). Needs the data of the family (GENLAB_DATA).
 """
@@ -9,6 +9,7 @@ import importlib
 import os
 import pkgutil
 import sys
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -18,8 +19,18 @@ from genlab.benchmark.hardware import facts
 from genlab.errors import GenlabError, did_you_mean
 from tests import benchmarks
 from tests.benchmarks.contest import Contest, Options, Seconds, table
+from tests.benchmarks.own_process import in_own_processes
 
-NO_FAMILIES = ("__main__", "contest", "equal_time", "scripts", "scale", "several_processes", "sparse_units")
+NO_FAMILIES = (
+    "__main__",
+    "contest",
+    "equal_time",
+    "scripts",
+    "scale",
+    "several_processes",
+    "sparse_units",
+    "own_process",
+)
 FAMILIES = sorted(m.name for m in pkgutil.iter_modules(benchmarks.__path__) if m.name not in NO_FAMILIES)
 WARM_UP = 1280  # images, or what else a contest counts
 
@@ -69,16 +80,21 @@ def main() -> int:
         f"{threads} threads in every loop (GOMP_SPINCOUNT={os.environ['GOMP_SPINCOUNT']}), float32, CPU"
     )
     for family in arguments.families or FAMILIES:
+        options = Options(arguments.workers)
         try:
-            contest: Contest = importlib.import_module(f"tests.benchmarks.{family}").contest(Options(arguments.workers))
+            contest: Contest = importlib.import_module(f"tests.benchmarks.{family}").contest(options)
         except GenlabError as error:
             print(f"benchmark: error: {error}", file=sys.stderr)
             return 2
         images = min(arguments.images or contest.images, contest.images)
         for line in contest.absent:
             console.print(line, markup=False)
-        rounds = rounds_of(contest, images, arguments.rounds)
-        assert torch.get_num_threads() == threads, "no loop may change the number of threads"
+        if contest.together:
+            rounds = rounds_of(contest, images, arguments.rounds)
+            assert torch.get_num_threads() == threads, "no loop may change the number of threads"
+        else:
+            with in_own_processes(family, list(contest.loops), options) as loops:
+                rounds = rounds_of(replace(contest, loops=loops), images, arguments.rounds)
         console.print(
             f"\n{contest.title}; {images:,} {contest.unit}, median of {arguments.rounds} rounds", markup=False
         )

@@ -64,6 +64,7 @@ def contest(options: Options) -> Contest:
         },
         about=ABOUT,
         limits={"share of the rate of its two matrix products": ("genlab", "products")},
+        together=True,
     )
 
 

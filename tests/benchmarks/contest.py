@@ -40,6 +40,8 @@ class Contest:
     limits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Text -> two rows; the text tells what share of the second one's rate, which cannot be had in full, the first one has."""
     unit: str = "images"
+    together: bool = False
+    """Whether all loops run in one process, where they compare what they find; else each has its own."""
 
 
 def has(package: str) -> bool:

@@ -87,6 +87,7 @@ def contest(options: Options) -> Contest:
         about=ABOUT,
         absent=absent("torchmetrics"),
         shares={f"{text}, beside values alone: longer by": pair for text, pair in pairs.items()},
+        together=True,
     )
 
 

@@ -52,6 +52,7 @@ def contest(options: Options) -> Contest:
         loops=loops,
         about=ABOUT,
         absent=absent("torchcfm"),
+        together=True,
     )
 
 

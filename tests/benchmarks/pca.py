@@ -81,6 +81,7 @@ def contest(options: Options) -> Contest:
         },
         about=ABOUT,
         shares={"the trainer adds to the time inside the model's own loop": ("genlab", "inside the model's loop")},
+        together=True,
     )
 
 

@@ -54,6 +54,7 @@ def contest(options: Options) -> Contest:
         loops=loops,
         about=ABOUT,
         shares={f"{script}: longer than '{ours(model)}' by": (script, ours(model)) for model, script in PAIRS.items()},
+        together=True,
     )
 
 

@@ -24,7 +24,14 @@ from tests.helpers.support import configure
 
 CPU, FAKE = torch.device("cpu"), torch.device("cuda", 0)
 TAKES_INDICES_OF_THE_CPU = ("aten::index", "aten::index_put_", "aten::_index_put_impl_", "aten::index_put")
-SYNCHRONISES = ("aten::_local_scalar_dense", "aten::equal", "aten::nonzero", "aten::masked_select", "aten::_unique2")
+SYNCHRONISES = (
+    "aten::_local_scalar_dense",
+    "aten::equal",
+    "aten::nonzero",
+    "aten::masked_select",
+    "aten::_unique2",
+    "aten::multinomial",
+)
 ANSWERS_ON_THE_CPU = ("aten::_local_scalar_dense", "aten::equal")
 
 

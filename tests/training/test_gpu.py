@@ -18,6 +18,7 @@ from tests.models.test_contract import build_class
 
 pytestmark = pytest.mark.gpu
 
+TEMPERED = "model=rbm model.negative=tempered"
 VARIANTS = [
     *(f"model={name}" for name in MODELS),
     "model=ae model.noise=0.3",
@@ -30,6 +31,13 @@ VARIANTS = [
     "model=diffusion model.conditional=true model.objective=min_snr",
     "model=diffusion model.objective=elbo model.schedule=learned model.steps=null",
     "model=vqvae optimizer=momentum",
+    *(f"model=classifier optimizer={name}" for name in ("sgd", "nesterov", "rmsprop", "adagrad", "adamw")),
+    "model=classifier optimizer=rmsprop optimizer.momentum=0.9 optimizer.weight_decay=0.01",
+    "model=rbm model.negative=pcd model.k=2 optimizer=adam",
+    "model=rbm model.conditional=true optimizer=sgd optimizer.weight_decay=0.001 optimizer.schedule=linear",
+    "model=rbm model.average=0 model.sparsity=0.1 optimizer=momentum",
+    "model=gaussian_rbm model.learn_sigma=true",
+    TEMPERED,
     "model=classifier model.network=rnn",
     "model=ebm model.objective=denoising",
     "model=ebm dataset.binarize=dynamic",
@@ -80,7 +88,7 @@ def test_replayed_updates_are_those_of_the_loop(words: str) -> None:
     _, of_loop, _ = trained(words, 20, replay="false")
     model, found, replays = trained(words, 20)
     after = torch.rand(4, device=model.device)
-    assert replays == (words.split("=")[1] not in ("pca", "rbm", "gaussian_rbm"))
+    assert replays == (words not in ("model=pca", TEMPERED))
     assert len(found) == len(of_loop)
     for one, other in zip(found[:8], of_loop[:8], strict=True):
         assert one.keys() == other.keys()

@@ -24,7 +24,9 @@ def class_units(x: Tensor, y: Tensor | None, num_classes: int) -> Tensor:
 
 def draw_classes(logits: Tensor, beta: float | Tensor = 1.0) -> None:
     """Replace `logits` (n, num_classes), which are log p(y|h) up to a constant, by units drawn at beta."""
-    drawn = torch.softmax(logits * beta, 1).multinomial(1)
+    p = torch.softmax(logits * beta, 1)
+    waits = torch.empty_like(p).exponential_()
+    drawn = (p / waits).argmax(1, keepdim=True)  # of rates p the one whose wait ends first; no number goes to the CPU
     logits.zero_().scatter_(1, drawn, 1.0)
 
 

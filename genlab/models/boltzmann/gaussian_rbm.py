@@ -86,7 +86,7 @@ class GaussianRBM(BoltzmannMachine):
                 else:
                     self.update(optimizer, statistics.weights)
                 self.move_offset(statistics.h_data)
-                self.averages.update(float(batch.progress))
+                self.averages.update(batch.progress)
             yield statistics.metrics | self.negative.metrics
 
     def write_variance_gradient(self, statistics: Statistics, v: Tensor, v_model: Tensor) -> None:

@@ -65,7 +65,6 @@ class BoltzmannMachine(GenerativeModel):
 
     mu: Tensor
     lam: Tensor
-
     remedies: ClassVar[Mapping[str, Sequence[Candidate]]] = {
         "chains do not mix": (choose("model.negative", "tempered"), higher("model.k", 5)),
         **dict.fromkeys(
@@ -191,6 +190,10 @@ class BoltzmannMachine(GenerativeModel):
 
     # Parts of the training loop, which is in the file of each machine.
 
+    @property
+    def replayable(self) -> bool:
+        return self.negative.replayable
+
     def workspace(self, name: str, *shape: int) -> Tensor:
         """Memory to be written, which lasts to the next call with this name."""
         return self.memory(self.W, name, *shape)
@@ -228,9 +231,7 @@ class BoltzmannMachine(GenerativeModel):
 
     @torch.no_grad()
     def monitor(self, train: Tensor, held_out: Tensor | None) -> Metrics:
-        """Free energies, the held-out loss, and the free energy of training examples minus that of held-out ones, which falls
-        below 0 as the machine overfits.
-        """
+        """Free energies, and the held-out loss. The gap, training minus held-out examples, falls below 0 with overfitting."""
         free_energy = self.free_energy(train).mean()
         found = {"free_energy": free_energy}
         if held_out is not None:

@@ -31,6 +31,8 @@ Negative = Literal["cd", "pcd", "tempered"]
 class NegativePhase(nn.Module, ABC):
     chains: int | None = None
     """Number of chains at beta = 1; None for as many as there are examples in a batch."""
+    replayable: ClassVar[bool] = True
+    """Whether every phase does the same operations."""
     dealt_rows: ClassVar[Sequence[str]] = ()
     """Buffers of chains, of which each process that shares the batches moves its own."""
 
@@ -106,6 +108,7 @@ class PersistentChains(NegativePhase):
 class TemperedChains(NegativePhase):
     h: Tensor
     beta: Tensor
+    replayable = False  # which neighbours exchange is drawn in Python
     dealt_rows = ("h",)
 
     def __init__(self, k: int, chains: int, hidden: int, temperatures: int) -> None:

@@ -65,7 +65,7 @@ class RBM(BoltzmannMachine):
                 statistics = self.write_gradients(phases)
                 self.update(optimizer, statistics.weights)
                 self.move_offset(statistics.h_data)
-                self.averages.update(float(batch.progress))
+                self.averages.update(batch.progress)
             yield statistics.metrics | self.negative.metrics
 
     def make_visible_layer(self) -> None:
