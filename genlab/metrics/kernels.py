@@ -5,8 +5,9 @@ MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y). With the cubic kernel (x.y/d + 1)
 two distributions. It is unbiased, so that it scatters around 0 where the two are equal.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -89,16 +90,18 @@ def distance_tiles(x: Tensor, y: Tensor, whole_rows: bool = False) -> Iterator[t
     left, right = _factors(left_of_distance((x - centre) / scale), right_of_distance((y - centre) / scale))
     for squares in (left[:, -2], right[-1]):
         squares.mul_(1 - 16 * torch.finfo(right.dtype).eps)
-    for rows, columns in stripes(len(x), len(y)) if whole_rows else tiles(len(x), len(y)):
+    for rows, columns in stripes(len(x), len(y)) if whole_rows else tiles([len(x)], [len(y)]):
         yield rows, columns, (left[rows] @ right[:, columns]).clamp_min_(0).mul_(scale**2)
 
 
-def tiles(n: int, m: int) -> Iterator[tuple[slice, slice]]:
-    """Squares of pairs of n and m examples that stay in the cache."""
-    side = math.isqrt(BLOCK_ELEMENTS)
-    for start in range(0, n, side):
-        for other in range(0, m, side):
-            yield slice(start, min(n, start + side)), slice(other, min(m, other + side))
+def tiles(*sizes: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Squares of pairs of two sets that stay in the cache. Each set is given by the sizes of its parts: no tile crosses these."""
+    sides = []
+    for parts in sizes:
+        ends = list(itertools.accumulate(parts, initial=0))
+        cuts = [range(start, end, math.isqrt(BLOCK_ELEMENTS)) for start, end in itertools.pairwise(ends)]
+        sides.append([slice(*pair) for pair in itertools.pairwise([*itertools.chain.from_iterable(cuts), ends[-1]])])
+    return itertools.product(*sides)
 
 
 def stripes(n: int, m: int) -> Iterator[tuple[slice, slice]]:
@@ -129,14 +132,29 @@ class RowMeans(NamedTuple):
     """Mean of the square of k less its means over either argument, of which the quadratic terms of MMD^2 consist."""
 
 
+class Halves:
+    """An order of n examples in which the first half (clusters.groups) comes before the second, and the way back from it."""
+
+    def __init__(self, chain: Chain, x: Tensor) -> None:
+        group = groups(chain, len(x), 2)
+        self.order = group.argsort(stable=True).to(x.device)
+        self.back = self.order.argsort()
+        self.sizes = int((group == 0).sum()), int((group == 1).sum())
+        self.members = members(group, 2, x)[self.order]
+        """As zeros and ones, in this order: (n, 2)."""
+
+    def of(self, part: slice) -> int:
+        """The half in which a part of the examples lies."""
+        return int(part.start >= self.sizes[0])
+
+
 def within(x: Tensor, kernel: Kernel, chain: Chain = None) -> RowMeans:
     """Mean of k(x_i, x_j) over all j that are not in the cluster of i, for each i of x (n, d)."""
-    half = members(groups(chain, len(x), 2), 2, x)
-    number = numbered(chain, len(x)).to(x.device)
+    halves = Halves(chain, x)
+    x, half, number = x[halves.order], halves.members, numbered(chain, len(x)).to(x.device)[halves.order]
     squares, sums, counts = 0.0, torch.zeros_like(half), half.sum(0) - number.bincount()[number][:, None] * half
     left, right = _factors(kernel.left(x), kernel.right(x))
-    in_half = half.T.to(left.dtype).contiguous()
-    for rows, columns in tiles(len(x), len(x)):
+    for rows, columns in tiles(halves.sizes, halves.sizes):
         if columns.start > rows.start:
             continue  # k is symmetric: every pair is looked at once
         block = kernel.shape(left[rows] @ right[:, columns])
@@ -146,17 +164,18 @@ def within(x: Tensor, kernel: Kernel, chain: Chain = None) -> RowMeans:
         else:
             if chain is not None:
                 block.masked_fill_(number[rows, None] == number[columns], 0)
-            sums[columns] += _products(block.T, in_half[:, rows])
+            sums[columns, halves.of(rows)] += _sums_of_rows(block.T)
             squares += 2 * _sum_of_squares(block)
-        sums[rows] += _products(block, in_half[:, columns])
+        sums[rows, halves.of(columns)] += _sums_of_rows(block)
+    sums, counts = sums[halves.back], counts[halves.back]
     whole, (first, second) = sums.sum(1) / counts.sum(1), (sums / counts).unbind(1)
     degenerate = squares / float(counts.sum()) - 2 * float(whole.square().mean()) + float(whole.mean()) ** 2
     return RowMeans(whole, first, second, degenerate)
 
 
-def _products(block: Tensor, vectors: Tensor) -> Tensor:
-    """Of a block (n, m) with each of few vectors (k, m): (n, k). One after the other they go at the rate of the memory."""
-    return torch.stack([block.mv(vector) for vector in vectors], 1)
+def _sums_of_rows(block: Tensor) -> Tensor:
+    """A product with a vector goes at the rate of the memory, whichever way the block lies there."""
+    return block.mv(block.new_ones(block.shape[1]))
 
 
 def _sum_of_squares(block: Tensor) -> float:
@@ -166,19 +185,20 @@ def _sum_of_squares(block: Tensor) -> float:
 
 def between(x: Tensor, y: Tensor, kernel: Kernel, chain: Chain = None) -> tuple[RowMeans, RowMeans]:
     """Mean of k(x_i, y_j) over j for each i, and over i for each j, of x (n, d) and y (m, d) in clusters, block after block."""
-    half_x, half_y = members(groups(None, len(x), 2), 2, x), members(groups(chain, len(y), 2), 2, y)
-    squares, rows, columns = 0.0, torch.zeros_like(half_x), torch.zeros_like(half_y)
-    left, right = _factors(kernel.left(x), kernel.right(y))
-    in_half_x, in_half_y = (half.T.to(left.dtype).contiguous() for half in (half_x, half_y))
-    for these, those in tiles(len(x), len(y)):
+    of_x, of_y = Halves(None, x), Halves(chain, y)
+    squares, rows, columns = 0.0, torch.zeros_like(of_x.members), torch.zeros_like(of_y.members)
+    left, right = _factors(kernel.left(x[of_x.order]), kernel.right(y[of_y.order]))
+    for these, those in tiles(of_x.sizes, of_y.sizes):
         block = kernel.shape(left[these] @ right[:, those])
-        rows[these] += _products(block, in_half_y[:, those])
-        columns[those] += _products(block.T, in_half_x[:, these])
+        rows[these, of_y.of(those)] += _sums_of_rows(block)
+        columns[those, of_x.of(these)] += _sums_of_rows(block.T)
         squares += _sum_of_squares(block)
+    rows, columns = rows[of_x.back], columns[of_y.back]
     by_x, by_y = rows.sum(1) / len(y), columns.sum(1) / len(x)
     of_rows = float(by_x.square().mean() + by_y.square().mean() - by_x.mean().square())
     degenerate = squares / (len(x) * len(y)) - of_rows
-    (first_x, second_x), (first_y, second_y) = (rows / half_y.sum(0)).unbind(1), (columns / half_x.sum(0)).unbind(1)
+    first_x, second_x = (rows / of_y.members.sum(0)).unbind(1)
+    first_y, second_y = (columns / of_x.members.sum(0)).unbind(1)
     return RowMeans(by_x, first_x, second_x, degenerate), RowMeans(by_y, first_y, second_y, degenerate)
 
 

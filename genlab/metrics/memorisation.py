@@ -43,7 +43,7 @@ def _of_all(x: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     index = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     count = torch.zeros_like(index)
     left, right = left_of_distance(x), right_of_distance(known).T
-    for rows, columns in tiles(len(x), len(known)):
+    for rows, columns in tiles([len(x)], [len(known)]):
         distances = left[rows] @ right[:, columns]
         value = distances.amin(1).clamp_min_(0)
         close = (value <= best[rows]).nonzero().flatten()  # few, but for the first columns: what follows is slow

@@ -4,7 +4,9 @@ With y = x - s for a fixed shift s near the mean (so that no digits cancel), sum
 
     m = s + <y>,    S = <y y^T> - <y><y>^T    (the maximum-likelihood covariance, divided by n).
 
-`ExactMoments` keeps all D^2 second moments. `SketchedMoments` keeps D l of them, the products with a fixed random test matrix
+`ExactMoments` keeps all D^2 second moments. Grey levels and binary data are whole numbers in the unit of one level. Products of
+few of them have no rounding error in single precision, which takes half the time: so only their sums are in double precision.
+`SketchedMoments` keeps D l of them, the products with a fixed random test matrix
 Omega (D, l): S Omega = <y (y^T Omega)> - <y> (<y>^T Omega), from which the Nystroem approximation
 
     S ~ (S Omega) (Omega^T S Omega)^-1 (S Omega)^T
@@ -22,6 +24,8 @@ import torch
 from torch import Tensor, nn
 
 BLOCKS = 4  # along each side of the matrix of second moments
+WHOLE = 2**24  # up to which whole numbers have no rounding error in single precision
+MOST_LEVELS = 2**9  # so that products of a few dozen examples stay below it
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class Moments(nn.Module, ABC):
     count: Tensor
     first: Tensor
     squares: Tensor
+    """Summed over components, too."""
+    unit = 1.0
 
     def __init__(self, shift: Tensor) -> None:
         super().__init__()
@@ -61,12 +67,14 @@ class Moments(nn.Module, ABC):
     @torch.no_grad()
     def add(self, x: Tensor) -> None:
         """Add examples (n, ...) to the sums."""
-        y = x.flatten(1) - self.shift  # float64, in one pass
+        y = self.shifted(x.flatten(1))
         self.count += len(y)
-        self.first += y.sum(0)
-        flat = y.flatten()
-        self.squares += flat @ flat
+        self.first += self.unit * y.sum(0, dtype=self.first.dtype)
         self.add_products(y)
+
+    def shifted(self, x: Tensor) -> Tensor:
+        """y of examples x (n, D), in units of `unit`."""
+        return x - self.shift  # float64, in one pass
 
     @final
     @torch.no_grad()
@@ -86,7 +94,7 @@ class Moments(nn.Module, ABC):
 
     @abstractmethod
     def add_products(self, y: Tensor) -> None:
-        """Add the products of the shifted examples (n, D) to the second moments."""
+        """Add the products of the shifted examples y (n, D) to `squares` and to the second moments."""
 
     @abstractmethod
     def spectrum(self, q: int, n: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,17 +106,32 @@ class ExactMoments(Moments):
 
     second: Tensor
 
-    def __init__(self, shift: Tensor) -> None:
+    def __init__(self, shift: Tensor, levels: int | None = None) -> None:
+        """`levels` is the number of values v/(levels - 1) that a component takes; None where it takes others."""
+        self.steps = levels - 1 if levels is not None and levels <= MOST_LEVELS else 0
+        if self.steps:
+            shift, self.unit = (shift.double() * self.steps).round() / self.steps, 1 / self.steps
         super().__init__(shift)
         self.register_buffer("second", torch.zeros(len(self.shift), len(self.shift), dtype=torch.float64))
+
+    def shifted(self, x: Tensor) -> Tensor:
+        if not self.steps:
+            return super().shifted(x)
+        return (x.float() * self.steps).round_().sub_((self.shift * self.steps).float())
 
     def add_products(self, y: Tensor) -> None:
         """Blocks of the lower triangle: the matrix is symmetric, and half of it costs less."""
         size = -(-y.shape[1] // BLOCKS)
-        parts = y.split(size, 1)
-        for i, rows in enumerate(self.second.split(size, 0)):
-            for j, block in enumerate(rows.split(size, 1)[: i + 1]):
-                block.addmm_(parts[i].T, parts[j])
+        with torch.autocast(y.device.type, enabled=False):
+            for few in y.split(WHOLE // self.steps**2 if self.steps else len(y)):
+                parts = few.split(size, 1)
+                for i, rows in enumerate(self.second.split(size, 0)):
+                    for j, block in enumerate(rows.split(size, 1)[: i + 1]):
+                        if self.steps:
+                            block.add_(parts[i].T @ parts[j], alpha=self.unit**2)
+                        else:
+                            block.addmm_(parts[i].T, parts[j])
+        self.squares.copy_(self.second.diagonal().sum())
 
     def spectrum(self, q: int, n: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
         lower = exact(self.second).tril()
@@ -130,6 +153,8 @@ class SketchedMoments(Moments):
         self.register_buffer("sketch", torch.zeros_like(omega))
 
     def add_products(self, y: Tensor) -> None:
+        flat = y.flatten()
+        self.squares += flat @ flat
         self.sketch += y.T @ (y @ self.omega)
 
     def spectrum(self, q: int, n: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,7 @@ class PCA(GenerativeModel):
             self.moments: Moments = SketchedMoments(data.mean, columns=min(data.dim, 8 * q + 100))
             note(self, method="randomised")
         else:
-            self.moments = ExactMoments(data.mean)
+            self.moments = ExactMoments(data.mean, 2 if data.support == "binary" else data.levels)
             note(self, method="exact")
         # Before training: the optimum for independent components, which follows from the data specification.
         variances, order = data.std.flatten().double().square().sort(descending=True)

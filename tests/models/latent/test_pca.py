@@ -14,6 +14,7 @@ from genlab.errors import GenlabError
 from genlab.experiment.opening import open_run
 from genlab.inference.portfolio import portfolio, training_pictures
 from genlab.models.abilities import HasFilters, HasLogProb, HasRemarks, HasSpectrum
+from genlab.models.latent.moments import ExactMoments
 from genlab.models.latent.pca import MOST_EXACT, PCA
 from genlab.tracking.run_folder import RunFolder
 from genlab.training.devices import Device
@@ -108,6 +109,23 @@ def test_log_prob_is_that_of_the_normal_distribution_with_the_full_covariance() 
     # The latent posterior is that of the joint normal distribution: E[h|x] = W^T C^-1 (x - mu).
     expected = (elsewhere - model.mean.double()) @ torch.linalg.solve(full.covariance_matrix, W)
     torch.testing.assert_close(model.encode(elsewhere), expected.float(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("levels", "rounding"), [(2, 1e-14), (17, 1e-14), (256, 1e-14), (512, 1e-14), (1000, 1e-5)])
+def test_sums_over_grey_levels_have_no_rounding_error(levels: int, rounding: float) -> None:
+    """Those of float32 are expected where there are too many levels."""
+    v = torch.randint(levels, (3000, 6), generator=torch.Generator().manual_seed(levels))
+    v[:, 0] = levels - 1  # the largest products, of one sign
+    x = v.float() / (levels - 1)
+    moments = ExactMoments(x.mean(0) / 2, levels)
+    for part in x.split(1111):
+        moments.add(part)
+    k = v.double() - moments.shift * (levels - 1)
+    unit = 1 / (levels - 1)
+    torch.testing.assert_close(moments.first, unit * k.sum(0), rtol=rounding, atol=0)
+    torch.testing.assert_close(moments.second.tril(), (unit**2 * k.T @ k).tril(), rtol=10 * rounding, atol=0)
+    torch.testing.assert_close(moments.squares, unit**2 * k.square().sum(), rtol=10 * rounding, atol=0)
+    torch.testing.assert_close(moments.leading(2).mean, x.double().mean(0), rtol=1e-6, atol=0)
 
 
 def test_axes_variances_and_projection_error_are_those_of_the_covariance() -> None:
