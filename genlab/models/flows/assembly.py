@@ -2,10 +2,12 @@
 
 coupling                steps of vectors, with perceptrons
 autoregressive          masked layers of vectors (MAF); inverse_autoregressive: the other way round (IAF)
-multiscale              steps of pictures or curves at several scales, with convolutions (Glow)
+multiscale              steps of pictures or curves at several scales, with convolutions (Glow), and then dense ones, couplings
+                        with perceptrons, of all that the coarsest scale leaves
 """
 
-from typing import Annotated, Literal, TypedDict
+from math import prod
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 import torch
 from pydantic import Field
@@ -20,7 +22,7 @@ from genlab.models.flows.couplings import Coupling, kept_of
 from genlab.models.flows.elementwise import Affine, Elementwise, Transform, elementwise
 from genlab.models.flows.flow_layer import DataFlow, Flat, FlowLayer, Inverse, Stack
 from genlab.models.flows.linear_maps import Mixing, linear_map
-from genlab.models.flows.multiscale import Multiscale, Shape, shapes_of, squeezed
+from genlab.models.flows.multiscale import AsVectors, Multiscale, Shape, shapes_of, squeezed
 from genlab.networks.axes import axes_of
 from genlab.networks.choices import note
 from genlab.networks.conditioners import GridConditioner, VectorConditioner
@@ -32,6 +34,8 @@ Layers = Literal["auto", "coupling", "autoregressive", "inverse_autoregressive",
 MOST_SPLINES = 256  # components, where `auto` takes splines: above, more affine layers are better after the same time
 NOISE_WIDTHS = [32, 32]  # of the network of the noise, which sees all pixels at the finest scale
 DROPOUT = 0.1  # in convolutions, unless set
+DENSE = 8  # dense couplings, unless set
+MOST_DENSE = 4_096  # components that have any, unless set
 MOST_BOUND = 100.0  # of a spline, in standard deviations
 MOST_BINS = 500  # of which each has a least width
 MOST_SEQUENTIAL = 128  # components of a likelihood that takes a pass of the network for each
@@ -45,6 +49,8 @@ class FlowKeys(TypedDict):
     mixing: Literal["auto"] | Mixing
     depth: Count | None
     scales: Count | None
+    dense: NotRequired[Literal["auto"] | Annotated[int, Field(ge=0)]]
+    """Of a run from before this key: none."""
     hidden: Widths | None
     activation: Activation
     dropout: Share | None
@@ -67,6 +73,8 @@ def build_flow(data: DataSpec, num_classes: int, keys: FlowKeys) -> DataFlow:
         )
     if keys["scales"] is not None and layers != "multiscale":
         raise GenlabError(f"model.scales={keys['scales']} is for model.layers=multiscale; leave it out")
+    if keys.get("dense", "auto") not in ("auto", None, 0) and layers != "multiscale":
+        raise GenlabError(f"model.dense={keys['dense']} is for model.layers=multiscale; leave it out")
     if keys["dropout"] is not None and layers != "multiscale":
         raise GenlabError(f"model.dropout={keys['dropout']} is for model.layers=multiscale; leave it out")
     transform = keys["transform"]
@@ -111,13 +119,15 @@ class Builder:
     def couplings(self, shape: Shape, dim: int) -> Flat:
         mixing: Mixing = "lu" if dim <= MOST_SEQUENTIAL else "permutation"
         depth, hidden = self.size(6, [64, 64], mixing)
-        kept, steps = kept_of(dim), []
-        for _ in range(depth):
-            network = VectorConditioner(
-                kept, dim - kept, self.transform.count, hidden, self.keys["activation"], self.num_classes
-            )
-            steps.append(self.step(dim, Coupling(kept, self.transform, network), mixing))
-        return Flat(shape, steps)
+        return Flat(shape, [self.coupling(dim, hidden, mixing) for _ in range(depth)])
+
+    def coupling(self, dim: int, hidden: list[int], mixing: Mixing) -> Stack:
+        """A step of vectors with a perceptron of these widths."""
+        kept, keys = kept_of(dim), self.keys
+        network = VectorConditioner(
+            kept, dim - kept, self.transform.count, hidden, keys["activation"], self.num_classes
+        )
+        return self.step(dim, Coupling(kept, self.transform, network), mixing)
 
     def autoregressive(self, shape: Shape, dim: int, *, inverse: bool) -> Flat:
         depth, hidden = self.size(5, [128, 128], "reverse")
@@ -131,9 +141,13 @@ class Builder:
         return Flat(shape, steps)
 
     def multiscale(self, shape: Shape) -> Multiscale:
-        depth, hidden = self.size(6 if isinstance(self.transform, Affine) else 4, [64, 64], "lu")
         shapes, scales = shapes_of(shape, self.keys["scales"]), []
-        self.chosen |= {"scales": len(shapes)}
+        left, affine = prod(squeezed(shapes[-1])), isinstance(self.transform, Affine)
+        dense = self.keys.get("dense") or 0
+        if dense == "auto":  # few components are soon known by heart, and many take large matrices
+            dense = DENSE if affine and left <= MOST_DENSE else 0
+        depth, hidden = self.size((3 if dense else 6) if affine else 4, [64, 64], "lu")
+        self.chosen |= {"scales": len(shapes), "dense": dense}
         for before in shapes:
             channels = squeezed(before)[0]
             kept, steps = kept_of(channels), []
@@ -149,8 +163,10 @@ class Builder:
                     DROPOUT if self.keys["dropout"] is None else self.keys["dropout"],
                 )
                 steps.append(self.step(channels, Coupling(kept, self.transform, network), "lu"))
-            scales.append(Stack(steps))
-        return Multiscale(shapes, scales)
+            scales.append(steps)
+        width = min(512, max(64, 2 * left))
+        scales[-1] += [AsVectors([self.coupling(left, [width, width], "permutation")]) for _ in range(dense)]
+        return Multiscale(shapes, [Stack(steps) for steps in scales])
 
 
 class NoiseConditioner(nn.Module):

@@ -2,7 +2,8 @@
 
 At each scale neighbouring places become channels of one place (squeeze), the layers of the scale follow, and then half of the
 channels are done: they are part of z (split). The next, coarser scale goes on with the rest. A coupling comes before each split,
-so that what leaves is normalised given what stays.
+so that what leaves is normalised given what stays. After its convolutions the coarsest scale may have dense layers, in which a
+component depends on half of all others: so the strokes of a digit fit each other long before convolutions have learned it.
 
     squeeze  (n, C, H, W) -> (n, C p q, H/p, W/q), p and q the smallest prime factors of the sides: 2 where they are even
     z        the parts that left, from the finest scale to the coarsest, as one vector (n, D)
@@ -66,6 +67,20 @@ def shapes_of(shape: Shape, scales: int | None) -> list[Shape]:
             )
         found.append((kept_of(channels), *sides))
     return found
+
+
+class AsVectors(Stack):
+    """Layers of vectors (n, D) that act on states (n, C, ...) of D components."""
+
+    def forward(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        z, log_det = super().forward(x.flatten(1), y)
+        return z.view(x.shape), log_det
+
+    def inverse(self, z: Tensor, y: Tensor | None) -> Tensor:
+        return super().inverse(z.flatten(1), y).view(z.shape)
+
+    def linear_inverse(self, z: Tensor, layers: int | None = None) -> Tensor:
+        return super().linear_inverse(z.flatten(1), layers).view(z.shape)
 
 
 class Multiscale(DataFlow):

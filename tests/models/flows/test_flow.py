@@ -22,6 +22,8 @@ from genlab.metrics.estimate import Estimate
 from genlab.models.abilities import Classifies, Conditional, Decodes, Dequantises, DrawsCodes, Encodes, HasLogProb
 from genlab.models.flows.dequantisation import Levels
 from genlab.models.flows.flow import Flow
+from genlab.models.flows.flow_layer import Stack
+from genlab.models.flows.multiscale import AsVectors, Multiscale
 from genlab.models.flows.real_line import RealLine
 from genlab.numerics import rng
 from tests.helpers.support import (
@@ -300,6 +302,8 @@ def test_it_has_the_abilities_of_a_density_with_codes() -> None:
         ("colour", ("model.layers=inverse_autoregressive",), "set model.layers=autoregressive"),
         ("vectors", ("model.bins=1",), "set model.bins=8"),
         ("vectors", ("model.dropout=0.2",), "model.dropout=0.2 is for model.layers=multiscale"),
+        ("vectors", ("model.dense=2",), "model.dense=2 is for model.layers=multiscale"),
+        ("grey", ("model.dense=-1",), "model.dense=-1"),
         ("vectors", ("model.transform=affine", "model.bins=8"), "model.bins=8 is for model.transform=spline"),
         ("vectors", ("model.bound=1000",), "model.bound"),
     ],
@@ -307,6 +311,35 @@ def test_it_has_the_abilities_of_a_density_with_codes() -> None:
 def test_what_does_not_fit_is_said_before_training(kind: str, overrides: tuple[str, ...], words: str) -> None:
     with pytest.raises(GenlabError, match=words):
         make_model(configure("model=flow", *overrides), small_data(kind).spec)
+
+
+@pytest.mark.parametrize(
+    ("shape", "overrides", "dense", "depth"),
+    [
+        ((1, 20, 20), (), 8, 3),
+        ((2, 200), (), 8, 3),
+        ((1, 20, 20), ("model.dense=3", "model.depth=2"), 3, 2),
+        ((1, 20, 20), ("~model.dense",), 0, 6),
+        ((1, 16, 16), (), 0, 4),
+        ((1, 16, 16), ("model.dense=1",), 1, 4),
+        ((3, 128, 128), (), 0, 6),
+    ],
+)
+def test_dense_layers_of_what_the_coarsest_scale_leaves(
+    shape: tuple[int, ...], overrides: tuple[str, ...], dense: int, depth: int
+) -> None:
+    """Few components have none, nor very many; nor do runs from before there was a key for them."""
+    config = configure("model=flow", "model.hidden=[4]", *(word for word in overrides if word[0] != "~"))
+    for word in overrides:
+        if word[0] == "~":
+            del config["model"][word.rpartition(".")[2]]
+    model = make_model(config, spec_of(torch.rand(20, *shape)))
+    assert isinstance(model, Flow)
+    assert sum(isinstance(layer, AsVectors) for layer in model.modules()) == dense
+    assert isinstance(model.flow, Multiscale)
+    scales = [scale for scale in model.flow.scales if isinstance(scale, Stack)]
+    assert [len(scale.layers) for scale in scales[:-1]] == [depth] * (len(scales) - 1)
+    assert len(scales[-1].layers) == depth + dense
 
 
 @pytest.mark.parametrize("transform", ["affine", "spline"])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from math import prod
 from typing import cast
 
 import pytest
@@ -14,7 +15,7 @@ from genlab.models.flows.couplings import Coupling, kept_of
 from genlab.models.flows.elementwise import Affine, Elementwise, Spline
 from genlab.models.flows.flow_layer import Flat, FlowLayer, Inverse, Stack
 from genlab.models.flows.linear_maps import LULinear, Permutation, linear_map
-from genlab.models.flows.multiscale import Multiscale, shapes_of, squeeze, squeezed, unsqueeze
+from genlab.models.flows.multiscale import AsVectors, Multiscale, shapes_of, squeeze, squeezed, unsqueeze
 from genlab.networks.conditioners import GridConditioner, VectorConditioner
 from genlab.networks.masked_mlp import MaskedMLP
 
@@ -35,14 +36,21 @@ def masked(transform: Elementwise, dim: int, num_classes: int) -> Autoregressive
     return Autoregressive(transform, MaskedMLP(order, [16, 16], transform.count, "tanh", num_classes, direct=False))
 
 
-def multiscale(shape: tuple[int, ...], scales: int | None, num_classes: int) -> Multiscale:
+def multiscale(shape: tuple[int, ...], scales: int | None, num_classes: int, dense: int = 0) -> Multiscale:
     shapes = shapes_of(shape, scales)
     stacks = []
     for before in shapes:
         inner = squeezed(before)
         layers: list[FlowLayer] = [ActivationNorm(inner[0]), LULinear(inner[0])]
         stacks.append(Stack([*layers, coupling(Affine(), inner, num_classes)]))
+    for _ in range(dense):
+        stacks[-1].layers.append(as_vectors(squeezed(shapes[-1]), num_classes))
     return Multiscale(shapes, stacks)
+
+
+def as_vectors(shape: tuple[int, ...], num_classes: int) -> AsVectors:
+    dim = prod(shape)
+    return AsVectors([Stack([ActivationNorm(dim), LULinear(dim), coupling(Affine(), (dim,), num_classes)])])
 
 
 LAYERS: dict[str, tuple[tuple[int, ...], Callable[[int], FlowLayer]]] = {
@@ -57,6 +65,9 @@ LAYERS: dict[str, tuple[tuple[int, ...], Callable[[int], FlowLayer]]] = {
     "multiscale": ((1, 4, 8), lambda k: multiscale((1, 4, 8), 2, k)),
     "multiscale-odd": ((1, 9, 3), lambda k: multiscale((1, 9, 3), 2, k)),
     "multiscale-curve": ((2, 12), lambda k: multiscale((2, 12), None, k)),
+    "multiscale-dense": ((1, 4, 8), lambda k: multiscale((1, 4, 8), 2, k, dense=2)),
+    "as-vectors": ((3, 2, 4), lambda k: as_vectors((3, 2, 4), k)),
+    "as-vectors-curve": ((2, 6), lambda k: as_vectors((2, 6), k)),
 }
 for name, make in TRANSFORMS.items():
     for dim in (1, 2, 5):
