@@ -33,7 +33,7 @@ Layers = Literal["auto", "coupling", "autoregressive", "inverse_autoregressive",
 
 MOST_SPLINES = 256  # components, where `auto` takes splines: above, more affine layers are better after the same time
 NOISE_WIDTHS = [32, 32]  # of the network of the noise, which sees all pixels at the finest scale
-DROPOUT = 0.1  # in convolutions, unless set
+DROPOUT = 0.1  # in convolutions of few components, unless set
 DENSE = 8  # dense couplings, unless set
 MOST_DENSE = 4_096  # components that have any, unless set
 MOST_BOUND = 100.0  # of a spline, in standard deviations
@@ -147,7 +147,10 @@ class Builder:
         if dense == "auto":  # few components are soon known by heart, and many take large matrices
             dense = DENSE if affine and left <= MOST_DENSE else 0
         depth, hidden = self.size((3 if dense else 6) if affine else 4, [64, 64], "lu")
-        self.chosen |= {"scales": len(shapes), "dense": dense}
+        dropout = self.keys["dropout"]
+        if dropout is None:
+            dropout = DROPOUT if prod(shape) <= MOST_SPLINES else 0.0
+        self.chosen |= {"scales": len(shapes), "dense": dense, "dropout": dropout}
         for before in shapes:
             channels = squeezed(before)[0]
             kept, steps = kept_of(channels), []
@@ -160,7 +163,7 @@ class Builder:
                     self.keys["activation"],
                     self.num_classes,
                     axes_of(shape),
-                    DROPOUT if self.keys["dropout"] is None else self.keys["dropout"],
+                    dropout,
                 )
                 steps.append(self.step(channels, Coupling(kept, self.transform, network), "lu"))
             scales.append(steps)
