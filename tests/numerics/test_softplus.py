@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.numerics.rng import normal_like
-from genlab.numerics.softplus import bernoulli_log_prob, logsigmoid, softplus
+from genlab.numerics.softplus import SMALL, bernoulli_log_prob, log_growth, logsigmoid, softplus
 
 Z = torch.cat([torch.linspace(-30, 30, 40_001), torch.tensor([-1e4, -200.0, -90.0, 0.0, 90.0, 200.0, 1e4])])
 ROUNDING = 2.0**-23
@@ -35,6 +35,16 @@ def test_softplus_has_the_sigmoid_as_derivative_and_that_has_its_own() -> None:
     torch.testing.assert_close(first, Z.sigmoid())
     (second,) = torch.autograd.grad(first.sum(), z)
     torch.testing.assert_close(second, Z.sigmoid() * (1 - Z.sigmoid()), atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 3 * ROUNDING), (torch.float64, 1e-15)])
+def test_growth_of_softplus_loses_no_digits(dtype: torch.dtype, rounding: float) -> None:
+    p = torch.cat([torch.logspace(-30, 0, 301), 1 - torch.logspace(-7, -0.3, 60)]).to(dtype).unsqueeze(1)
+    t = torch.cat([torch.logspace(-12, math.log10(SMALL), 200), torch.zeros(1)]).to(dtype)
+    t = torch.cat([t, -t]).clamp(-SMALL, SMALL)
+    truth = torch.log1p(p.double() * torch.expm1(t.double()))
+    error = (log_growth(p.expand(-1, len(t)), t.expand(len(p), -1)).double() - truth).abs()
+    assert bool((error <= rounding * truth.abs() + 1e-8 * t.double().abs()).all())
 
 
 @pytest.mark.parametrize("grey", [False, True])

@@ -21,7 +21,7 @@ from genlab.models.conditioning import requested_classes
 from genlab.models.kept_chains import continued
 from genlab.models.tempering import annealed_betas
 from genlab.numerics.rng import bernoulli
-from genlab.numerics.softplus import softplus
+from genlab.numerics.softplus import SMALL, log_growth, softplus
 
 STEPS = {"annealed": 200, "gibbs": 1000, "chains": 200, "tempered": 200}
 """Sampler -> its number of sweeps, where the user sets none."""
@@ -145,11 +145,11 @@ def anneal(machine: Layers, v: Tensor, beta: float, following: float) -> tuple[T
     z, u = machine.workspace("z", n, machine.hidden), machine.workspace("v", *v.shape)
     machine.hidden_input(machine.inputs(v, out=u), out=z)
     increment = step * (machine.base_energy(v) - machine.visible_energy(v)).cpu().double()
-    if abs(step) > 0.01:
-        increment += (softplus(following * z) - softplus(beta * z)).sum(1).cpu().double()
-    else:  # log((1 + e^(b'z))/(1 + e^(bz))) = log(1 + (e^((b' - b)z) - 1)/(1 + e^(-bz))), with fewer exponentials
+    t = torch.mul(z, step, out=machine.workspace("t", n, machine.hidden))
+    if z.dtype == torch.float32 and max(map(abs, torch.stack(t.aminmax()).tolist())) <= SMALL:
         p = torch.mul(z, beta, out=machine.workspace("p", n, machine.hidden)).sigmoid_()
-        growth = torch.mul(z, step, out=machine.workspace("growth", n, machine.hidden)).expm1_()
-        increment += growth.mul_(p).log1p_().sum(1).cpu().double()
+        increment += log_growth(p, t).sum(1).cpu().double()
+    else:
+        increment += (softplus(following * z) - softplus(beta * z)).sum(1).cpu().double()
     h = bernoulli(z.mul_(following).sigmoid_(), out=z)
     return increment, machine.draw_visible(machine.visible_input(h, out=v), following)

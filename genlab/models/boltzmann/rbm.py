@@ -27,7 +27,6 @@ machine shares with the Gaussian one is in machine.py.
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.data.batches import Batch
@@ -142,5 +141,5 @@ class RBM(BoltzmannMachine):
         for i in chosen.unbind(1):
             change = 1 - 2 * v.gather(1, i.unsqueeze(1))
             gain = softplus(z + change * W[i]).sum(1) - before + change[:, 0] * a[i]
-            found.append(F.logsigmoid(-gain))
+            found.append(-softplus(gain))
         return torch.stack(found, 1)

@@ -31,10 +31,10 @@ The proposals use this approximation. The Metropolis correction makes the distri
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from genlab.models.energy.chains import State, Transition
+from genlab.numerics.softplus import logsigmoid
 
 Bounds = tuple[float, float]
 """Smallest and largest value of a component."""
@@ -137,6 +137,6 @@ class ManyFlips(Transition):
         logits_reverse = energy_decrease(proposal) / 2 - 1 / self.step
         # log q is the sum of log sigmoid(z) over the spins that flip and of log sigmoid(-z) over the others.
         sign = torch.where(flipped, 1.0, -1.0)
-        log_q, log_q_reverse = F.logsigmoid(sign * logits), F.logsigmoid(sign * logits_reverse)
+        log_q, log_q_reverse = logsigmoid(sign * logits), logsigmoid(sign * logits_reverse)
         log_ratio = state.energy - proposal.energy + (log_q_reverse - log_q).sum(1)
         return self.accept(log_ratio, proposal, state)

@@ -16,10 +16,10 @@ import math
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.models.flows.elementwise import Affine
+from genlab.numerics.softplus import logsigmoid
 
 Dequantisation = Literal["uniform", "variational"]
 
@@ -46,7 +46,7 @@ class Levels(nn.Module):
         eps = torch.randn_like(x)
         s = shift + EVEN * log_scale.exp() * eps
         log_eps = -0.5 * (eps.square() + math.log(2 * math.pi))
-        log_slope = F.logsigmoid(s) + F.logsigmoid(-s) + log_scale + math.log(EVEN)  # of u in eps
+        log_slope = logsigmoid(s) + logsigmoid(-s) + log_scale + math.log(EVEN)  # of u in eps
         return s.sigmoid(), (log_eps - log_slope).flatten(1).sum(1)
 
     def level(self, x: Tensor) -> Tensor:

@@ -18,8 +18,9 @@ import math
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from genlab.numerics.softplus import softplus
 
 LEAST_BIN = 1e-3  # width and height of a bin, as a share of the interval
 LEAST_SLOPE = 1e-3
@@ -46,7 +47,7 @@ def knots_of(raw: Tensor, bound: float) -> Knots:
     ends = raw.new_full((len(raw), 2, 1, *raw.shape[2:]), bound)
     x, y = torch.cat([-ends, inner, ends], 2).unbind(1)
     zero = math.log(math.expm1(1 - LEAST_SLOPE))  # at which the slope is 1
-    slope = LEAST_SLOPE + F.softplus(raw[:, 2 * bins :] + zero)
+    slope = LEAST_SLOPE + softplus(raw[:, 2 * bins :] + zero)
     one = raw.new_ones(len(raw), 1, *raw.shape[2:])
     return Knots(x, y, torch.cat([one, slope, one], 1))
 

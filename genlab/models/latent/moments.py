@@ -16,7 +16,7 @@ approximation never exceeds S, so its variances are a little too small. The tota
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 BLOCKS = 4  # along each side of the matrix of second moments
-WHOLE = 2**24  # up to which whole numbers have no rounding error in single precision
-MOST_LEVELS = 2**9  # so that products of a few dozen examples stay below it
+WHOLE = 0.999 * 2**24  # up to which whole numbers have no rounding error in single precision
+MOST_LEVELS = 2**9  # so that sums over dozens of examples stay below it
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Moments(nn.Module, ABC):
     @torch.no_grad()
     def add(self, x: Tensor) -> None:
         """Add examples (n, ...) to the sums."""
-        y = self.shifted(x.flatten(1))
-        self.count += len(y)
-        self.first += self.unit * y.sum(0, dtype=self.first.dtype)
-        self.add_products(y)
+        self.count += len(x)
+        for y in self.shifted(x.flatten(1)):
+            self.first.add_(y.sum(0), alpha=self.unit)
+            self.add_products(y)
 
-    def shifted(self, x: Tensor) -> Tensor:
-        """y of examples x (n, D), in units of `unit`."""
-        return x - self.shift  # float64, in one pass
+    def shifted(self, x: Tensor) -> Sequence[Tensor]:
+        """y of examples x (n, D), in units of `unit`; in parts that are summed in turns."""
+        return [x - self.shift]  # float64, in one pass
 
     @final
     @torch.no_grad()
@@ -114,23 +114,21 @@ class ExactMoments(Moments):
         super().__init__(shift)
         self.register_buffer("second", torch.zeros(len(self.shift), len(self.shift), dtype=torch.float64))
 
-    def shifted(self, x: Tensor) -> Tensor:
+    def shifted(self, x: Tensor) -> Sequence[Tensor]:
         if not self.steps:
             return super().shifted(x)
-        return (x.float() * self.steps).round_().sub_((self.shift * self.steps).float())
+        return _without_rounding((x.float() * self.steps).round_().sub_((self.shift * self.steps).float()))
 
     def add_products(self, y: Tensor) -> None:
-        """Blocks of the lower triangle: the matrix is symmetric, and half of it costs less."""
+        """Rows up to the block on the diagonal: the matrix is symmetric, and half of it costs less."""
         size = -(-y.shape[1] // BLOCKS)
         with torch.autocast(y.device.type, enabled=False):
-            for few in y.split(WHOLE // self.steps**2 if self.steps else len(y)):
-                parts = few.split(size, 1)
-                for i, rows in enumerate(self.second.split(size, 0)):
-                    for j, block in enumerate(rows.split(size, 1)[: i + 1]):
-                        if self.steps:
-                            block.add_(parts[i].T @ parts[j], alpha=self.unit**2)
-                        else:
-                            block.addmm_(parts[i].T, parts[j])
+            for i, (columns, rows) in enumerate(zip(y.split(size, 1), self.second.split(size, 0), strict=True)):
+                end = (i + 1) * size
+                if self.steps:
+                    rows[:, :end].add_(columns.T @ y[:, :end], alpha=self.unit**2)
+                else:
+                    rows[:, :end].addmm_(columns.T, y[:, :end])
         self.squares.copy_(self.second.diagonal().sum())
 
     def spectrum(self, q: int, n: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,6 +136,13 @@ class ExactMoments(Moments):
         second = lower + lower.tril(-1).T
         variances, vectors = torch.linalg.eigh(second / n - torch.outer(mean, mean))
         return vectors[:, -q:].flip(1).T.contiguous(), variances[-q:].flip(0)
+
+
+def _without_rounding(y: Tensor) -> list[Tensor]:
+    """Whole numbers y (n, D) in parts: no sum over one of them, of y or of products, goes beyond the largest sum of y^2."""
+    if len(y) == 1 or float(y.square().sum(0).max()) <= WHOLE:
+        return [y]
+    return [part for half in y.tensor_split(2) for part in _without_rounding(half)]
 
 
 class SketchedMoments(Moments):
