@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genlab.networks.dropout import Dropout
+
 Cache = tuple[Tensor, Tensor]
 """Keys and values of all positions, each (n, heads, length, width/heads), of which those up to the current one are written."""
 
@@ -26,7 +28,7 @@ class Block(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.mix = nn.Linear(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         for layer in (self.mix, self.mlp[-1]):
             assert isinstance(layer, nn.Linear)
             nn.init.zeros_(layer.weight)
@@ -65,7 +67,7 @@ class CausalTransformer(nn.Module):
         self.length, self.symbols, self.width, self.heads = length, symbols, width, heads
         self.embedding = nn.Embedding(length * symbols, width)
         self.position_embedding = nn.Parameter(0.02 * torch.randn(length, width))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
         self.weight = nn.Parameter(torch.zeros(length, width, symbols))  # the uniform distribution at the start

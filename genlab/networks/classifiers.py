@@ -14,6 +14,7 @@ from genlab.data.spec import DataSpec
 from genlab.errors import GenlabError
 from genlab.networks.axes import BATCH_NORM, CONV, MAX_POOL, MEMORY, axes_of
 from genlab.networks.choices import note
+from genlab.networks.dropout import Dropout
 from genlab.networks.mlp import ACTIVATIONS, Activation
 
 ClassifierNetwork = Literal["auto", "ffnn", "cnn", "rnn"]
@@ -28,7 +29,7 @@ class FFNN(nn.Module):
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]
         for n_in, n_out in pairwise([dim, *widths]):
-            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation](), nn.Dropout(dropout)]
+            layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation](), Dropout(dropout)]
         self.layers = nn.Sequential(*layers)
         self.width = widths[-1]
 
@@ -60,7 +61,7 @@ class CNN(nn.Module):
                 layers.append(MAX_POOL[axes](2))
                 sides = [side // 2 for side in sides]
             channels = n
-        self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(dropout))
+        self.layers = nn.Sequential(*layers, nn.Flatten(), Dropout(dropout))
         self.memory = MEMORY[axes]
         self.layers.to(memory_format=self.memory)
         self.affine = nn.Sequential(nn.Linear(channels * prod(sides), widths[-1]), ACTIVATIONS[activation]())
@@ -80,7 +81,7 @@ class RNN(nn.Module):
     def __init__(self, shape: tuple[int, ...], widths: Sequence[int], dropout: float) -> None:
         super().__init__()
         self.gru = nn.GRU(shape[0] * prod(shape[2:]), widths[0], num_layers=len(widths), batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.width = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genlab.networks.axes import CONV, MEMORY, constant_channels
+from genlab.networks.dropout import Dropout
 from genlab.networks.mlp import ACTIVATIONS, MLP, Activation
 
 
@@ -58,7 +59,7 @@ class GridConditioner(nn.Module):
             layers += [
                 conv(channels, width, 1 if k else 3, padding=0 if k else 1),
                 ACTIVATIONS[activation](),
-                *([nn.Dropout(dropout)] if dropout else []),
+                *([Dropout(dropout)] if dropout else []),
             ]
             channels = width
         last = conv(channels, count * outputs, 3, padding=1)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.networks.causal_transformer import HEAD_WIDTH, Block
+from genlab.networks.dropout import Dropout
 from genlab.networks.place_networks import PlaceNetwork
 
 
@@ -31,7 +32,7 @@ class PixelTransformer(PlaceNetwork):
         self.embedding = nn.Linear(self.block, width)
         self.position = nn.Parameter(0.02 * torch.randn(self.places, width))
         self.of_class = nn.Linear(num_classes, width, bias=False) if num_classes else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, self.heads, dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(width)
 

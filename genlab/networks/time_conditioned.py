@@ -16,6 +16,7 @@ from genlab.errors import GenlabError
 from genlab.networks.autoencoders import fitting
 from genlab.networks.axes import LONG_CURVE
 from genlab.networks.choices import note
+from genlab.networks.dropout import Dropout
 from genlab.networks.noise_embedding import LevelEmbedding, Modulation, zero_initialised
 from genlab.networks.transformer import HEAD_CHANNELS, Transformer
 from genlab.networks.unet import GROUPS, HEADS, UNet
@@ -41,7 +42,7 @@ class TimeConditionedMLP(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
         self.modulations = nn.ModuleList(Modulation(EMBEDDING, width) for _ in range(layers))
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.last = zero_initialised(nn.Linear(width, dim))
 
     def forward(self, x: Tensor, u: Tensor, y: Tensor | None = None) -> Tensor:

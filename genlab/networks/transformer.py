@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.networks.axes import axes_of, cut, from_channels, padded, to_channels
+from genlab.networks.dropout import Dropout
 from genlab.networks.noise_embedding import LevelEmbedding, Modulation, fourier_features, zero_initialised
 
 EMBEDDING = 256
@@ -29,7 +30,7 @@ class Layer(nn.Module):
         self.modulation = Modulation(EMBEDDING, width, 6)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.wide, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale1, shift1, gate1, scale2, shift2, gate2 = (m.unsqueeze(1) for m in self.modulation(embedding))

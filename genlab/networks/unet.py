@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genlab.networks.axes import CONV, MEMORY, along, axes_of, cut, from_channels, padded, to_channels
+from genlab.networks.dropout import Dropout
 from genlab.networks.noise_embedding import LevelEmbedding, Modulation, fourier_features, zero_initialised
 
 EMBEDDING = 256
@@ -32,7 +33,7 @@ class Block(nn.Module):
             zero_initialised(conv(width, width, 3, padding=1)),
         )
         self.modulation = Modulation(EMBEDDING, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         scale, shift = self.modulation(embedding)
