@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import torch
-from scipy.special import bdtr
 from torch import Tensor
 
 from genlab.data.dataset import Dataset
@@ -106,6 +105,8 @@ def missing_classes(generated: Tensor, real: Tensor, n: int, names: Sequence[str
 
     `names` are those of the classes.
     """
+    from scipy.special import bdtr  # a tenth of a second
+
     seen = (generated * n).round()
     present = int((real > 0).sum())
     chance = torch.from_numpy(bdtr(seen.double().numpy(), n, EXCLUDED * real.double().numpy()))

@@ -7,6 +7,7 @@ torch says itself what it takes (`spend`). `nominal_seconds` adds all up for one
 families on digits took 0.7 to 1.2 times as long on one thread of an AMD EPYC.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -16,9 +17,26 @@ from typing import Any, TypeVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
-from torch.utils.flop_counter import flop_registry
 
 T = TypeVar("T")
+
+
+def _formulas() -> dict[Any, Callable[..., Any]]:
+    """torch's formulas. Their module imports triton where it is, for triton's own kernels, which takes longer than all of it."""
+    logger, absent = logging.getLogger("torch.utils.flop_counter"), "triton" not in sys.modules
+    logger.disabled = True  # it would say that triton is missing
+    if absent:
+        sys.modules["triton"] = None  # type: ignore[assignment]  # an import of it fails
+    try:
+        from torch.utils.flop_counter import flop_registry
+    finally:
+        logger.disabled = False
+        if absent:
+            del sys.modules["triton"]
+    return flop_registry
+
+
+FORMULAS = _formulas()
 
 FLOPS_PER_SECOND = 5e10
 NUMBERS_PER_SECOND = 1e9
@@ -96,8 +114,7 @@ def _flops_of(func: Any) -> Callable[..., Any] | None:
     """What counts the FLOPs of an operation from its arguments; None where it has none."""
     if func.overloadpacket is torch.ops.aten._embedding_bag_forward_only:
         return lambda matrix, rows, *_, **__: rows.numel() * matrix.shape[1]
-    found: Callable[..., Any] | None = flop_registry.get(func.overloadpacket)
-    return found
+    return FORMULAS.get(func.overloadpacket)
 
 
 _counters: list[_Counter] = []

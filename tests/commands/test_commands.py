@@ -40,7 +40,7 @@ from tests.helpers.processes import (
 
 REAL_MNIST = Path(os.environ.get("GENLAB_DATA") or "/nowhere")
 
-HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "tensorboard", "hydra", "torch._dynamo", "scipy.stats")
+HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "tensorboard", "hydra", "torch._dynamo", "scipy.stats", "triton")
 SESSION = """
 import json, sys
 from genlab.cli import main
@@ -129,6 +129,7 @@ def test_training_imports_only_what_it_needs(session: Session) -> None:
         assert "sklearn" not in loaded
         assert "torch._dynamo" not in loaded, "the compiler takes longer to import than a small model to train"
         assert "scipy.stats" not in loaded
+        assert "triton" not in loaded
 
 
 # What a run leaves behind
@@ -212,7 +213,8 @@ def test_training_says_where_everything_is(here: Path, capsys: pytest.CaptureFix
     reason="the real MNIST is not here (GENLAB_DATA names no folder with it)",
 )
 def test_a_vae_learns_the_real_mnist(tmp_path: Path) -> None:
-    arguments = ["train", "model=vae", "dataset=mnist", "train.examples=12800", "train.eval_every=6400"]
+    length = ["train.examples=12800", "train.eval_every=6400", "train.evaluation_budget=null"]
+    arguments = ["train", "model=vae", "dataset=mnist", *length]
     outcome = succeed(arguments, tmp_path, env=environment(GENLAB_DATA=str(REAL_MNIST)))
     (run,) = trained(tmp_path)
     assert run.parent.name == "vae-mnist"
