@@ -40,7 +40,17 @@ from tests.helpers.processes import (
 
 REAL_MNIST = Path(os.environ.get("GENLAB_DATA") or "/nowhere")
 
-HEAVY = ("torch", "torchvision", "sklearn", "matplotlib", "tensorboard", "hydra", "torch._dynamo", "scipy.stats", "triton")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "sklearn",
+    "matplotlib",
+    "tensorboard",
+    "hydra",
+    "torch._dynamo",
+    "scipy.stats",
+    "triton",
+)
 SESSION = """
 import json, sys
 from genlab.cli import main
