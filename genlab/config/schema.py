@@ -129,9 +129,13 @@ def _describe(error: ValidationError, key: str, model: type[BaseModel], values: 
     place = _place(key, name) + "".join(f"[{i}]" for i in inner if isinstance(i, int))
     if first["type"] == "missing":
         return f"{place} is missing; set it, as conf/{key}/*.yaml does"
-    messages = [e["msg"] for e in error.errors() if e["loc"][0] == name]
+    of_value = [e for e in error.errors() if e["loc"][0] == name]
+    messages = [e["msg"] for e in of_value]
     if first["type"] == "literal_error":
-        allowed = re.findall(r"'([^']*)'", first["ctx"]["expected"]) or [first["ctx"]["expected"]]
+        expected = [e["ctx"]["expected"] for e in of_value if e["type"] == "literal_error"]
+        allowed = [word for words in expected for word in re.findall(r"'([^']*)'", words) or [words]]
+        if numbers := dict.fromkeys(_wanted(e["msg"]) for e in of_value if e["type"] != "literal_error"):
+            return f"{place}={_show(first['input'])}: should be {' or '.join([*allowed, *numbers])}"
         if _valid(model, {**values, str(name): None}):
             allowed.append("null")
         return f"{place}={first['input']}: {did_you_mean(str(first['input']), allowed)}"

@@ -107,6 +107,9 @@ TRAIN = {
         "set dataset.binarize=none",
     ),
     "model=rbm model.negative=pdc": ("model.negative=pdc", "did you mean 'pcd'?"),
+    "model=flow model.transform=splin": ("model.transform=splin", "did you mean 'spline'?"),
+    "model=flow model.dense=some": ("model.dense=some: should be auto or an integer",),
+    "model=flow model.dense=-1": ("model.dense=-1: should be auto or greater than or equal to 0",),
     "model=rbm model.hidden=[500]": ("model.hidden", "integer"),
     "model=rbm model.k=0": ("model.k=0", "greater than 0"),
     "model=rbm model.latent_dim=3": (

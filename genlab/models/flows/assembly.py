@@ -50,7 +50,7 @@ class FlowKeys(TypedDict):
     depth: Count | None
     scales: Count | None
     dense: NotRequired[Literal["auto"] | Annotated[int, Field(ge=0)]]
-    """Of a run from before this key: none."""
+    """Of a run from before this key: none, and dropout whatever the number of components."""
     hidden: Widths | None
     activation: Activation
     dropout: Share | None
@@ -149,7 +149,8 @@ class Builder:
         depth, hidden = self.size((3 if dense else 6) if affine else 4, [64, 64], "lu")
         dropout = self.keys["dropout"]
         if dropout is None:
-            dropout = DROPOUT if prod(shape) <= MOST_SPLINES else 0.0
+            few = prod(shape) <= MOST_SPLINES
+            dropout = DROPOUT if few or self.keys.get("dense") is None else 0.0
         self.chosen |= {"scales": len(shapes), "dense": dense, "dropout": dropout}
         for before in shapes:
             channels = squeezed(before)[0]
