@@ -28,7 +28,7 @@ def in_own_processes(family: str, names: Sequence[str], options: Options) -> Ite
 def _started(family: str, name: str, options: Options) -> Iterator[Loop]:
     context = multiprocessing.get_context("spawn")  # a copy of this process could not start torch's threads
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, family, name, options, torch.get_num_threads()), daemon=True)
+    process = context.Process(target=_serve, args=(there, family, name, options, torch.get_num_threads()))
     process.start()
     there.close()
 

@@ -117,6 +117,9 @@ def test_averages_that_are_counted_on_the_device_are_the_same() -> None:
             torch.testing.assert_close(device.state(), host.state(), rtol=1e-6, atol=1e-6)
             device.load(device.state())
     assert 100 < moves < 400
+    for averages in (host, device):  # which now goes on without a GPU
+        averages.update(0.9)
+    torch.testing.assert_close(device.state(), host.state(), rtol=1e-6, atol=1e-6)
     assert not torch.equal(models[0].get_buffer("average_weight"), models[0].weight)
 
 

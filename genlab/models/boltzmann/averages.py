@@ -27,6 +27,8 @@ class ParameterAverages:
         if (where := next(self.model.parameters()).device).type != "cpu":
             self.update_in_memory(progress, where)
             return
+        if self.counted is not None:  # it was on a GPU before
+            self.load(self.state())
         progress = float(progress)
         self.progress = min(self.progress, progress)  # a share of a shorter training, where the run was made longer
         step = progress - self.progress

@@ -74,13 +74,13 @@ class AsVectors(Stack):
 
     def forward(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
         z, log_det = super().forward(x.flatten(1), y)
-        return z.view(x.shape), log_det
+        return z.reshape(x.shape), log_det
 
     def inverse(self, z: Tensor, y: Tensor | None) -> Tensor:
-        return super().inverse(z.flatten(1), y).view(z.shape)
+        return super().inverse(z.flatten(1), y).reshape(z.shape)
 
     def linear_inverse(self, z: Tensor, layers: int | None = None) -> Tensor:
-        return super().linear_inverse(z.flatten(1), layers).view(z.shape)
+        return super().linear_inverse(z.flatten(1), layers).reshape(z.shape)
 
 
 class Multiscale(DataFlow):
