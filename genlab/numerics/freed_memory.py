@@ -1,8 +1,8 @@
 """Memory that one array leaves is there for the next one.
 
 The C library gives large pieces back to the system when they are freed, and the next array takes new ones, whose every page
-of 4 KiB the system must find and empty at the first touch. An update of a flow on MNIST did so 8,200 times, which was a tenth of
-its time. So freed memory stays with this process, up to a limit.
+of 4 KiB the system must find and empty at the first touch. An update of a flow on MNIST did so 8,200 times, which was 8 % of its
+time. So freed memory stays with this process, up to a limit.
 """
 
 import ctypes

@@ -1,9 +1,10 @@
 """The first 32 principal axes of 55,000 MNIST images on the CPU: genlab's model=pca beside scikit-learn's PCA.
 
 All find them from the covariance of all pixels, exactly; none takes the randomised way. For data of this shape scikit-learn's
-svd_solver=auto takes covariance_eigh too, and for a part of the data (--images) another solver. genlab adds up the moments in
-float64, batch after batch; the others take all images at once as floats in memory, in float32 where nothing else is said. The
-variances of all have to agree, as otherwise the loops would not do the same work.
+svd_solver=auto takes covariance_eigh too, and for a part of the data (--images) another solver. genlab adds up the moments batch
+after batch, without rounding: products of whole grey levels in float32, their sums in float64. The others take all images at once
+as floats in memory, in float32 where nothing else is said. The variances of all have to agree, as otherwise the loops would not do
+the same work.
 """
 
 import time
@@ -34,9 +35,9 @@ OVERRIDES = [
 ]
 
 ABOUT = {
-    "genlab": "the trainer with all logging: 20 records, TensorBoard, 2 checkpoints; float64",
+    "genlab": "the trainer with all logging: 20 records, TensorBoard, 2 checkpoints; sums without rounding",
     "genlab + evaluation": "the same, the likelihood of 5,000 validation and 10,000 test images, and pictures",
-    "bare": "genlab's model and batches of bytes with nothing around them; float64",
+    "bare": "genlab's model and batches of bytes with nothing around them; sums without rounding",
     "scikit-learn": "PCA with svd_solver=auto",
     "scikit-learn, covariance_eigh": "PCA with svd_solver=covariance_eigh",
     "scikit-learn, float64": "the same with the images in float64, as numpy makes them",
