@@ -3,8 +3,8 @@
 All find them from the covariance of all pixels, exactly; none takes the randomised way. For data of this shape scikit-learn's
 svd_solver=auto takes covariance_eigh too, and for a part of the data (--images) another solver. genlab adds up the moments batch
 after batch, without rounding: products of whole grey levels in float32, their sums in float64. The others take all images at once
-as floats in memory, in float32 where nothing else is said. The variances of all have to agree, as otherwise the loops would not do
-the same work.
+as floats in memory, in float32 where nothing else is said. The variances of all have to agree, as otherwise the loops would not
+do the same work.
 """
 
 import time
